@@ -1,0 +1,147 @@
+"""What every network promises, and all that the generic tools know of it.
+
+`forward` gives a method's own loss what it needs; `predict` gives everybody else labels and scores.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypedDict
+
+from torch import Tensor, nn
+
+from segsuite.core.errors import ConfigError
+
+Size = tuple[int, int]
+"""(height, width)."""
+
+IGNORE = -1
+"""The label of pixels that count nowhere, inside tensors and for any number of classes.
+
+Files use 255 (or what their class table says); readers translate once, right after decoding.
+"""
+
+
+class Batch(TypedDict, total=False):
+    """What a data loader yields.
+
+    For training, `image` is (B, 3, H, W) uint8 RGB and `label` (B, H, W) int64. For evaluation both
+    are lists, one entry per picture: images of the size that the network is to see, labels of the
+    original size. `instances` (int32, 0 where there is none) only where the data set has them.
+    """
+
+    image: Any
+    label: Any
+    instances: Any
+    id: list[str]
+
+
+@dataclass(frozen=True)
+class TokenStage:
+    """The tokens that a stretch of blocks works on.
+
+    Attributes:
+        after: blocks done when the stage begins; 0 for the first.
+        slots: (B, n) int64, which slots are alive.
+        valid: (B, n) bool, False for padding and for frozen rows; None when all n are alive.
+    """
+
+    after: int
+    slots: Tensor
+    valid: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TokenTrace:
+    """What a token-reducing network kept, for FLOP counts, pictures and metrics.
+
+    Attributes:
+        grid: patches (rows, columns).
+        patch: side of a patch in pixels.
+        owner: (B, rows * columns) int64, the slot of each patch; patches of one slot share a token.
+        stages: from the first block to the last.
+    """
+
+    grid: Size
+    patch: int
+    owner: Tensor
+    stages: tuple[TokenStage, ...]
+
+    def counts(self) -> Tensor:
+        """(B, stages) int64: alive tokens per picture and stage."""
+        import torch
+
+        columns = [
+            s.valid.sum(1)
+            if s.valid is not None
+            else s.slots.new_full(s.slots.shape[:1], s.slots.shape[1])
+            for s in self.stages
+        ]
+        return torch.stack(columns, dim=1)
+
+    def alive(self, stage: int) -> Tensor:
+        """(B, rows, columns) bool: patches whose token is still worked on in that stage."""
+        chosen = self.stages[stage]
+        slots = int(self.owner.max()) + 1
+        kept = self.owner.new_zeros((self.owner.shape[0], max(slots, chosen.slots.shape[1])))
+        valid = (
+            chosen.slots.new_ones(chosen.slots.shape)
+            if chosen.valid is None
+            else chosen.valid.long()
+        )
+        kept.scatter_(1, chosen.slots, valid)
+        return kept.gather(1, self.owner).view(-1, *self.grid).bool()
+
+
+class Prediction(Protocol):
+    """A network's answer for a batch of pictures."""
+
+    trace: TokenTrace | None
+
+    def labels(self, size: Size) -> Tensor:
+        """(B, H, W) int64 class ids; never holds a (B, K, H, W) tensor."""
+        ...
+
+    def scores(self, size: Size) -> Tensor:
+        """(B, K, H, W), higher is likelier; averaged over windows, flips and scales."""
+        ...
+
+
+class Segmenter(nn.Module, ABC):
+    """A segmentation network.
+
+    Images are (B, 3, H, W) RGB in 0..255, uint8 or float: a network normalises its own input, so
+    that nothing outside needs to know how. H and W are multiples of `size_divisor`.
+    Constructors touch no file and no network; `load_initial_weights` does.
+    """
+
+    num_classes: int
+    size_divisor: int = 1
+    pad_value: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    excluded_from_cost: ClassVar[tuple[str, ...]] = ()
+    """Names of submodules that papers leave out of their counts, such as a policy network."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Any:
+        """What the method's own loss needs, at native stride."""
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> Prediction:
+        """Labels and scores at any size, and what was kept where tokens are dropped."""
+
+    def load_initial_weights(self) -> None:
+        """Loads the pretrained weights that the config names; called once, before training."""
+
+    def check_size(self, images: Tensor) -> None:
+        """Raises ConfigError unless the images' sides are multiples of `size_divisor`."""
+        check_size(tuple(images.shape[-2:]), self.size_divisor)
+
+
+def check_size(size: Size, divisor: int, key: str = "data.crop_size") -> None:
+    """Raises ConfigError, naming the two nearest sizes, unless both sides are multiples."""
+    if any(side % divisor for side in size):
+        down = [max(side // divisor, 1) * divisor for side in size]
+        up = [-(-side // divisor) * divisor for side in size]
+        raise ConfigError(
+            f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
+            f"multiples of {divisor}; set {key}={down} or {key}={up}".replace(" ", " ")
+        )

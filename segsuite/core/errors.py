@@ -1,0 +1,40 @@
+"""The errors that users see: each says what was got, what was expected and what to type.
+
+The doors print them as one paragraph without a traceback; everything else is a defect of ours and
+keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SegsuiteError(Exception):
+    """A mistake in what was asked for, not in the suite."""
+
+
+class ConfigError(SegsuiteError):
+    """A config key or value that no constructor takes, or values that do not fit together."""
+
+
+class DataError(SegsuiteError):
+    """A data set that is missing, incomplete or corrupt."""
+
+
+class CheckpointError(SegsuiteError):
+    """A checkpoint or weight file that is missing, half-written or of another network."""
+
+
+class MissingExtra(SegsuiteError):
+    """An optional package that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; type: pip install 'segsuite[{extra}]'")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean `x`?" for the nearest known word, or "; known: a, b" when none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; known: {', '.join(known)}" if known else ""

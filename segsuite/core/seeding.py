@@ -1,0 +1,23 @@
+"""One seed for everything, and streams that depend on nothing but what they are for."""
+
+import random
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def stream(*key: int) -> torch.Generator:
+    """A torch generator that depends on `key` alone, such as (seed, draw number).
+
+    Augmentation draws from such streams: a sample is then the same whatever worker makes it and
+    however often the run was interrupted.
+    """
+    state = np.random.SeedSequence([k % 2**63 for k in key]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) % 2**63)
