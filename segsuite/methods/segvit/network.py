@@ -1,0 +1,260 @@
+"""SegViT with token sharing and token pruning: image -> tokens -> blocks and exits -> classes.
+
+Papers: SegViT (NeurIPS 2022), CTS (CVPR 2023), DToP (ICCV 2023) and their hybrid, figure 1.1. One
+network covers the dense model and every reduction of it:
+
+    share:    N patches become n0 slots, of which 2x2 windows take one        (token_sharing.py)
+    blocks:   each exit lets certain tokens leave                             (token_pruning.py)
+    head:     per-class masks over the slots                                  (attention_to_mask.py)
+    unshare:  each patch takes the answer of its slot, last of all
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.core.contract import Prediction, Segmenter, Size, TokenStage, TokenTrace
+from segsuite.core.errors import ConfigError
+from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmOutput, AtmSingle
+from segsuite.methods.segvit.exits import ExitScores
+from segsuite.methods.segvit.predictions import cascade_prediction, presence_scores
+from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
+from segsuite.methods.segvit.token_sharing import (
+    SharedTokens,
+    TokenSharing,
+    patch_table,
+    position_table,
+    share,
+)
+from segsuite.nn.backbones.vit import VisionTransformer
+from segsuite.nn.normalize import Normalize
+from segsuite.nn.predictions import GridPrediction
+from segsuite.ops.patches import patchify
+from segsuite.ops.tokens import scatter_tokens
+
+
+@dataclass(frozen=True)
+class ExitLogits:
+    """What a linear exit said, on the patch grid: logits (B, N, K), and which patches it saw (B, N)."""
+
+    logits: Tensor
+    seen: Tensor
+
+
+@dataclass(frozen=True)
+class SegVitOutput:
+    """What the losses need.
+
+    Attributes:
+        heads: one output per supervised head, masks (B, K, rows, columns); the final one last.
+        exits: one per linear exit.
+        policy: (B, 2, rows / 2, columns / 2) logits where the policy trains along.
+        trace: which tokens were kept.
+    """
+
+    heads: tuple[AtmOutput, ...]
+    exits: tuple[ExitLogits, ...]
+    policy: Tensor | None
+    trace: TokenTrace
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Everything the blocks leave behind, in slot space."""
+
+    alive: Alive
+    taps: tuple[Tensor, ...]
+    exits: tuple[tuple[Alive, ExitScores], ...]
+    owner: Tensor
+    policy: Tensor | None
+    trace: TokenTrace
+
+
+class SegVit(Segmenter):
+    """A plain ViT with an attention-to-mask head.
+
+    Args:
+        backbone: a ViT of some depth and width.
+        head: `AtmSingle` (one head, DToP's) or `AtmCascade` (SegViT v1's three stages).
+        sharing: lets windows of patches share tokens; None for the dense grid.
+        pruning: lets certain tokens leave early; None for all tokens in all blocks.
+        taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head of
+            one stage reads the last alone.
+        mean, std: of the pixels, in 0..255; 127.5 for AugReg weights.
+
+    Raises:
+        ConfigError: parts that do not fit together.
+    """
+
+    excluded_from_cost: ClassVar[tuple[str, ...]] = ("sharing.policy",)
+
+    def __init__(
+        self,
+        *,
+        backbone: VisionTransformer,
+        head: AtmSingle | AtmCascade,
+        num_classes: int,
+        sharing: TokenSharing | None = None,
+        pruning: TokenPruning | None = None,
+        taps: Sequence[int] | None = None,
+        mean: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[float] = (127.5, 127.5, 127.5),
+    ) -> None:
+        super().__init__()
+        depth = len(backbone.blocks)
+        self.num_classes = num_classes
+        self.size_divisor = backbone.patch * (2 if sharing is not None else 1)
+        self.pad_value = tuple(mean)
+        self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
+        self.backbone, self.head, self.sharing, self.pruning = backbone, head, sharing, pruning
+        self.taps = tuple(taps or (depth // 2 - 1, 2 * depth // 3 - 1, depth - 1))
+        if any(not 0 <= tap < depth for tap in self.taps) or self.taps[-1] != depth - 1:
+            raise ConfigError(
+                f"method.network.taps={list(self.taps)} must lie in 0..{depth - 1} and end with "
+                f"{depth - 1}, the last of the backbone's {depth} blocks"
+            )
+        if isinstance(head, AtmCascade) and pruning is not None and not pruning.carries:
+            raise ConfigError(
+                "method/head=atm_cascade reads features, but method/pruning/scorer=atm gives exited "
+                "tokens masks instead; type method/pruning/scorer=linear or method/head=atm_single"
+            )
+
+    # --- the contract -------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> SegVitOutput:
+        """Masks and classes of every supervised head, on the patch grid.
+
+        Shapes: images (B, 3, H, W) in 0..255; a fourth channel holds labels for oracle sharing
+        """
+        self.check_size(images)
+        encoded = self._encode(images)
+        return SegVitOutput(
+            heads=tuple(self._on_grid(o, encoded) for o in self._heads(encoded)),
+            exits=tuple(self._exit_logits(encoded)),
+            policy=encoded.policy,
+            trace=encoded.trace,
+        )
+
+    def predict(self, images: Tensor) -> Prediction:
+        """Scores per patch, and which tokens were kept."""
+        self.check_size(images)
+        encoded = self._encode(images)
+        final = self._on_grid(self._heads(encoded)[-1], encoded)
+        if isinstance(self.head, AtmCascade):
+            return cascade_prediction(final, trace=encoded.trace)
+        return GridPrediction(presence_scores(final), trace=encoded.trace)
+
+    def load_initial_weights(self) -> None:
+        """Loads the backbone's and the policy's pretrained weights, as their configs name them."""
+        self.backbone.load_initial_weights()
+        if self.sharing is not None:
+            self.sharing.load_initial_weights()
+
+    # --- image to tokens ----------------------------------------------------------------------
+
+    def _tokenise(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens (B, n0, C), the slot of each patch (B, N), and the policy's logits if it trains."""
+        pixels = self.normalize(images[:, :3])
+        grid = self._grid(images)
+        position = self.backbone.position(grid)
+        patches = grid[0] * grid[1]
+        windows = 0 if self.sharing is None else self.sharing.count(patches)
+        policy = None
+        if self.sharing is not None:
+            scores, policy = self.sharing.window_scores(
+                images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
+            )
+        if windows == 0:
+            tokens = self.backbone.embed_patches(patchify(pixels, self.backbone.patch)) + position
+            owner = torch.arange(patches, device=images.device).expand(images.shape[0], -1)
+            return tokens, owner, policy
+        shared = share(scores, windows, grid)
+        return self._embed_shared(pixels, position, shared, grid), shared.owner, policy
+
+    def _embed_shared(
+        self, pixels: Tensor, position: Tensor, shared: SharedTokens, grid: Size
+    ) -> Tensor:
+        """Gathers pixels first and embeds only what became a token: n0 rows, not N + N/4."""
+        table = patch_table(pixels, self.backbone.patch)
+        rows = table.gather(1, shared.source.unsqueeze(-1).expand(-1, -1, table.shape[-1]))
+        where = position_table(position, grid)[0]
+        return self.backbone.embed_patches(rows) + where[shared.source]
+
+    def _grid(self, images: Tensor) -> Size:
+        return images.shape[-2] // self.backbone.patch, images.shape[-1] // self.backbone.patch
+
+    # --- blocks and exits ---------------------------------------------------------------------
+
+    def _encode(self, images: Tensor) -> _Encoded:
+        tokens, owner, policy = self._tokenise(images)
+        alive, grid = start(tokens), self._grid(images)
+        stages, taps, exits = [TokenStage(after=0, slots=alive.slots)], [], []
+        wanted = self.taps if isinstance(self.head, AtmCascade) else ()
+        for done, block in enumerate(self.backbone.blocks, start=1):
+            alive = alive.through(block)
+            if done - 1 in wanted:
+                taps.append(alive.features())
+            if self.pruning is not None and done in self.pruning.after:
+                index = self.pruning.after.index(done)
+                scores = self.pruning.scorers[index](alive.tokens, alive.valid)
+                exits.append((alive, scores))
+                alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1])
+                stages.append(TokenStage(after=done, slots=alive.slots, valid=alive.valid))
+        trace = TokenTrace(grid=grid, patch=self.backbone.patch, owner=owner, stages=tuple(stages))
+        return _Encoded(alive, tuple(taps), tuple(exits), owner, policy, trace)
+
+    # --- heads --------------------------------------------------------------------------------
+
+    def _heads(self, encoded: _Encoded) -> list[AtmOutput]:
+        """Outputs over all slots, (B, K, n0): the exits' where they answer, the final one last."""
+        if isinstance(self.head, AtmCascade):
+            return self.head(encoded.taps)
+        if self.pruning is None or self.pruning.carries:
+            return [self.head(encoded.alive.features())]
+        outputs: list[AtmOutput] = []
+        last = (encoded.alive, self.head(encoded.alive.tokens, encoded.alive.valid))
+        seen = [(alive, scores.atm) for alive, scores in encoded.exits]
+        for alive, output in (*seen, last):
+            canvas = outputs[-1].masks if outputs else None
+            outputs.append(AtmOutput(_paint(canvas, alive, output.masks), output.classes))
+        return outputs
+
+    def _on_grid(self, output: AtmOutput, encoded: _Encoded) -> AtmOutput:
+        """Unsharing: each patch takes its slot's mask logits, (B, K, n0) -> (B, K, rows, columns)."""
+        masks = output.masks
+        if self.sharing is not None:
+            owner = encoded.owner.unsqueeze(1).expand(-1, masks.shape[1], -1)
+            masks = masks.gather(2, owner)
+        return AtmOutput(masks.unflatten(2, encoded.trace.grid), output.classes)
+
+    def _exit_logits(self, encoded: _Encoded) -> list[ExitLogits]:
+        found = []
+        for alive, scores in encoded.exits:
+            if scores.logits is None:
+                continue
+            size = (scores.logits.shape[0], encoded.exits[0][0].tokens.shape[1])
+            valid = torch.ones_like(alive.slots, dtype=torch.bool)
+            valid = valid if alive.valid is None else alive.valid
+            seen = valid.new_zeros(size).scatter(1, alive.slots, valid)
+            canvas = scores.logits.new_zeros(*size, scores.logits.shape[-1])
+            canvas = scatter_tokens(canvas, alive.slots, scores.logits)
+            owner = encoded.owner
+            rows = owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
+            found.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, owner)))
+        return found
+
+
+def _paint(canvas: Tensor | None, alive: Alive, masks: Tensor) -> Tensor:
+    """The canvas of mask logits with the rows that a head saw painted over.
+
+    Shapes: canvas (B, K, n0) or None for the first head, masks (B, K, n) -> (B, K, n0)
+    """
+    if canvas is None:
+        return masks
+    slots = alive.slots.unsqueeze(1).expand_as(masks)
+    if alive.valid is not None:
+        masks = masks.where(alive.valid.unsqueeze(1), canvas.gather(2, slots))
+    return canvas.scatter(2, slots, masks.to(canvas.dtype))

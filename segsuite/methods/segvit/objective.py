@@ -1,0 +1,61 @@
+"""What a SegViT with sharing and exits is trained for: masks, exits and, where it learns, the policy."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segsuite.core.contract import IGNORE
+from segsuite.methods.segvit.exits import class_fractions, exit_loss
+from segsuite.methods.segvit.losses import AtmCriterion
+from segsuite.methods.segvit.network import SegVitOutput
+from segsuite.methods.segvit.policy import window_labels
+
+
+class SegVitObjective(nn.Module):
+    """The sum of the attention-to-mask losses, the linear exits' and the policy's.
+
+    Args:
+        criterion: the losses of one or more attention-to-mask heads.
+        exit_weight: of the linear exits' soft cross-entropy.
+        policy_weight: of the policy's cross-entropy (CTS, section 3.3; the original trains it alone).
+        ignore_border: leave out windows on the border that mix one class with ignored pixels, as the
+            original does for ADE20K.
+    """
+
+    def __init__(
+        self,
+        *,
+        criterion: AtmCriterion,
+        exit_weight: float = 1.0,
+        policy_weight: float = 1.0,
+        ignore_border: bool = False,
+    ) -> None:
+        super().__init__()
+        self.criterion = criterion
+        self.exit_weight, self.policy_weight = exit_weight, policy_weight
+        self.ignore_border = ignore_border
+
+    def forward(self, output: SegVitOutput, labels: Tensor) -> dict[str, Tensor]:
+        """Weighted losses by name.
+
+        Shapes: labels (B, H, W) int64 with IGNORE, of the images' size
+        """
+        losses = self.criterion(output.heads, labels)
+        if output.exits:
+            patch, classes = output.trace.patch, output.exits[0].logits.shape[-1]
+            fractions = class_fractions(labels, patch=patch, num_classes=classes)
+            total = sum(exit_loss(e.logits, e.seen, fractions) for e in output.exits)
+            losses["exit"] = self.exit_weight * total
+        if output.policy is not None:
+            window = 2 * output.trace.patch
+            targets = window_labels(labels, window=window, ignore_border=self.ignore_border)
+            losses["policy"] = self.policy_weight * policy_loss(output.policy, targets)
+        return losses
+
+
+def policy_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Two-way cross-entropy over windows; 0 where all are ignored.
+
+    Shapes: logits (B, 2, h, w), targets (B, h, w) int64 in {0, 1, IGNORE} -> scalar
+    """
+    total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")
+    return total / (targets != IGNORE).sum().clamp(min=1)

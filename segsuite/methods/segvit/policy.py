@@ -1,0 +1,126 @@
+"""The class-agnostic policy network of CTS: does a 2x2 window of patches hold one class?
+
+Paper: "Content-aware Token Sharing" (CVPR 2023), section 3.3; the hybrid's equation 1.3.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.core.checkpoint import CONFIG_KEY, load_weights, network_state, read_checkpoint
+from segsuite.core.contract import IGNORE
+from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.nn.normalize import Normalize
+
+
+def window_labels(labels: Tensor, *, window: int = 32, ignore_border: bool = False) -> Tensor:
+    """1 where a window holds one label value, 0 where it holds more.
+
+    A window that is all ignored counts as one value; one class beside ignored pixels counts as two,
+    unless `ignore_border` (the original's rule for ADE20K) and the window lies on the image's
+    border: then the answer is IGNORE. Pixels that do not fill a window are left out.
+
+    Shapes: labels (B, H, W) int64 -> (B, H // window, W // window) int64
+    """
+    rows, columns = labels.shape[-2] // window, labels.shape[-1] // window
+    cells = labels[:, : rows * window, : columns * window]
+    cells = cells.unflatten(2, (columns, window)).unflatten(1, (rows, window))
+    low, high = cells.amin((2, 4)), cells.amax((2, 4))
+    uniform = (low == high).long()
+    if not ignore_border:
+        return uniform
+    # The smallest real label: where it equals the largest, one class stands beside ignored pixels.
+    real = torch.where(cells == IGNORE, torch.iinfo(cells.dtype).max, cells).amin((2, 4))
+    mixed = (low == IGNORE) & (real == high)
+    border = torch.zeros_like(mixed)
+    border[:, [0, -1], :] = True
+    border[:, :, [0, -1]] = True
+    return uniform.masked_fill(mixed & border, IGNORE)
+
+
+class PolicyNetwork(nn.Module):
+    """Two logits (mixed, uniform) for every window of 2x2 patches.
+
+    Args:
+        encoder: a timm network with feature maps. The paper's is `efficientnet_lite0`, cut after its
+            last block, at stride 32: 2,959,490 parameters, 1.97 GMACs at 512x512.
+        stage: which feature map, counted from 0 at stride 2.
+        scale: the image is shrunk by this first. Stride 16 at half size has the same grid for a
+            sixth of the operations.
+        weights: "timm" for the encoder's ImageNet weights, a file of a trained policy, or "none".
+
+    Raises:
+        ConfigError: the grid does not have one cell per window.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "efficientnet_lite0",
+        stage: int = 4,
+        scale: float = 1.0,
+        weights: str = "timm",
+        window: int = 32,
+    ) -> None:
+        super().__init__()
+        import timm
+
+        self.encoder, self.scale, self.weights, self.window = encoder, scale, weights, window
+        self.num_classes, self.size_divisor, self.pad_value = 2, window, (127.5,) * 3
+        self.normalize = Normalize(mean=(127.5,) * 3, std=(127.5,) * 3)
+        self.backbone = timm.create_model(encoder, features_only=True, out_indices=(stage,))
+        info = self.backbone.feature_info
+        if info.reduction()[-1] != window * scale:
+            raise ConfigError(
+                f"method.sharing.network: stage {stage} of {encoder} at scale {scale} has one cell per "
+                f"{info.reduction()[-1] / scale:g} pixels, but windows are {window} wide; "
+                "choose stage and scale so that stride / scale is the window"
+            )
+        self.head = nn.Conv2d(info.channels()[-1], 2, kernel_size=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 2, H / 32, W / 32) logits.
+
+        Shapes: images (B, 3, H, W) in 0..255
+        """
+        x = self.normalize(images)
+        if self.scale != 1.0:
+            factor = round(1 / self.scale)
+            x = nn.functional.avg_pool2d(x, factor)
+        return self.head(self.backbone(x)[-1])
+
+    def load_initial_weights(self) -> None:
+        """Loads what `weights` names into the encoder, or a whole policy from a file."""
+        if self.weights == "none":
+            return
+        if self.weights != "timm":
+            self.load_policy(self.weights)
+            return
+        from segsuite.nn.backbones.vit_weights import load_timm_state
+
+        state = load_timm_state(self.encoder, key="method.sharing.network.weights")
+        own = self.backbone.state_dict()
+        load_weights(
+            self.backbone,
+            {name: value for name, value in state.items() if name in own},
+            source=f"timm's {self.encoder}",
+        )
+
+    def load_policy(self, path: str) -> None:
+        """Loads a trained policy: a checkpoint of ours, or the original's flat `model.pth`.
+
+        Raises:
+            CheckpointError: the file is absent or holds another network.
+        """
+        content = read_checkpoint(path)
+        state = network_state(content) if "state_dict" in content else content
+        if not any(name.startswith("head.") for name in state) or not isinstance(state, Mapping):
+            kind = content.get(CONFIG_KEY, {}).get("method", {}).get("network", {}).get("_target_")
+            raise CheckpointError(
+                f"method.sharing.policy={path} is not a policy"
+                + (f" but a checkpoint of {kind}" if kind else "")
+                + "; train one with experiment=cts_policy_ade20k, or type method.sharing.policy=joint"
+            )
+        buffers = {k: v for k, v in self.state_dict().items() if k.startswith("normalize.")}
+        load_weights(self, {**buffers, **state}, source=path)

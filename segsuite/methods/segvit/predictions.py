@@ -1,0 +1,75 @@
+"""From attention-to-mask outputs to labels and scores."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segsuite.core.contract import Size, TokenTrace
+from segsuite.methods.segvit.attention_to_mask import AtmOutput
+from segsuite.nn.predictions import GridPrediction
+from segsuite.ops.bilinear import bilinear_matrix
+
+_STRIP = 2**21
+"""Mask values held at once at full resolution: 8 MB, which stays in a CPU's cache."""
+
+
+def presence_scores(output: AtmOutput) -> Tensor:
+    """(B, K, ...) in float32: P(class present) * sigmoid(mask), the scores of `AtmSingle`."""
+    present = output.classes.float().softmax(dim=-1)[..., 0]
+    masks = output.masks.float()
+    return present.view(*present.shape, *[1] * (masks.ndim - 2)) * masks.sigmoid()
+
+
+def single_prediction(output: AtmOutput, trace: TokenTrace | None = None) -> GridPrediction:
+    """The prediction of an `AtmSingle`, its masks on the grid (B, K, gh, gw).
+
+    Scores are made on the grid and then upsampled, as in DToP; SegViT v1 upsamples the logits.
+    """
+    return GridPrediction(presence_scores(output), trace)
+
+
+def cascade_prediction(output: AtmOutput, trace: TokenTrace | None = None) -> "CascadePrediction":
+    """The prediction of the last stage of an `AtmCascade`, its masks on the grid (B, K, gh, gw)."""
+    classes = output.classes.float().softmax(dim=-1)[..., :-1]  # "no object" is nobody's answer
+    return CascadePrediction(classes, output.masks.float(), trace)
+
+
+@dataclass(frozen=True)
+class CascadePrediction:
+    """Queries that each vote for every class within their mask (SegViT v1, eq. 8).
+
+    score[k, x] = sum over queries q of class_probs[q, k] * sigmoid(upsampled masks[q, x]).
+
+    Attributes:
+        class_probs: (B, Q, K).
+        masks: (B, Q, h, w) logits at native stride.
+    """
+
+    class_probs: Tensor
+    masks: Tensor
+    trace: TokenTrace | None = None
+
+    def labels(self, size: Size) -> Tensor:
+        """(B, H, W) int64; worked out by strips of rows."""
+        wide, rows = self._across(size)
+        strip = max(_STRIP // (wide.shape[0] * wide.shape[1] * size[1]), 1)
+        parts = [self._votes(wide, part).argmax(dim=1) for part in rows.split(strip)]
+        return torch.cat(parts, dim=1)
+
+    def scores(self, size: Size) -> Tensor:
+        """(B, K, H, W)."""
+        return self._votes(*self._across(size))
+
+    def _across(self, size: Size) -> tuple[Tensor, Tensor]:
+        """Masks resized along their rows (B, Q, h, W), and the matrix (H, h) for the other axis."""
+        height, width = self.masks.shape[-2:]
+        kind = {"device": self.masks.device, "dtype": self.masks.dtype}
+        columns = bilinear_matrix(width, size[1], **kind)
+        return self.masks @ columns.T, bilinear_matrix(height, size[0], **kind)
+
+    def _votes(self, wide: Tensor, rows: Tensor) -> Tensor:
+        """(B, K, r, W): the scores of the rows that `rows` (r, h) makes."""
+        masks = (rows @ wide).sigmoid_()
+        votes = self.class_probs.transpose(1, 2) @ masks.flatten(2)
+        return votes.unflatten(2, masks.shape[-2:])

@@ -1,0 +1,222 @@
+"""Token pruning: tokens whose class is certain stop being worked on.
+
+Paper: DToP (ICCV 2023), section 3.2, and the hybrid's section 1.3.2. The original loops over pictures
+and classes, gathers and scatters in every block, and makes the host wait 727 times a picture. Here
+each exit compacts the tokens once, in one of three ways that share one set of weights:
+
+- `mask`: all rows stay, exited ones are frozen and masked out (training; any threshold, any batch);
+- `dynamic`: rows above the threshold leave (parity with the paper; shapes depend on the picture);
+- `static`: a fixed number of rows stays (deployment: static shapes, no host synchronisation).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError
+from segsuite.methods.segvit.exits import ExitScorer, ExitScores
+from segsuite.ops.tokens import gather_tokens, rank_within_class, scatter_tokens
+
+Mode = Literal["mask", "dynamic", "static"]
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The tokens between two exits.
+
+    Attributes:
+        tokens: (B, n, C).
+        slots: (B, n) int64, the slot of each row, without repeats.
+        valid: (B, n) bool, rows that are worked on; the others keep their features. None: all.
+        memory: (B, n0, C), the features of every slot when it was last compacted; None before.
+        context: (B, m, C), exited tokens that stay keys and values; None when they are dropped.
+        key_mask: (B, n + m) bool, what attention may look at; None: everything.
+    """
+
+    tokens: Tensor
+    slots: Tensor
+    valid: Tensor | None = None
+    memory: Tensor | None = None
+    context: Tensor | None = None
+    key_mask: Tensor | None = None
+
+    def through(self, block: nn.Module) -> "Alive":
+        """These tokens after one transformer block; rows that are not valid stay as they were."""
+        tokens = block(self.tokens, context=self.context, key_mask=self.key_mask)
+        if self.valid is not None:
+            tokens = torch.where(self.valid.unsqueeze(-1), tokens, self.tokens)
+        return replace(self, tokens=tokens)
+
+    def features(self) -> Tensor:
+        """(B, n0, C): every slot's newest features, in slot order."""
+        if self.memory is None:
+            return self.tokens  # never compacted: rows are slots
+        return scatter_tokens(self.memory, self.slots, self.tokens)
+
+
+def start(tokens: Tensor) -> Alive:
+    """All tokens alive; row i is slot i.
+
+    Shapes: tokens (B, n0, C)
+    """
+    slots = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
+    return Alive(tokens=tokens, slots=slots)
+
+
+def stays(scores: ExitScores, theta: float, keep_per_class: int) -> Tensor:
+    """The keep rule: (B, n) bool, False for tokens that are done.
+
+    A token leaves when its confidence is above `theta`, strictly, unless it is among the
+    `keep_per_class` most confident of its class: those stay to speak for the class.
+    """
+    spokesmen = rank_within_class(scores.confidence, scores.label) < keep_per_class
+    return (scores.confidence <= theta) | spokesmen
+
+
+def priority(scores: ExitScores, keep_per_class: int) -> Tensor:
+    """Which tokens to keep first under a budget: spokesmen of their class, then the least certain.
+
+    With a budget of exactly the tokens that `stays` keeps, the same tokens are kept.
+
+    Shapes: -> (B, n) float32
+    """
+    spokesmen = rank_within_class(scores.confidence, scores.label) < keep_per_class
+    return spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence
+
+
+class TokenPruning(nn.Module):
+    """Where tokens may leave, and which do.
+
+    Args:
+        after: exits stand after that many blocks, ascending; the paper's are [6, 8].
+        scorer: makes an exit's scorer from `in_dim` and `num_classes`.
+        mode: how rows leave in evaluation; training uses `mask` for both threshold modes.
+        theta: confidence above which a token is done (DToP: 0.9 for ViT-B on ADE20K).
+        budgets: for `static`, tokens that stay after each exit: counts at `image_size`, or shares of
+            the patches when below 1 (0.5 of 1,024 patches is 512). At other sizes counts grow with
+            the number of patches.
+        keep_per_class: most confident tokens of a class that never leave.
+        context: exited tokens leave attention (`drop`, the paper's), or stay as keys and values (`kv`).
+
+    Raises:
+        ConfigError: positions or budgets that do not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        after: Sequence[int],
+        scorer: Callable[..., ExitScorer],
+        in_dim: int,
+        num_classes: int,
+        depth: int,
+        image_size: Size,
+        patch: int = 16,
+        mode: Mode = "dynamic",
+        theta: float = 0.9,
+        budgets: Sequence[int | float] | None = None,
+        keep_per_class: int = 5,
+        context: Literal["drop", "kv"] = "drop",
+    ) -> None:
+        super().__init__()
+        check_positions(after, depth)
+        check_budgets(budgets, after, mode)
+        if keep_per_class < 1:
+            raise ConfigError(
+                f"method.pruning.keep_per_class={keep_per_class} could leave no token alive; "
+                "set it to at least 1"
+            )
+        self.after, self.mode, self.theta = tuple(after), mode, theta
+        self.budgets = tuple(budgets or ())
+        self.keep_per_class, self.context = keep_per_class, context
+        self.patches = (image_size[0] // patch) * (image_size[1] // patch)
+        self.scorers = nn.ModuleList(
+            scorer(in_dim=in_dim, num_classes=num_classes) for _ in self.after
+        )
+        self.carries = all(s.carries for s in self.scorers)
+
+    def budget(self, exit_index: int, alive: int, patches: int) -> int:
+        """Tokens that stay after an exit, in an image of that many patches."""
+        budget = self.budgets[exit_index]
+        whole = budget * patches if isinstance(budget, float) else budget * patches / self.patches
+        return min(round(whole), alive)
+
+    def compact(self, alive: Alive, scores: ExitScores, exit_index: int, patches: int) -> Alive:
+        """The tokens that go on after an exit."""
+        if alive.valid is not None:  # rows that left earlier speak for no class
+            seen = scores.confidence.where(alive.valid, scores.confidence.new_full((), -1.0))
+            scores = replace(scores, confidence=seen)
+        if self.mode == "static":
+            kept = self.budget(exit_index, alive.tokens.shape[1], patches)
+            if kept == alive.tokens.shape[1]:
+                return alive
+            return self._gather(alive, priority(scores, self.keep_per_class).topk(kept).indices)
+        stay = stays(scores, self.theta, self.keep_per_class)
+        if alive.valid is not None:
+            stay = stay & alive.valid
+        if self.training or self.mode == "mask":
+            return replace(alive, valid=stay, key_mask=stay if self.context == "drop" else None)
+        kept = int(stay.sum(1).max())  # makes the host wait, by nature of this mode
+        first = stay.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :kept]
+        # Pictures that keep fewer tokens than the fullest of the batch are padded with exited rows.
+        valid = stay.gather(1, first) if stay.shape[0] > 1 else None
+        return self._gather(alive, first, valid)
+
+    def _gather(self, alive: Alive, first: Tensor, valid: Tensor | None = None) -> Alive:
+        """Moves the rows `first` (B, kept) together; the rest waits in memory."""
+        memory, slots = alive.features(), alive.slots.gather(1, first)
+        context = None
+        if self.context == "kv":
+            # Every slot that is not among the rows, by topk: its shape is known beforehand.
+            gone = torch.ones(memory.shape[:2], device=memory.device).scatter(1, slots, 0.0)
+            rest = gone.topk(memory.shape[1] - first.shape[1], dim=1).indices
+            context = gather_tokens(memory, rest)
+        return Alive(
+            tokens=gather_tokens(alive.tokens, first),
+            slots=slots,
+            valid=valid,
+            memory=memory,
+            context=context,
+            key_mask=valid if self.context == "drop" else None,
+        )
+
+
+def check_positions(after: Sequence[int], depth: int) -> None:
+    """Raises ConfigError unless exits ascend and stand before the last block."""
+    shown = f"method.pruning.after={list(after)}"
+    if not after:
+        raise ConfigError(f"{shown} names no exit; type method/pruning=none for no pruning")
+    if any(not 1 <= position < depth for position in after):
+        raise ConfigError(
+            f"{shown} is out of range: this backbone has {depth} blocks, so exits stand after "
+            f"block 1 to {depth - 1}"
+        )
+    if list(after) != sorted(set(after)):
+        raise ConfigError(
+            f"{shown} is out of order; type method.pruning.after={sorted(set(after))}"
+        )
+
+
+def check_budgets(budgets: Sequence[int | float] | None, after: Sequence[int], mode: Mode) -> None:
+    """Raises ConfigError unless a static run has one shrinking budget per exit."""
+    if mode != "static":
+        return
+    if budgets is None or len(budgets) != len(after):
+        raise ConfigError(
+            f"method.pruning.mode=static needs one budget for each exit in method.pruning.after="
+            f"{list(after)}, but method.pruning.budgets={budgets}; for example [0.5, 0.375]"
+        )
+    if any(b <= 0 for b in budgets):
+        raise ConfigError(
+            f"method.pruning.budgets={list(budgets)}: each must be above 0; counts of tokens, or "
+            "shares of the patches below 1"
+        )
+    if list(budgets) != sorted(budgets, reverse=True):
+        raise ConfigError(
+            f"method.pruning.budgets={list(budgets)} grows from exit to exit, but tokens that left "
+            "do not come back; give them in falling order"
+        )

@@ -1,0 +1,234 @@
+"""Content-aware token sharing: 2x2 patches of one class enter the ViT as one token.
+
+Paper: "Content-aware Token Sharing" (CVPR 2023), section 3, and the hybrid's section 1.3.1. The
+original loops over pictures and indexes pixels by boolean masks; here one `topk` and one gather do
+it for the whole batch, in shapes that depend on the image size alone.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError
+from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
+from segsuite.ops.patches import patchify
+
+_FAR = 1.0e9  # a sort key behind every real one; exact in float32 like all row numbers below 2^24
+
+
+@dataclass(frozen=True)
+class SharedTokens:
+    """Which rows of the patch table became tokens.
+
+    The table holds the N patches in raster order, then the N/4 windows in raster order.
+
+    Attributes:
+        source: (B, n0) int64, the table row of each slot, ascending: single patches, then windows.
+        owner: (B, N) int64, the slot of each patch.
+    """
+
+    source: Tensor
+    owner: Tensor
+
+
+def window_of_patch(grid: Size, device: torch.device | None = None) -> Tensor:
+    """(N,) int64: the 2x2 window that each patch of the grid lies in, both in raster order."""
+    row = torch.arange(grid[0], device=device).unsqueeze(1) // 2
+    column = torch.arange(grid[1], device=device).unsqueeze(0) // 2
+    return (row * (grid[1] // 2) + column).flatten()
+
+
+def share(scores: Tensor, windows: int, grid: Size) -> SharedTokens:
+    """Lets the `windows` best windows of each picture share a token: N - 3 * windows tokens remain.
+
+    Shapes: scores (B, N/4), higher is more uniform
+    """
+    patches = grid[0] * grid[1]
+    of_patch = window_of_patch(grid, scores.device)
+    chosen = scores.float().topk(windows, dim=1).indices
+    shared = torch.zeros_like(scores, dtype=torch.bool).scatter(1, chosen, True)
+    inside = shared[:, of_patch]
+    alive = torch.cat([~inside, shared], dim=1)
+    row = torch.arange(alive.shape[1], device=scores.device, dtype=torch.float32)
+    key = torch.where(alive, row, row + _FAR)
+    source = key.topk(patches - 3 * windows, dim=1, largest=False, sorted=True).indices
+    slot = alive.long().cumsum(1) - 1
+    owner = torch.where(inside, slot[:, patches:][:, of_patch], slot[:, :patches])
+    return SharedTokens(source=source, owner=owner)
+
+
+def patch_table(images: Tensor, patch: int) -> Tensor:
+    """All candidate patches as pixels: those of the image, then those of the image at half size.
+
+    Halving is 2x2 averaging, which bilinear x0.5 (align_corners=False) equals exactly.
+
+    Shapes: images (B, 3, H, W) -> (B, N + N/4, 3 * patch * patch)
+    """
+    halved = F.avg_pool2d(images, 2)
+    return torch.cat([patchify(images, patch), patchify(halved, patch)], dim=1)
+
+
+def position_table(position: Tensor, grid: Size) -> Tensor:
+    """Positional rows for the patch table; a window's is the mean of its four.
+
+    Shapes: position (1, N, C) -> (1, N + N/4, C)
+    """
+    maps = position.transpose(1, 2).unflatten(2, grid)
+    return torch.cat([position, F.avg_pool2d(maps, 2).flatten(2).transpose(1, 2)], dim=1)
+
+
+class TokenSharing(nn.Module, ABC):
+    """Chooses the windows that share a token.
+
+    Args:
+        windows: how many windows share a token at `image_size`; or, below 1, the share of tokens to
+            save: 0.3 saves 30 % (103 windows at 512x512), by S = ceil(share * N / 3). At other
+            sizes a count grows with the number of patches.
+        image_size: the size that `windows` refers to, in pixels.
+
+    Raises:
+        ConfigError: more windows than the grid has, or a grid with an odd side.
+    """
+
+    def __init__(self, *, windows: int | float, image_size: Size, patch: int = 16) -> None:
+        super().__init__()
+        self.windows, self.patch = windows, patch
+        self.patches = (image_size[0] // patch) * (image_size[1] // patch)
+        if any(side % (2 * patch) for side in image_size):
+            raise ConfigError(
+                f"token sharing needs sides that are multiples of {2 * patch}, but data.crop_size is "
+                f"{list(image_size)}; set it to "
+                f"{[round(side / (2 * patch)) * 2 * patch for side in image_size]}"
+            )
+        if not 0 <= windows <= self.patches // 4 or (windows < 1 and windows > 0.75):
+            raise ConfigError(
+                f"method.sharing.windows={windows} does not fit: images of {image_size[0]}x"
+                f"{image_size[1]} have {self.patches // 4} windows of 2x2 patches; set "
+                f"method.sharing.windows to at most {self.patches // 4}, or to a share up to 0.75"
+            )
+
+    def count(self, patches: int) -> int:
+        """Windows that share a token in an image of that many patches."""
+        if isinstance(self.windows, float) and 0 < self.windows < 1:
+            return math.ceil(self.windows * patches / 3)
+        return min(round(self.windows * patches / self.patches), patches // 4)
+
+    @abstractmethod
+    def window_scores(
+        self, images: Tensor, embed: Callable[[], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores (B, N/4) of the windows, and logits (B, 2, h, w) where a policy is to be trained.
+
+        Args:
+            images: (B, 3 or 4, H, W) in 0..255.
+            embed: makes the embedding (B, N, C) of all patches, without positions.
+        """
+
+    def load_initial_weights(self) -> None:
+        """Loads what the config names; nothing for sharing without weights."""
+
+
+class ContentAwareSharing(TokenSharing):
+    """CTS: a small convolutional policy network scores the windows (paper, equation 1.3).
+
+    Args:
+        policy: "joint" trains the policy with the network, in one run; otherwise the checkpoint of
+            a trained policy (`experiment=cts_policy_*`, or the original `model.pth`), kept frozen.
+    """
+
+    def __init__(
+        self,
+        *,
+        windows: int | float,
+        image_size: Size,
+        network: PolicyNetwork,
+        policy: str = "joint",
+        patch: int = 16,
+    ) -> None:
+        super().__init__(windows=windows, image_size=image_size, patch=patch)
+        self.policy_source = policy
+        self.joint = policy == "joint"
+        self.policy = network.requires_grad_(self.joint)
+
+    def window_scores(
+        self, images: Tensor, embed: Callable[[], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """The policy's log-odds that a window holds one class; its logits only when trained."""
+        logits = self.policy(images[:, :3])
+        scores = (logits[:, 1] - logits[:, 0]).flatten(1).detach()
+        return scores, logits if self.joint else None
+
+    def train(self, mode: bool = True) -> "ContentAwareSharing":
+        """A frozen policy stays in evaluation mode (the original lets its batch norms drift)."""
+        super().train(mode)
+        if not self.joint:
+            self.policy.eval()
+        return self
+
+    def load_initial_weights(self) -> None:
+        if self.joint:
+            self.policy.load_initial_weights()
+        else:
+            self.policy.load_policy(self.policy_source)
+
+
+class RandomSharing(TokenSharing):
+    """Windows drawn at random: the lower bound. Anew at each training step, fixed in evaluation."""
+
+    def __init__(
+        self, *, windows: int | float, image_size: Size, patch: int = 16, seed: int = 0
+    ) -> None:
+        super().__init__(windows=windows, image_size=image_size, patch=patch)
+        self.seed = seed
+
+    def window_scores(
+        self, images: Tensor, embed: Callable[[], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        count = images.shape[-2] * images.shape[-1] // (2 * self.patch) ** 2
+        generator = None if self.training else torch.Generator().manual_seed(self.seed)
+        scores = torch.rand((images.shape[0], count), generator=generator)
+        return scores.to(images.device), None
+
+
+class OracleSharing(TokenSharing):
+    """Windows that truly hold one class: the upper bound.
+
+    The labels come as a fourth image channel, so that every crop, flip and window of an evaluation
+    carries them along.
+    """
+
+    needs_labels = True
+
+    def window_scores(
+        self, images: Tensor, embed: Callable[[], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        if images.shape[1] != 4:
+            raise ConfigError(
+                "method/sharing=oracle reads the truth, so it can only be trained and evaluated on "
+                "labelled data; choose method/sharing=cts to predict"
+            )
+        uniform = window_labels(images[:, 3].long(), window=2 * self.patch)
+        return uniform.flatten(1).float(), None
+
+
+class CosineSharing(TokenSharing):
+    """Windows whose four patch embeddings are alike: no policy and no training.
+
+    ALGM (CVPR 2024) compares tokens after the first block; here they are compared before it, so that
+    every block sees fewer tokens.
+    """
+
+    def window_scores(
+        self, images: Tensor, embed: Callable[[], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        tokens = F.normalize(embed().float(), dim=-1)
+        grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
+        maps = tokens.transpose(1, 2).unflatten(2, grid)
+        # |mean of four unit vectors|^2 = (4 + 2 * sum of the six cosines) / 16: same order as the mean cosine
+        return F.avg_pool2d(maps, 2).square().sum(1).flatten(1).detach(), None

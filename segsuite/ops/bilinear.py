@@ -1,0 +1,40 @@
+"""Bilinear resizing as two matrices, one per axis."""
+
+import torch
+from torch import Tensor
+
+
+def bilinear_matrix(
+    source: int,
+    target: int,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float,
+) -> Tensor:
+    """The matrix (target, source) that resizes one axis, as F.interpolate(align_corners=False) does.
+
+    With `rows` and `columns` such matrices, rows @ x @ columns.T resizes x (..., h, w); a few of
+    their rows give a few of the pixels.
+    """
+    low, weight = bilinear_neighbours(source, target, device=device, dtype=dtype)
+    matrix = torch.zeros(target, source, device=device, dtype=dtype)
+    high = (low + 1).clamp(max=source - 1)
+    matrix.scatter_add_(1, low[:, None], 1 - weight[:, None])
+    return matrix.scatter_add_(1, high[:, None], weight[:, None])
+
+
+def bilinear_neighbours(
+    source: int,
+    target: int,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float,
+) -> tuple[Tensor, Tensor]:
+    """The lower neighbour of every target position (target,) int64, and the weight of the upper one.
+
+    The upper neighbour is the next one, but at the last source position where that is the end.
+    """
+    positions = torch.arange(target, device=device, dtype=dtype)
+    position = ((positions + 0.5) * (source / target) - 0.5).clamp(min=0)
+    low = position.long()
+    return low, position - low
