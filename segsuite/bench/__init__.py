@@ -1,0 +1,1 @@
+"""Honest measurement of anything that keeps the contract: operations, time, memory, tokens."""

@@ -6,6 +6,8 @@ a misspelt key is found before any data or weights are touched, and is named as 
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -34,7 +36,9 @@ def build(
     config = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     check(config, path=path, allow=allow, given=tuple(given))
     try:
-        return instantiate(config, _convert_="all", **given)
+        # Ready-built objects bypass Hydra, which would turn dataclasses among them into dicts.
+        maker = instantiate(config, _convert_="all", _partial_=True)
+        return partial(maker, **given) if config.get("_partial_", False) else maker(**given)
     except SegsuiteError:
         raise
     except Exception as error:
@@ -113,22 +117,24 @@ def _check_choices(target: Any, config: DictConfig, keys: list[str], where: str)
         hint = hints.get(key)
         options = get_args(hint) if get_origin(hint) is Literal else ()
         if options and config[key] not in options:
-            shown = did_you_mean(str(config[key]), [str(option) for option in options])
             raise ConfigError(
-                f"`{where}{key}={config[key]}` is not one of {', '.join(map(str, options))}{shown}"
-                if "mean" in shown
-                else f"`{where}{key}={config[key]}` is not one of {', '.join(map(str, options))}"
+                f"`{where}{key}={config[key]}` is not one of {', '.join(map(str, options))}"
             )
 
 
 def locate(target: str, path: str = "", allow: tuple[str, ...] = ()) -> Any:
     """The class or function at an import path, which must start with one of the allowed prefixes."""
-    from hydra.utils import get_object
-
     where = f"`{path}._target_={target}`" if path else f"`_target_={target}`"
     if not target.startswith((*ALLOWED, *allow)):
         raise ConfigError(f"{where} is outside {', '.join((*ALLOWED, *allow))}")
+    module, _, name = target.rpartition(".")
     try:
-        return get_object(target)
-    except Exception as error:
-        raise ConfigError(f"{where} cannot be imported: {error.__cause__ or error}") from error
+        try:
+            return getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name != module:  # the module is there, but something that it needs is not
+                raise
+            owner, _, inner = module.rpartition(".")  # a class method, such as Class.from_file
+            return getattr(getattr(import_module(owner), inner), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where} cannot be imported: {error}") from error

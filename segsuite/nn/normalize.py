@@ -17,7 +17,8 @@ class Normalize(nn.Module):
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        center, spread = (torch.tensor(values, dtype=torch.float).view(-1, 1, 1) for values in (mean, std))
+        center = torch.tensor(mean, dtype=torch.float).view(-1, 1, 1)
+        spread = torch.tensor(std, dtype=torch.float).view(-1, 1, 1)
         self.register_buffer("scale", 1 / spread, persistent=False)
         self.register_buffer("shift", -center / spread, persistent=False)
 

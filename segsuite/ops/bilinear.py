@@ -11,7 +11,7 @@ def bilinear_matrix(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float,
 ) -> Tensor:
-    """The matrix (target, source) that resizes one axis, as F.interpolate(align_corners=False) does.
+    """The matrix (target, source) that resizes one axis as F.interpolate does, corners not aligned.
 
     With `rows` and `columns` such matrices, rows @ x @ columns.T resizes x (..., h, w); a few of
     their rows give a few of the pixels.
@@ -30,7 +30,7 @@ def bilinear_neighbours(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float,
 ) -> tuple[Tensor, Tensor]:
-    """The lower neighbour of every target position (target,) int64, and the weight of the upper one.
+    """Every target position's lower neighbour (target,) int64, and the weight of the upper one.
 
     The upper neighbour is the next one, but at the last source position where that is the end.
     """

@@ -1,20 +1,40 @@
 """Labels at full resolution without a full-resolution score map."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import Size
+from segsuite.ops.bilinear import bilinear_neighbours
+
+_CANDIDATES = 8
+"""Classes that most cells on a boundary can be narrowed down to."""
+
+_AT_ONCE = 2**20
+"""Scores at full resolution held at once: 4 MB, which stays in a CPU's cache."""
 
 
-def upsampled_argmax(scores: Tensor, size: Size, *, chunk: int = 16) -> Tensor:
+def upsampled_argmax(scores: Tensor, size: Size, *, static: bool | None = None) -> Tensor:
     """(B, H, W) int64: the argmax of `scores` after bilinear upsampling (align_corners=False).
 
-    A running maximum over chunks of classes: never more than `chunk` channels at full resolution.
-    Ties go to the lowest class, as with argmax.
+    Exact either way, up to scores that tie within rounding; exact ties go to the lowest class.
+
+    Args:
+        static: True for fixed shapes and no look at the values, for GPUs and export; False for the
+            shortcut that a CPU gains from. None: fixed shapes but on a CPU outside a compiler.
 
     Shapes: scores (B, K, h, w) -> (B, *size)
     """
+    if static is None:
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        static = traced or scores.device.type != "cpu"
+    return argmax_by_classes(scores, size) if static else argmax_by_cells(scores, size)
+
+
+def argmax_by_classes(scores: Tensor, size: Size, *, chunk: int = 16) -> Tensor:
+    """`upsampled_argmax` as a running maximum over chunks of classes: fixed shapes throughout."""
     best = labels = None
     for start in range(0, scores.shape[1], chunk):
         part = F.interpolate(
@@ -28,3 +48,103 @@ def upsampled_argmax(scores: Tensor, size: Size, *, chunk: int = 16) -> Tensor:
             labels = torch.where(better, index + start, labels)
             best = torch.where(better, value, best)
     return labels
+
+
+def argmax_by_cells(scores: Tensor, size: Size) -> Tensor:
+    """`upsampled_argmax` that looks only at the classes which can win in each cell of the grid.
+
+    A pixel's scores are a weighted mean of those at the four corners of its cell. So a class that
+    wins at all four corners wins throughout, and a class that is below some level at all of them
+    cannot win if the best class never falls under that level. Few cells are left, with few classes
+    in each, and only these are upsampled.
+    """
+    batch, classes, height, width = scores.shape
+    scores = scores.detach().to(torch.promote_types(scores.dtype, torch.float))
+    table = scores.permute(0, 2, 3, 1).contiguous().view(-1, classes)
+    corners = _corners(batch, height, width, scores.device)
+    winner = table.argmax(dim=1)
+    winners = winner[corners]
+    pixels = _Pixels(scores, size)
+    labels = pixels.spread(winner).flatten()
+    open_cells = (winners != winners[:, :1]).any(dim=1).nonzero().squeeze(1)
+    corners, winners = corners[open_cells], winners[open_cells]
+    step = max(_AT_ONCE // (4 * classes), 1)
+    parts = zip(corners.split(step), winners.split(step), strict=True)
+    found = [_candidates(table, near, best) for near, best in parts]
+    narrow, candidates = (torch.cat(part) for part in zip(*found, strict=True))
+
+    few, narrowed = corners[narrow], candidates[narrow]
+    short = table[few.unsqueeze(2), narrowed.unsqueeze(1)].flatten(0, 1)  # the corners one by one
+    rows = torch.arange(len(short), device=scores.device).view(-1, 4)
+    for place, slot, weights in pixels.within(open_cells[narrow], short.shape[1]):
+        values = F.embedding_bag(
+            rows.index_select(0, slot), short, per_sample_weights=weights, mode="sum"
+        )
+        labels[place] = narrowed.view(-1).take(slot * short.shape[1] + values.argmax(dim=1))
+    many = corners[~narrow]
+    for place, slot, weights in pixels.within(open_cells[~narrow], classes):
+        values = F.embedding_bag(
+            many.index_select(0, slot), table, per_sample_weights=weights, mode="sum"
+        )
+        labels[place] = values.argmax(dim=1)
+    return labels.view(batch, *size)
+
+
+class _Pixels:
+    """The pixels of an upsampled grid and the cells that they lie in."""
+
+    def __init__(self, scores: Tensor, size: Size) -> None:
+        batch, _, *self.grid = scores.shape
+        kind = {"device": scores.device, "dtype": scores.dtype}
+        self.row, self.down = bilinear_neighbours(self.grid[0], size[0], **kind)
+        self.column, self.across = bilinear_neighbours(self.grid[1], size[1], **kind)
+        self.cells = batch * self.grid[0] * self.grid[1]
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(B, H, W): each cell's value at all its pixels.
+
+        Shapes: values (B * h * w,)
+        """
+        values = values.view(-1, *self.grid)
+        return values.index_select(2, self.column).index_select(1, self.row)
+
+    def within(self, cells: Tensor, channels: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Parts of the pixels in `cells` (n,): which flat (p,), whose (p,) of n, weights (p, 4)."""
+        slot_of = cells.new_full((self.cells,), -1)
+        slot_of[cells] = torch.arange(len(cells), device=cells.device)
+        slots = self.spread(slot_of).flatten()
+        height, width = len(self.row), len(self.column)
+        for place in (slots >= 0).nonzero().squeeze(1).split(max(_AT_ONCE // channels, 1)):
+            line = place.div(width, rounding_mode="floor")
+            across = self.across.index_select(0, place - line * width)
+            down = self.down.index_select(0, line % height)
+            up, back = 1 - down, 1 - across
+            weights = torch.stack([up * back, up * across, down * back, down * across], dim=1)
+            yield place, slots.index_select(0, place), weights
+
+
+def _candidates(table: Tensor, corners: Tensor, winners: Tensor) -> tuple[Tensor, Tensor]:
+    """Which cells few classes may win in (n,) bool, and those classes (n, m), ascending.
+
+    The best score within a cell is nowhere below the least corner of any class, nor below the least
+    corner of any mean of classes; the mean of the corners' winners is tried.
+
+    Shapes: table (points, K), corners (n, 4) rows of the table, winners (n, 4) classes
+    """
+    scores = table[corners]
+    reach, classes = scores.amax(dim=1).topk(min(_CANDIDATES + 1, table.shape[1]), dim=1)
+    level = scores.amin(dim=1).amax(dim=1)
+    mixture = scores.gather(2, winners.unsqueeze(1).expand(-1, 4, -1)).mean(dim=2).amin(dim=1)
+    if table.shape[1] <= _CANDIDATES:
+        narrow = torch.ones_like(level, dtype=torch.bool)
+    else:
+        narrow = reach[:, _CANDIDATES] < torch.maximum(level, mixture)
+    return narrow, classes[:, :_CANDIDATES].sort(dim=1).values
+
+
+def _corners(batch: int, height: int, width: int, device: torch.device) -> Tensor:
+    """(B * h * w, 4) int64: the flat grid points around the cell right of and below each one."""
+    index = torch.arange(batch * height * width, device=device).view(batch, height, width)
+    below = torch.cat([index[:, 1:], index[:, -1:]], dim=1)
+    right, opposite = (torch.cat([x[..., 1:], x[..., -1:]], dim=2) for x in (index, below))
+    return torch.stack([index, right, below, opposite], dim=-1).view(-1, 4)

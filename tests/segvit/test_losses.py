@@ -130,7 +130,10 @@ def test_the_number_of_masks_is_the_mean_over_processes(tmp_path):
     multiprocessing.spawn(_worker, args=(str(tmp_path),), nprocs=2)
     apart = torch.stack([torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]).mean(0)
     outputs, labels = zip(*[random_case(10 + rank) for rank in range(2)], strict=True)
-    together = AtmOutput(*(torch.cat([getattr(o, n) for o in outputs]) for n in ("masks", "classes")))
+    together = AtmOutput(
+        torch.cat([output.masks for output in outputs]),
+        torch.cat([output.classes for output in outputs]),
+    )
     terms = criterion()([together], torch.cat(labels))
     torch.testing.assert_close(apart, torch.stack([terms["focal"], terms["dice"]]).detach())
 

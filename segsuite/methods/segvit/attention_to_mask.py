@@ -74,7 +74,8 @@ class AtmCascade(nn.Module):
     Args: as `AtmSingle`, but dim None is half of `in_dim`, heads None one per 32 channels;
         stages: how many features are read.
 
-    Shapes: `stages` features (B, n, in_dim) -> as many outputs: masks (B, K, n), classes (B, K, K+1)
+    Shapes: `stages` features (B, n, in_dim)
+        -> as many outputs: masks (B, K, n), classes (B, K, K + 1)
     """
 
     def __init__(
@@ -121,7 +122,8 @@ class AtmCascade(nn.Module):
 class AtmStage(nn.Module):
     """Tokens projected to the head's width, then decoder layers.
 
-    Shapes: tokens (B, n, in_dim), queries (B, K, D), valid (B, n) -> queries (B, K, D), masks (B, K, n)
+    Shapes: tokens (B, n, in_dim), queries (B, K, D), valid (B, n)
+        -> queries (B, K, D), masks (B, K, n)
     """
 
     def __init__(self, in_dim: int, dim: int, heads: int, layers: int, dropout: float) -> None:

@@ -109,8 +109,8 @@ def _losses_and_slopes(
     """Focal and dice loss per mask (2, L, p), and their derivatives by every pixel's logit.
 
     With t the truth and z the logit, a = (1 - 2t) z is the logit of the wrong answer and
-    q = sigmoid(a) its probability. A pixel's focal loss is alpha_t q^2 softplus(a), whose derivative
-    by a is alpha_t q^2 (2 (1 - q) softplus(a) + q); that of q is q (1 - q).
+    q = sigmoid(a) its probability. A pixel's focal loss is alpha_t q^2 softplus(a), and its
+    derivative by a is alpha_t q^2 (2 (1 - q) softplus(a) + q); that of q is q (1 - q).
 
     Shapes: logits (L, p, H, W), hit and counted (p, H, W) of 0 and 1
     """

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from segsuite.core.checkpoint import CONFIG_KEY, load_weights, network_state, read_checkpoint
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.nn.backbones.hub import pretrained_file
+from segsuite.nn.backbones.vit_weights import read_tensors
 from segsuite.nn.normalize import Normalize
 
 
@@ -78,6 +80,7 @@ class PolicyNetwork(nn.Module):
                 "choose stage and scale so that stride / scale is the window"
             )
         self.head = nn.Conv2d(info.channels()[-1], 2, kernel_size=1)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 2, H / 32, W / 32) logits.
@@ -88,7 +91,7 @@ class PolicyNetwork(nn.Module):
         if self.scale != 1.0:
             factor = round(1 / self.scale)
             x = nn.functional.avg_pool2d(x, factor)
-        return self.head(self.backbone(x)[-1])
+        return self.head(self.backbone(x.contiguous(memory_format=torch.channels_last))[-1])
 
     def load_initial_weights(self) -> None:
         """Loads what `weights` names into the encoder, or a whole policy from a file."""
@@ -97,9 +100,8 @@ class PolicyNetwork(nn.Module):
         if self.weights != "timm":
             self.load_policy(self.weights)
             return
-        from segsuite.nn.backbones.vit_weights import load_timm_state
-
-        state = load_timm_state(self.encoder, key="method.sharing.network.weights")
+        path = pretrained_file(self.encoder, key="method.sharing.network.weights")
+        state = read_tensors(path)
         own = self.backbone.state_dict()
         load_weights(
             self.backbone,

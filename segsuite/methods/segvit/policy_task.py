@@ -36,6 +36,10 @@ class PolicyTask(SegmentationTask):
     `val/pacc` is the accuracy over windows, `val/miou` the mean over the two classes.
     """
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("mixed", "uniform")
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         window = self.loss.window
         for image, label in zip(batch["image"], batch["label"], strict=True):
@@ -43,8 +47,6 @@ class PolicyTask(SegmentationTask):
             seen = fitted(label, image)[None, :rows, :columns]
             found = self.network(image[None, :, :rows, :columns]).argmax(1)
             self.metric.update(found.flatten(), self.loss.targets(seen).flatten())
-
-    test_step = validation_step
 
     def predicted_labels(self, batch: Batch, **_: object) -> list[Tensor]:
         """Windows as (H, W) maps of 0 and 1, for pictures."""

@@ -66,10 +66,12 @@ class CascadePrediction:
         height, width = self.masks.shape[-2:]
         kind = {"device": self.masks.device, "dtype": self.masks.dtype}
         columns = bilinear_matrix(width, size[1], **kind)
-        return self.masks @ columns.T, bilinear_matrix(height, size[0], **kind)
+        with torch.autocast(self.masks.device.type, enabled=False):
+            return self.masks @ columns.T, bilinear_matrix(height, size[0], **kind)
 
     def _votes(self, wide: Tensor, rows: Tensor) -> Tensor:
         """(B, K, r, W): the scores of the rows that `rows` (r, h) makes."""
-        masks = (rows @ wide).sigmoid_()
-        votes = self.class_probs.transpose(1, 2) @ masks.flatten(2)
+        with torch.autocast(wide.device.type, enabled=False):
+            masks = (rows @ wide).sigmoid()
+            votes = self.class_probs.transpose(1, 2) @ masks.flatten(2)
         return votes.unflatten(2, masks.shape[-2:])

@@ -1,0 +1,101 @@
+"""The networks to compare: experiments as composed, and trained checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segsuite.core.build import build
+from segsuite.core.checkpoint import network_from_checkpoint
+from segsuite.core.contract import Segmenter, Size, check_size
+from segsuite.core.errors import ConfigError
+from segsuite.engine.launch import compose
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to measure.
+
+    Attributes:
+        name: as shown.
+        experiment: the name that papers' figures are kept under.
+        trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
+    """
+
+    name: str
+    experiment: str
+    network: Segmenter
+    trained: bool
+
+
+def from_experiment(typed: str, *, size: Size, overrides: Sequence[str] = ()) -> Candidate:
+    """The network of an experiment, with random weights.
+
+    Args:
+        typed: its name, and overrides of its own after spaces:
+            "cts_dtop_vitb_static method.sharing.windows=128".
+        overrides: for all experiments, such as the data set that was typed.
+
+    Raises:
+        ConfigError: no such experiment, an override that does not fit, or a size that does not.
+    """
+    experiment, *own = typed.split()
+    cfg = compose(
+        "train",
+        [
+            f"experiment={experiment}",
+            "method.backbone.weights=none",
+            *overrides,
+            f"data.crop_size=[{size[0]},{size[1]}]",
+            *own,
+        ],
+    )
+    network = build(cfg.method.network, path="method.network")
+    check_size(size, network.size_divisor, key="size")
+    return Candidate(typed, experiment, network.eval().requires_grad_(False), trained=False)
+
+
+def from_checkpoint(path: str, *, size: Size) -> Candidate:
+    """The trained network of a checkpoint, named by its run and file.
+
+    Raises:
+        CheckpointError: the file cannot be read as a checkpoint of ours.
+    """
+    network, config = network_from_checkpoint(path)
+    check_size(size, network.size_divisor, key="size")
+    experiment = str(config.get("name") or Path(path).stem)
+    return Candidate(
+        f"{experiment} ({_short(Path(path))})",
+        experiment,
+        network.requires_grad_(False),
+        trained=True,
+    )
+
+
+def candidates(
+    experiments: Sequence[str],
+    checkpoints: Sequence[str],
+    *,
+    size: Size,
+    overrides: Sequence[str] = (),
+) -> list[Candidate]:
+    """All networks to compare; ratios refer to the first.
+
+    Raises:
+        ConfigError: none was named, or one was named twice.
+    """
+    found = [from_checkpoint(path, size=size) for path in checkpoints]
+    untrained = [from_experiment(typed, size=size, overrides=overrides) for typed in experiments]
+    found = untrained + found
+    names = [candidate.name for candidate in found]
+    if not names:
+        raise ConfigError("nothing to measure; type experiments=[segvit_vitt,cts_vitt]")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"named twice: {', '.join(twice)}; name each network once")
+    return found
+
+
+def _short(path: Path) -> str:
+    """ "2026-11-21_10-00-00/best" for .../2026-11-21_10-00-00/checkpoints/best.ckpt."""
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    return f"{run.name}/{path.stem}" if run.name else path.stem

@@ -1,0 +1,137 @@
+"""A whole comparison as the door makes it: from its config to measurements, and how it is shown."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from segsuite.bench import machine, plots, report, tables
+from segsuite.bench.candidates import candidates
+from segsuite.bench.measure import Measurement, Settings, measure
+from segsuite.bench.pictures import pictures_of
+from segsuite.core.build import build
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError
+from segsuite.core.seeding import seed_everything
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was measured, on what, and how.
+
+    Attributes:
+        data: class name of the reader that gave the pictures.
+    """
+
+    measured: list[Measurement]
+    settings: Settings
+    size: Size
+    pictures: int
+    data: str
+    machine: dict[str, str | int]
+
+    @property
+    def circumstances(self) -> str:
+        """One phrase that belongs beside every figure."""
+        kind = f"{self.settings.precision}{', compiled' if self.settings.compile else ''}"
+        return (
+            f"{self.size[0]}x{self.size[1]}, {kind}, {self.pictures} pictures ({self.data}), "
+            f"{machine.shown(self.machine)}"
+        )
+
+    def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
+        """Plain types; `parts` includes the breakdown."""
+        return {
+            "machine": self.machine,
+            "size": list(self.size),
+            "pictures": {"count": self.pictures, "data": self.data},
+            "precision": self.settings.precision,
+            "compiled": self.settings.compile,
+            "rounds": self.settings.rounds,
+            "baseline": self.measured[0].name,
+            "networks": {its.name: report.to_dict(its, parts=parts) for its in self.measured},
+            "verdicts": report.verdicts(self.measured),
+            "notes": report.notes(self.measured),
+        }
+
+
+def compare(
+    cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
+) -> Comparison:
+    """Builds the networks that `conf/benchmark.yaml` names, and measures them.
+
+    Args:
+        data_overrides: what was typed about the data set, which experiments are then built for too.
+
+    Raises:
+        ConfigError: settings that do not fit; found before anything is measured.
+    """
+    settings, size = _settings(cfg), (int(cfg.size[0]), int(cfg.size[1]))
+    seed_everything(cfg.seed)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    found = candidates(
+        cfg.experiments,
+        cfg.checkpoints,
+        size=size,
+        overrides=[*data_overrides, *cfg.overrides],
+    )
+    data = build(cfg.data, path="data")
+    data.prepare_data()
+    data.setup("validate")
+    images = pictures_of(data.val_dataloader(), count=cfg.pictures, size=size)
+    for candidate in found:
+        candidate.network.to(settings.device)
+    return Comparison(
+        measured=measure(found, images.to(settings.device), settings, tell=tell),
+        settings=settings,
+        size=size,
+        pictures=cfg.pictures,
+        data=cfg.data.reader._target_.rpartition(".")[2],
+        machine=machine.machine(settings.device),
+    )
+
+
+def show(comparison: Comparison, console: Console, folder: Path) -> None:
+    """Prints the tables and the verdicts, and writes breakdown.png."""
+    measured, where = comparison.measured, comparison.circumstances
+    console.print(tables.cost_table(measured, f"one picture of {where}"))
+    console.print(tables.speed_table(measured, f"speed, {where}"))
+    console.print(tables.parts_table(measured))
+    papers = tables.paper_table(measured)
+    if papers is not None:
+        console.print(papers)
+    for line in (*report.verdicts(measured), *report.notes(measured)):
+        console.print(line, highlight=False, soft_wrap=True)
+    plots.save_breakdown(measured, folder / "breakdown.png", title=f"batch 1, {where}")
+    console.print(f"written: {folder}/breakdown.png, result.json", highlight=False, soft_wrap=True)
+
+
+def _settings(cfg: DictConfig) -> Settings:
+    for key, kind in (("device", Device), ("precision", Precision)):
+        if cfg[key] not in get_args(kind):
+            raise ConfigError(f"{key}={cfg[key]} is not one of {', '.join(get_args(kind))}")
+    for key in ("rounds", "pictures"):
+        if cfg[key] < 1:
+            raise ConfigError(f"{key}={cfg[key]} measures nothing; set it to at least 1")
+    if not cfg.batch_sizes or min(cfg.batch_sizes) < 1:
+        raise ConfigError(f"batch_sizes={list(cfg.batch_sizes)}: name sizes of at least 1")
+    available = torch.cuda.is_available()
+    if cfg.device == "cuda" and not available:
+        raise ConfigError("device=cuda, but torch finds no GPU here; type device=cpu")
+    device = "cuda" if available and cfg.device != "cpu" else "cpu"
+    return Settings(
+        device=torch.device(device),
+        batch_sizes=tuple(dict.fromkeys(cfg.batch_sizes)),
+        rounds=cfg.rounds,
+        warm_up=cfg.warm_up,
+        precision=cfg.precision,
+        compile=cfg.compile,
+    )

@@ -1,0 +1,220 @@
+"""Everything that is measured of several networks, on the same pictures and in turns."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from statistics import pstdev
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.bench.breakdown import Part, breakdown
+from segsuite.bench.candidates import Candidate
+from segsuite.bench.cost import Cost, total
+from segsuite.bench.flops import Count, count, count_parameters
+from segsuite.bench.forms import closed_form_of
+from segsuite.bench.latency import Latency, Ratio, Step, interleaved, ratio
+from segsuite.bench.memory import peak_bytes
+from segsuite.bench.paper import Published, published
+from segsuite.bench.pictures import batch_of
+from segsuite.bench.tokens import StageTokens, tokens_per_stage
+from segsuite.core.contract import Prediction, Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        rounds: measured rounds at each batch size; each takes the next pictures.
+        warm_up: rounds before that.
+        precision: fp32, or autocast to bf16.
+        compile: measure the networks compiled; operations, parts and memory stay eager.
+    """
+
+    device: torch.device
+    batch_sizes: tuple[int, ...] = (1, 8)
+    rounds: int = 20
+    warm_up: int = 3
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Time and memory at one batch size.
+
+    Attributes:
+        network: to scores at native stride.
+        labels: to class ids at the pictures' size.
+        network_ratio, labels_ratio: how many times as fast as the first network.
+        peak: bytes held at most on the way to labels, beyond weights and pictures.
+    """
+
+    network: Latency
+    labels: Latency
+    network_ratio: Ratio
+    labels_ratio: Ratio
+    peak: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that was found of one network; costs are for one picture, means over the pictures.
+
+    Attributes:
+        spread: standard deviation of the multiply-adds over pictures; 0 unless they depend on it.
+        closed_form: by formula, excluded modules left out; None where no formula is known.
+        tokens: None for networks without a trace.
+    """
+
+    name: str
+    trained: bool
+    size: Size
+    num_classes: int
+    parameters: int
+    parameters_excluded: int
+    everything: Cost
+    excluded: Cost
+    spread: float
+    closed_form: Cost | None
+    published: Published | None
+    tokens: list[StageTokens] | None
+    parts: list[Part]
+    speed: dict[int, Speed]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the paper's count is of the same task: the same size and number of classes."""
+        paper = self.published
+        return paper is not None and paper.comparable(self.size, self.num_classes)
+
+    @property
+    def as_published(self) -> Cost:
+        """The counted cost without what papers leave out."""
+        return self.everything - self.excluded
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    pictures: Tensor,
+    settings: Settings,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Measurement]:
+    """One measurement per network, in order; ratios refer to the first.
+
+    Args:
+        pictures: (P, 3, H, W) uint8 on the device.
+        tell: is told what is going on.
+    """
+    with _precision(settings):
+        counts = []
+        for candidate in candidates:
+            tell(f"counting operations of {candidate.name}")
+            counts.append([count(candidate.network, picture[None]) for picture in pictures])
+        speed = {}
+        for batch in settings.batch_sizes:
+            tell(f"timing {len(candidates)} networks in turns at batch {batch}")
+            speed[batch] = speed_at(batch, candidates, pictures, settings)
+        tell("timing the parts of each network")
+        parts = [
+            breakdown(c.network, pictures[:1], its[0], rounds=settings.rounds)
+            for c, its in zip(candidates, counts, strict=True)
+        ]
+    size = (pictures.shape[-2], pictures.shape[-1])
+    return [
+        _gathered(c, size, its, p, {batch: found[c.name] for batch, found in speed.items()})
+        for c, its, p in zip(candidates, counts, parts, strict=True)
+    ]
+
+
+def speed_at(
+    batch: int, candidates: Sequence[Candidate], pictures: Tensor, settings: Settings
+) -> dict[str, Speed]:
+    """Time and memory of each network at one batch size."""
+    size = (pictures.shape[-2], pictures.shape[-1])
+
+    def labels(prediction: Prediction) -> Tensor:
+        return prediction.labels(size)
+
+    runs: dict[str, list[Step]] = {
+        c.name: [_predictor(c.network, settings), labels] for c in candidates
+    }
+    with torch.inference_mode(), _precision(settings), _compilation(settings, len(candidates)):
+        times = interleaved(
+            runs,
+            lambda turn: batch_of(pictures, batch, turn),
+            rounds=settings.rounds,
+            warm_up=settings.warm_up,
+            device=settings.device,
+            batch=batch,
+        )
+        images = batch_of(pictures, batch, 0)
+        peaks = {
+            c.name: peak_bytes(lambda c=c: labels(c.network.predict(images)), settings.device)
+            for c in candidates
+        }
+    first = times[candidates[0].name]
+    return {
+        name: Speed(*found, *map(ratio, first, found), peak=peaks[name])
+        for name, found in times.items()
+    }
+
+
+def _predictor(network: nn.Module, settings: Settings) -> Step:
+    return torch.compile(network.predict, dynamic=False) if settings.compile else network.predict
+
+
+def _compilation(settings: Settings, networks: int) -> Any:
+    """Lets every network be compiled, or fail: torch stops silently at 8 versions of one code."""
+    if not settings.compile:
+        return nullcontext()
+    versions = 4 * networks * len(settings.batch_sizes) + 8
+    return torch._dynamo.config.patch(
+        recompile_limit=versions,
+        accumulated_recompile_limit=8 * versions,
+        fail_on_recompile_limit_hit=True,
+    )
+
+
+def _precision(settings: Settings) -> Any:
+    if settings.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(settings.device.type, dtype=torch.bfloat16)
+
+
+def _gathered(
+    candidate: Candidate,
+    size: Size,
+    counts: Sequence[Count],
+    parts: list[Part],
+    speed: dict[int, Speed],
+) -> Measurement:
+    network = candidate.network
+    traces = [its.prediction.trace for its in counts]
+    forms = [closed_form_of(network, trace) for trace in traces]
+    known = [form for form in forms if form is not None]
+    excluded = [_submodule(network, name) for name in network.excluded_from_cost]
+    return Measurement(
+        name=candidate.name,
+        trained=candidate.trained,
+        size=size,
+        num_classes=network.num_classes,
+        parameters=count_parameters(network),
+        parameters_excluded=sum(count_parameters(module) for module in excluded if module),
+        everything=total(its.everything for its in counts) // len(counts),
+        excluded=total(its.excluded for its in counts) // len(counts),
+        spread=pstdev([its.everything.macs for its in counts]),
+        closed_form=total(known) // len(known) if known else None,
+        published=published().get(candidate.experiment),
+        tokens=None if traces[0] is None else tokens_per_stage(traces),
+        parts=parts,
+        speed=speed,
+    )
+
+
+def _submodule(network: nn.Module, name: str) -> nn.Module | None:
+    """A part by its dotted name; None where this network was built without it."""
+    return dict(network.named_modules()).get(name)

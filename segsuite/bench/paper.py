@@ -1,0 +1,45 @@
+"""The figures that papers print for our experiments, to stand beside ours."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from omegaconf import OmegaConf
+
+from segsuite.core.contract import Size
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a paper prints for one network.
+
+    Attributes:
+        gflops: as fvcore counts, without the policy network.
+        size, classes: what that count is for.
+        miou: on ADE20K, in percent.
+        fps: pictures a second at batch 1 on `device`.
+        source: paper and table.
+    """
+
+    gflops: float
+    size: tuple[int, int]
+    classes: int
+    miou: float
+    fps: float
+    device: str
+    source: str
+
+    def comparable(self, size: Size, classes: int) -> bool:
+        """Whether a count at that size, for so many classes, may stand beside `gflops`."""
+        return self.size == tuple(size) and self.classes == classes
+
+
+@cache
+def published() -> dict[str, Published]:
+    """By the name of the experiment."""
+    text = files("segsuite.bench").joinpath("paper.yaml").read_text()
+    content = OmegaConf.to_container(OmegaConf.create(text))
+    return {
+        name: Published(**figures | {"size": tuple(figures["size"])})
+        for name, figures in content["figures"].items()
+    }

@@ -1,0 +1,53 @@
+"""Real pictures of one size, to measure on: what a token-reducing network does depends on them."""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segsuite.core.contract import Size
+from segsuite.core.errors import DataError
+
+
+def pictures_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size) -> Tensor:
+    """The first `count` pictures of an evaluation loader, resized.
+
+    Shapes: -> (count, 3, *size) uint8
+
+    Raises:
+        DataError: there are fewer.
+    """
+    images = chain.from_iterable(batch["image"] for batch in batches)
+    found = [resized(image, size) for image in islice(images, count)]
+    if len(found) < count:
+        raise DataError(
+            f"{count} pictures to measure on were asked for, but the data set has {len(found)}; "
+            f"type pictures={max(len(found), 1)}"
+        )
+    return torch.stack(found)
+
+
+def resized(image: Tensor, size: Size) -> Tensor:
+    """The picture at another size, bilinear with antialiasing, as uint8.
+
+    Shapes: image (3, h, w), 0..255 -> (3, *size)
+    """
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image.to(torch.uint8)
+    scaled = F.interpolate(
+        image[None].float(), size=tuple(size), mode="bilinear", align_corners=False, antialias=True
+    )
+    return scaled[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def batch_of(pictures: Tensor, batch: int, turn: int) -> Tensor:
+    """Pictures for one round: each round takes the next ones, around and around.
+
+    Shapes: pictures (P, 3, H, W) -> (batch, 3, H, W)
+    """
+    first = turn * batch
+    index = torch.arange(first, first + batch, device=pictures.device) % pictures.shape[0]
+    return pictures[index]

@@ -1,0 +1,68 @@
+"""A comparison in plain numbers, for files and for the last line of output."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segsuite.bench.cost import GIGA
+from segsuite.bench.measure import Measurement, Speed
+from segsuite.bench.tokens import to_dicts
+from segsuite.bench.verdict import verdict
+
+
+def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
+    """One network; costs for one picture in 1e9."""
+    form, paper = measured.closed_form, measured.published
+    found: dict[str, Any] = {
+        "trained": measured.trained,
+        "num_classes": measured.num_classes,
+        "parameters": measured.parameters,
+        "parameters_of_policy": measured.parameters_excluded,
+        "gmacs": measured.everything.gmacs,
+        "gmacs_without_policy": measured.as_published.gmacs,
+        "gmacs_closed_form_without_policy": None if form is None else form.gmacs,
+        "gmacs_spread": measured.spread / GIGA,
+        "gflops_fvcore_without_policy": measured.as_published.gfvcore,
+        "paper": None if paper is None else vars(paper).copy(),
+        "tokens": None if measured.tokens is None else to_dicts(measured.tokens),
+        "batch": {str(batch): _speed(speed) for batch, speed in measured.speed.items()},
+    }
+    if parts:
+        found["parts"] = [part.to_dict() for part in measured.parts]
+    return found
+
+
+def verdicts(measured: Sequence[Measurement]) -> list[str]:
+    """One sentence per network but the first, for the network alone and with labels."""
+    baseline = measured[0].name
+    lines = []
+    for other in measured[1:]:
+        alone = {batch: speed.network_ratio for batch, speed in other.speed.items()}
+        whole = {batch: speed.labels_ratio for batch, speed in other.speed.items()}
+        lines.append(verdict(other.name, baseline, alone))
+        lines.append(verdict(f"{other.name} with labels", baseline, whole))
+    return lines
+
+
+def notes(measured: Sequence[Measurement]) -> list[str]:
+    """What a reader must know to not misread the figures."""
+    found = []
+    for its in measured:
+        stages = its.tokens or []
+        if not its.trained and len(stages) > 1 and stages[-1].least == stages[0].most:
+            found.append(
+                f"{its.name}: no token left at any exit. With random weights a threshold says "
+                "nothing of what a trained network drops; give checkpoints=[FILE], or fixed budgets"
+            )
+        if any(round(s.computed) > round(s.mean) for s in stages):
+            found.append(
+                f"{its.name}: tokens that left are masked but still computed, which saves nothing"
+            )
+    return found
+
+
+def _speed(speed: Speed) -> Mapping[str, Any]:
+    return {
+        "network": speed.network.to_dict() | {"times_as_fast": speed.network_ratio.to_dict()},
+        "with_labels": speed.labels.to_dict() | {"times_as_fast": speed.labels_ratio.to_dict()},
+        "peak_megabytes": speed.peak / 1e6,
+    }

@@ -1,0 +1,139 @@
+"""A comparison as tables for people."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from segsuite.bench.latency import Latency, Ratio
+from segsuite.bench.measure import Measurement
+from segsuite.bench.tokens import shown
+
+
+def cost_table(measured: Sequence[Measurement], title: str) -> Table:
+    """Parameters, operations by counting, by formula and by the paper, and tokens, a picture."""
+    table = _table(
+        title,
+        "params M",
+        "GMACs",
+        "without policy",
+        "closed form",
+        "as fvcore",
+        "paper",
+        "tokens",
+    )
+    for its in measured:
+        spread = f" ± {its.spread / 1e9:.2f}" if its.spread else ""
+        table.add_row(
+            its.name,
+            f"{its.parameters / 1e6:.2f}",
+            f"{its.everything.gmacs:.3f}{spread}",
+            f"{its.as_published.gmacs:.3f}",
+            "–" if its.closed_form is None else f"{its.closed_form.gmacs:.3f}",
+            f"{its.as_published.gfvcore:.3f}",
+            f"{its.published.gflops:g}" if its.comparable else "–",
+            "–" if its.tokens is None else shown(its.tokens),
+        )
+    table.caption = (
+        "a multiply-add counts once; fvcore adds norms and resizes, and leaves the policy out as "
+        "papers do"
+    )
+    return table
+
+
+def speed_table(measured: Sequence[Measurement], title: str) -> Table:
+    """Milliseconds, images a second and ratios to the first network, and peak memory, by batch."""
+    table = _table(
+        title, "batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB"
+    )
+    for batch in measured[0].speed:
+        for row, its in enumerate(measured):
+            speed = its.speed[batch]
+            table.add_row(
+                its.name,
+                str(batch),
+                _milliseconds(speed.network),
+                f"{speed.network.images_per_second:.2f}",
+                _times(speed.network_ratio) if row else "1",
+                _milliseconds(speed.labels),
+                f"{speed.labels.images_per_second:.2f}",
+                _times(speed.labels_ratio) if row else "1",
+                f"{speed.peak / 1e6:.0f}",
+            )
+        table.add_section()
+    table.caption = (
+        "in turns; times: median of the paired ratios to the first network (95 % interval); "
+        "MB: peak beyond weights and pictures"
+    )
+    return table
+
+
+def parts_table(measured: Sequence[Measurement]) -> Table:
+    """GMACs and milliseconds of each part, a picture at batch 1."""
+    names = list(dict.fromkeys(part.name for its in measured for part in its.parts))
+    names = _in_running_order(names, measured)
+    table = Table(title="part by part: GMACs | ms", title_justify="left")
+    table.add_column("part", overflow="fold")
+    for its in measured:
+        table.add_column(its.name, justify="right", overflow="fold")
+    for name in names:
+        row = []
+        for its in measured:
+            part = next((p for p in its.parts if p.name == name), None)
+            if part is None:
+                row.append("")
+                continue
+            seconds = "–" if part.seconds is None else f"{1e3 * part.seconds:.2f}"
+            row.append(f"{part.cost.gmacs:.3f} | {seconds}")
+        table.add_row(name, *row)
+    return table
+
+
+def paper_table(measured: Sequence[Measurement]) -> Table | None:
+    """What the papers print for these experiments; None when they print nothing."""
+    known = [its for its in measured if its.published is not None]
+    if not known:
+        return None
+    table = _table("the papers' figures (not ours)", "GFLOPs", "of", "mIoU", "FPS", "on")
+    for its in known:
+        paper = its.published
+        table.add_row(
+            its.name,
+            f"{paper.gflops:g}",
+            f"{paper.size[0]}x{paper.size[1]}, {paper.classes} classes",
+            f"{paper.miou:g}",
+            f"{paper.fps:g}",
+            paper.device,
+        )
+    table.caption = "; ".join(sorted({its.published.source for its in known}))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column("network", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
+    return table
+
+
+def _milliseconds(latency: Latency) -> str:
+    return f"{1e3 * latency.median:.1f} ({1e3 * latency.p10:.1f}–{1e3 * latency.p90:.1f})"
+
+
+def _times(found: Ratio) -> str:
+    return f"{found.median:.2f} ({found.low:.2f}–{found.high:.2f})"
+
+
+def _in_running_order(names: Sequence[str], measured: Sequence[Measurement]) -> list[str]:
+    """Parts of all networks, each behind what runs before it: by their relative place."""
+
+    def place(name: str) -> float:
+        places = [
+            index / len(its.parts)
+            for its in measured
+            for index, part in enumerate(its.parts)
+            if part.name == name
+        ]
+        return sum(places) / len(places)
+
+    return sorted(names, key=place)

@@ -1,0 +1,42 @@
+"""Compares networks on this machine: operations, tokens, time, memory, part by part."""
+
+from omegaconf import DictConfig
+
+from segsuite.engine.launch import door
+
+
+@door("benchmark")
+def main(cfg: DictConfig) -> None:
+    """Compares networks on this machine: operations, tokens, time and memory, part by part.
+
+    python -m segsuite.benchmark experiments=[segvit_vitb,cts_dtop_vitb_static] batch_sizes=[1,8]
+    python -m segsuite.benchmark checkpoints=[A.ckpt,B.ckpt] data=camvid data.root=DIR
+
+    Networks take turns on the same pictures: real ones where a data set is named, else drawn ones.
+    Prints tables, writes result.json and breakdown.png, and ends with one line of JSON.
+    """
+    import json
+    import sys
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from segsuite.bench.comparison import compare, show
+    from segsuite.engine.record import write_result
+
+    typed = HydraConfig.get().overrides.task
+    console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
+    comparison = compare(
+        cfg,
+        data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data."))],
+        tell=lambda text: console.print(f"[dim]{text} ...[/]", highlight=False),
+    )
+    folder = Path(cfg.run.folder)
+    show(comparison, console, folder)
+    write_result(folder, optimized=None, **comparison.to_dict())
+    print(json.dumps(comparison.to_dict(parts=False)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Samples to batches: stacked for training, lists for evaluation."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segsuite.core.contract import Batch
+from segsuite.core.seeding import stream
+from segsuite.data.samplers import AUGMENTATION, Draw
+from segsuite.data.samples import Facts, Sample, Samples
+
+TrainTransform = Callable[[Sample, torch.Generator], Sample]
+EvalTransform = Callable[[Tensor], Tensor]
+
+
+class TrainingSet(Dataset[Sample]):
+    """Transformed samples by draw; the same draw gives the same sample in every worker and run."""
+
+    def __init__(self, samples: Samples, transform: TrainTransform, seed: int) -> None:
+        self._samples, self._transform, self._seed = samples, transform, seed
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        index, number = draw
+        return self._transform(self._samples[index], stream(self._seed, AUGMENTATION, number))
+
+
+class EvaluationSet(Dataset[Sample]):
+    """Samples whose image is as the network is to see it and whose label is as it was stored."""
+
+    def __init__(self, samples: Samples, transform: EvalTransform) -> None:
+        self._samples, self._transform = samples, transform
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._samples[index]
+        return Sample(
+            sample.id, self._transform(sample.image), sample.label.long(), sample.instances
+        )
+
+
+def stacked(samples: Sequence[Sample]) -> Batch:
+    """A training batch: images (B, 3, H, W) uint8, labels (B, H, W) int64."""
+    batch = Batch(
+        image=torch.stack([s.image for s in samples]),
+        label=torch.stack([s.label for s in samples]),
+        id=[s.id for s in samples],
+    )
+    if samples[0].instances is not None:
+        batch["instances"] = torch.stack([s.instances for s in samples if s.instances is not None])
+    return batch
+
+
+def listed(samples: Sequence[Sample]) -> Batch:
+    """An evaluation batch: lists, since pictures differ in size."""
+    batch = Batch(
+        image=[s.image for s in samples],
+        label=[s.label for s in samples],
+        id=[s.id for s in samples],
+    )
+    if samples[0].instances is not None:
+        batch["instances"] = [s.instances for s in samples]
+    return batch
+
+
+class Held:
+    """Samples decoded once, at the start, and held in memory that forked workers share."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self.key, self.ids, self.gaps = samples.key, samples.ids, samples.gaps
+        with ThreadPoolExecutor() as threads:  # decoders release the interpreter lock
+            self._held = list(threads.map(samples.__getitem__, range(len(samples))))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._held[index]
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return self._samples.files(index)
+
+    def inspect(self, index: int) -> Facts:
+        return self._samples.inspect(index)
+
+    def only(self, indices: Sequence[int]) -> Self:
+        return type(self)(self._samples.only(indices))

@@ -1,0 +1,194 @@
+"""The data set of a run as a LightningDataModule: readers, transforms and samplers put together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.data.batches import (
+    EvalTransform,
+    EvaluationSet,
+    Held,
+    TrainingSet,
+    TrainTransform,
+    listed,
+    stacked,
+)
+from segsuite.data.class_table import ClassTable
+from segsuite.data.samplers import EndlessBatches, ShardedOnce
+from segsuite.data.samples import Reader, Samples
+from segsuite.data.verify import verified
+
+
+class SegmentationData(L.LightningDataModule):
+    """Loaders for training and evaluation of one data set.
+
+    Training is one endless epoch, resumed at whatever iteration the trainer has reached. Evaluation
+    sees every picture once over all ranks, without padding.
+
+    Args:
+        root: folder of the data set; None for data that are drawn.
+        classes: class table by name or YAML file; None when the reader brings its own.
+        num_classes: stands here for the rest of the config; must be the table's number.
+        crop_size: (height, width) of training images.
+        batch_size, eval_batch_size: per device.
+        instances: read instance ids too.
+        cache: hold all decoded samples in memory, shared by the workers.
+        verify: decode every file once before training; known files are not opened again.
+        verify_dir: where what is known of them is kept; None for the user's cache folder.
+        strict: incomplete or corrupt samples are errors; if False, they are left out and reported.
+        test_split: the split of `test_dataloader`, since many data sets keep their test labels.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        train_transform: TrainTransform,
+        eval_transform: EvalTransform,
+        crop_size: Sequence[int],
+        num_classes: int,
+        root: str | None = None,
+        classes: str | None = None,
+        batch_size: int = 8,
+        eval_batch_size: int = 4,
+        num_workers: int = 2,
+        seed: int = 0,
+        instances: bool = False,
+        cache: bool = False,
+        verify: bool = True,
+        verify_dir: str | None = None,
+        strict: bool = True,
+        test_split: str = "val",
+    ) -> None:
+        super().__init__()
+        self.classes = _class_table(reader, classes, num_classes)
+        self.crop_size: Size = (crop_size[0], crop_size[1])
+        self.train_transform, self.eval_transform = train_transform, eval_transform
+        self._reader = reader
+        self._root = None if root is None else Path(root).expanduser()
+        self._batch_size, self._eval_batch_size = batch_size, eval_batch_size
+        self._num_workers, self._seed = num_workers, seed
+        self._instances, self._cache, self._strict = instances, cache, strict
+        self._verify = verify
+        self.verify_dir = None if verify_dir is None else Path(verify_dir).expanduser()
+        self._test_split = test_split
+        self._ready: dict[str, Samples] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens and verifies the splits of a stage: fit, validate or test; all when None.
+
+        Raises:
+            DataError: files that are missing, corrupt or hold ids unknown to the class table.
+        """
+        wanted = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": (self._test_split,),
+            None: ("train", "val", self._test_split),
+        }
+        for split in dict.fromkeys(wanted.get(stage, ())):
+            self.samples(split)
+
+    def samples(self, split: str) -> Samples:
+        """The samples of a split as they are stored, opened and verified once."""
+        if split not in self._ready:
+            samples = self.open(split, strict=self._strict)
+            if self._verify:
+                samples = verified(
+                    samples, self.classes, folder=self.verify_dir, strict=self._strict
+                )
+            self._ready[split] = Held(samples) if self._cache else samples
+        return self._ready[split]
+
+    def open(self, split: str, *, strict: bool) -> Samples:
+        """The samples of a split as they are found, not verified yet."""
+        return self._reader.open(
+            split,
+            root=self._root,
+            classes=self.classes,
+            instances=self._instances,
+            strict=strict,
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Stacked batches without end, from the trainer's present iteration on."""
+        samples = self.samples("train")
+        rank, world_size = self._place()
+        batches = EndlessBatches(
+            length=len(samples),
+            batch_size=self._batch_size,
+            seed=self._seed,
+            rank=rank,
+            world_size=world_size,
+            start=self._batches_done(),
+        )
+        return self._loader(
+            TrainingSet(samples, self.train_transform, self._seed),
+            batch_sampler=batches,
+            collate_fn=stacked,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Lists of pictures and labels of the validation split, each once over all ranks."""
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The same of `test_split`."""
+        return self._evaluation(self._test_split)
+
+    def _evaluation(self, split: str) -> DataLoader[Any]:
+        samples = self.samples(split)
+        rank, world_size = self._place()
+        return self._loader(
+            EvaluationSet(samples, self.eval_transform),
+            sampler=ShardedOnce(length=len(samples), rank=rank, world_size=world_size),
+            batch_size=self._eval_batch_size,
+            collate_fn=listed,
+        )
+
+    def _loader(self, dataset: Any, **how: Any) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Of its own, so that making an iterator does not advance the global generator, whose
+            # state is in the checkpoint.
+            generator=torch.Generator().manual_seed(self._seed),
+            **how,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        """(rank, world size), also without a trainer."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _batches_done(self) -> int:
+        if self.trainer is None:
+            return 0
+        return self.trainer.global_step * self.trainer.accumulate_grad_batches
+
+
+def _class_table(reader: Reader, classes: str | None, num_classes: int) -> ClassTable:
+    """The given table, or the reader's own.
+
+    Raises:
+        DataError: no table.
+        ConfigError: `num_classes` is not its number of classes.
+    """
+    table = reader.own_classes if classes is None else ClassTable.load(classes)
+    if table is None:
+        raise DataError("no class table; give one as data.classes=NAME or data.classes=FILE.yaml")
+    if len(table) != num_classes:
+        raise ConfigError(
+            f"data.num_classes={num_classes}, but the class table has {len(table)} classes; leave "
+            "data.num_classes to be counted, or give another table as data.classes=..."
+        )
+    return table

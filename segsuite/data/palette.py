@@ -1,0 +1,29 @@
+"""Labels as colours, for people to look at."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def colourise(labels: Any, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB of class numbers; ignored pixels (negative) are black.
+
+    Shapes: labels (..., H, W) tensor or array, colors (C, 3) -> (..., H, W, 3)
+    """
+    with_black = np.concatenate([colors, np.zeros((1, 3), np.uint8)])
+    labels = np.asarray(labels)
+    return with_black[np.where(labels < 0, len(colors), labels)]
+
+
+def overlay(
+    image: Any, labels: Any, colors: NDArray[np.uint8], alpha: float = 0.5
+) -> NDArray[np.uint8]:
+    """The picture mixed with `alpha` of its labels' colours; ignored pixels show the picture.
+
+    Shapes: image (3, H, W) tensor or array of 0..255, labels (H, W) -> (H, W, 3)
+    """
+    picture = np.moveaxis(np.asarray(image), 0, -1).astype(np.float32)
+    labels = np.asarray(labels)
+    mixed = picture + alpha * (colourise(labels, colors) - picture)
+    return np.where(labels[..., None] < 0, picture, mixed).round().astype(np.uint8)

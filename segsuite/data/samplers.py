@@ -1,0 +1,70 @@
+"""Which samples make up which batch, on which rank, from whatever iteration on.
+
+The default samplers of torch cannot start in the middle, and Lightning's replacement pads
+evaluation with repeated pictures, which falsifies the metrics.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from segsuite.core.seeding import stream
+
+ORDER, AUGMENTATION = 0, 1
+"""What a stream of random numbers is for, as its key beside the seed and the pass or draw."""
+
+Draw = tuple[int, int]
+"""(index of the sample, number of the draw); the augmentation depends on the latter."""
+
+
+class EndlessBatches(Sampler[list[Draw]]):
+    """Batches without end, each sample once in every pass, in an order that depends on the seed.
+
+    Draw number d is the d-th sample of the whole run over all ranks, so that neither a restart nor
+    the number of workers changes what is drawn, and ranks share out each global batch.
+
+    Args:
+        start: batches (per rank) that an interrupted run has done already.
+    """
+
+    def __init__(
+        self,
+        *,
+        length: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+    ) -> None:
+        self._length, self._batch_size, self._seed = length, batch_size, seed
+        self._rank, self._world_size, self._start = rank, world_size, start
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        passes, order = -1, []
+        draw = (self._start * self._world_size + self._rank) * self._batch_size
+        while True:
+            batch = []
+            for number in range(draw, draw + self._batch_size):
+                if number // self._length != passes:
+                    passes = number // self._length
+                    order = torch.randperm(
+                        self._length, generator=stream(self._seed, ORDER, passes)
+                    ).tolist()
+                batch.append((order[number % self._length], number))
+            yield batch
+            draw += self._world_size * self._batch_size
+
+
+class ShardedOnce(Sampler[int]):
+    """Every sample exactly once over all ranks; ranks may differ by one sample, none is padded."""
+
+    def __init__(self, *, length: int, rank: int = 0, world_size: int = 1) -> None:
+        self._indices = range(rank, length, world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)

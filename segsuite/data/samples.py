@@ -1,0 +1,96 @@
+"""What readers promise: samples by index, and the files behind them.
+
+A data set is a `Reader` in its YAML; everything else (transforms, samplers, verification, the
+check_data door) knows only what stands here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from torch import Tensor
+
+from segsuite.core.contract import Size
+from segsuite.data.class_table import ClassTable
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture with its labels.
+
+    Attributes:
+        image: (3, H, W) uint8 RGB.
+        label: (H, W) class numbers, IGNORE where there is none; int16 or int32 until it is batched.
+        instances: (H, W) int32, 0 where there is none; only when asked for.
+    """
+
+    id: str
+    image: Tensor
+    label: Tensor
+    instances: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the inspection of one sample found.
+
+    Attributes:
+        image_size, label_size: None when that file cannot be decoded.
+        counts: pixels by raw id.
+        fault: what is wrong with a file, which it names; None when nothing is.
+    """
+
+    image_size: Size | None
+    label_size: Size | None
+    counts: dict[int, int]
+    fault: str | None = None
+
+
+class Samples(Protocol):
+    """The samples of one split, sorted by id.
+
+    Attributes:
+        key: tells this split of this data set from all others, for caches.
+        gaps: what is missing, such as the partner of a file; empty when the split is whole.
+    """
+
+    key: str
+    gaps: Sequence[str]
+    ids: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files of a sample; none when it is drawn."""
+        ...
+
+    def inspect(self, index: int) -> Facts:
+        """What is in the files of a sample; never raises for what is wrong with them."""
+        ...
+
+    def only(self, indices: Sequence[int]) -> Self:
+        """These samples alone."""
+        ...
+
+
+class Reader(Protocol):
+    """A data set as its YAML describes it; touches no file before `open`.
+
+    Attributes:
+        own_classes: the class table of data that brings its own; None when a table must be given.
+    """
+
+    own_classes: ClassTable | None
+
+    def open(
+        self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
+    ) -> Samples:
+        """The samples of a split.
+
+        Raises:
+            DataError: there is no such split, it is empty, or (if `strict`) it is incomplete.
+        """
+        ...

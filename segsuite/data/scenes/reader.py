@@ -1,0 +1,103 @@
+"""Scenes as a data set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Facts, Sample
+from segsuite.data.scenes.kinds import class_table
+from segsuite.data.scenes.street import draw_street
+
+
+@dataclass(frozen=True)
+class SceneSamples:
+    """Scenes of one split, drawn on demand."""
+
+    key: str
+    ids: Sequence[str]
+    numbers: Sequence[int]
+    size: Size
+    classes: ClassTable
+    seed: tuple[int, ...]
+    instances: bool
+    gaps: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Sample:
+        canvas = draw_street(self.size, len(self.classes), (*self.seed, self.numbers[index]))
+        return Sample(
+            id=self.ids[index],
+            image=torch.from_numpy(canvas.picture()),
+            label=torch.from_numpy(canvas.labels()),
+            instances=torch.from_numpy(canvas.instances()) if self.instances else None,
+        )
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
+    def inspect(self, index: int) -> Facts:
+        raw = self.classes.raw(self[index].label.numpy())
+        ids, pixels = np.unique(raw, return_counts=True)
+        counts = {int(i): int(n) for i, n in zip(ids, pixels, strict=True)}
+        return Facts(self.size, self.size, counts)
+
+    def only(self, indices: Sequence[int]) -> Self:
+        return replace(
+            self,
+            ids=[self.ids[i] for i in indices],
+            numbers=[self.numbers[i] for i in indices],
+        )
+
+
+class Scenes:
+    """Street scenes that are drawn, as many as asked for.
+
+    Args:
+        size: (height, width) of the pictures.
+        num_classes: 19, or more for variants of the 19 kinds.
+        lengths: pictures by split.
+        seed: of the pictures; each split draws others.
+    """
+
+    def __init__(
+        self, *, size: Sequence[int], num_classes: int, lengths: Mapping[str, int], seed: int = 0
+    ) -> None:
+        if min(size) < 32:
+            raise ConfigError(
+                f"data.crop_size={list(size)}, but scenes are at least 32 pixels high and wide"
+            )
+        self.own_classes: ClassTable | None = class_table(num_classes)
+        self._size: Size = (size[0], size[1])
+        self._num_classes, self._seed = num_classes, seed
+        self._lengths = dict(lengths)
+
+    def open(
+        self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
+    ) -> SceneSamples:
+        """The scenes of a split; nothing on disk is needed.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        if split not in self._lengths:
+            known = ", ".join(self._lengths)
+            raise DataError(f"scenes have no split `{split}`; data.reader.lengths has {known}")
+        length = self._lengths[split]
+        return SceneSamples(
+            key=f"scenes {self._seed} {self._size} {self._num_classes} {split}",
+            ids=[f"{split}_{number:06}" for number in range(length)],
+            numbers=range(length),
+            size=self._size,
+            classes=classes,
+            seed=(self._seed, list(self._lengths).index(split)),
+            instances=instances,
+        )

@@ -1,0 +1,156 @@
+"""Shapes on the canvas, and the perspective that places them.
+
+Coordinates are pixels, x right and y down, with pixel centres at + 1/2. Lengths in the street are
+metres; what stands at a distance is told by its scale in pixels a metre.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segsuite.data.scenes.canvas import Region
+
+NOWHERE = Region(0, 0, 0, 0)
+
+
+def rectangle(left: float, top: float, right: float, bottom: float, view: "View") -> Region:
+    """Pixels whose centre is inside; at least one pixel wide and high."""
+    x, y = int(left + 0.5), int(top + 0.5)
+    return view.clipped(y, max(int(bottom + 0.5), y + 1), x, max(int(right + 0.5), x + 1))
+
+
+def ellipse(
+    x: float, y: float, across: float, down: float, view: "View", hole: float = 0
+) -> Region:
+    """An ellipse with half-axes `across` and `down`; a ring when `hole`, a share, is given."""
+    box = rectangle(x - across, y - down, x + across, y + down, view)
+    if box.empty:
+        return box
+    u = (np.arange(box.left, box.right) + (0.5 - x)) / max(across, 0.5)
+    v = (np.arange(box.top, box.bottom) + (0.5 - y)) / max(down, 0.5)
+    distance = (u * u)[None, :] + (v * v)[:, None]
+    mask = distance <= 1
+    if hole:
+        mask &= distance >= hole * hole
+    return Region(box.top, box.bottom, box.left, box.right, mask)
+
+
+def blob(
+    x: float, y: float, across: float, down: float, view: "View", grain: NDArray[np.uint8]
+) -> Region:
+    """An ellipse with a frayed edge: foliage and clouds. `grain` is the canvas's random field."""
+    box = rectangle(x - across, y - down, x + across, y + down, view)
+    if box.empty:
+        return box
+    u = (np.arange(box.left, box.right) + (0.5 - x)) / max(across, 0.5)
+    v = (np.arange(box.top, box.bottom) + (0.5 - y)) / max(down, 0.5)
+    fray = grain[box.box] * (1 / 512)
+    mask = (u * u)[None, :] + (v * v)[:, None] + fray <= 1
+    return Region(box.top, box.bottom, box.left, box.right, mask)
+
+
+def trapezoid(
+    top: float, bottom: float, upper: tuple[float, float], lower: tuple[float, float], view: "View"
+) -> Region:
+    """Level edges at `top` and `bottom`, from left to right given by `upper` and `lower`."""
+    left, right = min(upper[0], lower[0]), max(upper[1], lower[1])
+    box = rectangle(left, top, right, bottom, view)
+    if box.empty:
+        return box
+    share = (np.arange(box.top, box.bottom) + (0.5 - top)) / max(bottom - top, 1)
+    starts = upper[0] + (lower[0] - upper[0]) * share
+    ends = upper[1] + (lower[1] - upper[1]) * share
+    x = np.arange(box.left, box.right) + 0.5
+    mask = (x[None, :] >= starts[:, None]) & (x[None, :] < ends[:, None])
+    return Region(box.top, box.bottom, box.left, box.right, mask)
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera above the middle of a street that runs to a vanishing point.
+
+    Attributes:
+        height, width: of the picture.
+        horizon, vanishing: y and x of the vanishing point.
+        eye: metres above the ground.
+    """
+
+    height: int
+    width: int
+    horizon: float
+    vanishing: float
+    eye: float
+
+    @property
+    def nearest(self) -> float:
+        """Pixels a metre at the lower edge of the picture."""
+        return (self.height - self.horizon) / self.eye
+
+    def ground(self, scale: float) -> float:
+        """The y of the ground where it is `scale` pixels to a metre."""
+        return self.horizon + self.eye * scale
+
+    def across(self, aside: float, scale: float) -> float:
+        """The x of what is `aside` metres right of the camera."""
+        return self.vanishing + aside * scale
+
+    def clipped(self, top: int, bottom: int, left: int, right: int) -> Region:
+        """That box, or what of it is in the picture."""
+        return Region(max(top, 0), min(bottom, self.height), max(left, 0), min(right, self.width))
+
+    def strip(self, left: float, right: float) -> Region:
+        """The ground between two distances, in metres right of the camera, up to the horizon."""
+        tip = (self.vanishing, self.vanishing)
+        at_edge = (self.across(left, self.nearest), self.across(right, self.nearest))
+        return trapezoid(self.horizon, self.height, tip, at_edge, self)
+
+    def plane(self, aside: float, near: float, far: float, low: float, high: float) -> "Plane":
+        """An upright plane along the street, `aside` metres right (left if negative) of the camera.
+
+        Args:
+            near, far: scales of its ends.
+            low, high: metres above the ground.
+        """
+        ends = sorted((self.across(aside, near), self.across(aside, far)))
+        top = min(self.ground(near) - high * near, self.ground(far) - high * far)
+        bottom = max(self.ground(near) - low * near, self.ground(far) - low * far)
+        box = rectangle(ends[0], top, ends[1], bottom, self)
+        if box.empty:
+            return Plane(NOWHERE, np.zeros((0, 0)), np.zeros(0))
+        scales = (np.arange(box.left, box.right) + (0.5 - self.vanishing)) / aside
+        depth = 1 / np.maximum(scales, far)
+        rise = self.horizon - (np.arange(box.top, box.bottom) + 0.5)
+        heights = self.eye + rise[:, None] * depth[None, :]
+        mask = (heights >= low) & (heights < high)
+        region = Region(box.top, box.bottom, box.left, box.right, mask)
+        return Plane(region, heights, depth * self.nearest)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """An upright plane on the canvas with its own coordinates.
+
+    Attributes:
+        heights: (rows, columns) metres above the ground.
+        depth: (columns,) distance, 1 at the lower edge of the picture.
+    """
+
+    region: Region
+    heights: NDArray[np.float64]
+    depth: NDArray[np.float64]
+
+    def panes(
+        self, storey: float, span: tuple[float, float], bay: float, width: float, above: float
+    ) -> Region:
+        """Windows: in each storey from span[0] to span[1] of it, in each bay its first `width`."""
+        if self.region.mask is None:
+            return self.region
+        level = self.heights / storey
+        level -= np.floor(level)
+        along = self.depth / bay
+        along -= np.floor(along)
+        mask = self.region.mask & (level >= span[0]) & (level < span[1]) & (along < width)[None, :]
+        mask &= self.heights >= above
+        region = self.region
+        return Region(region.top, region.bottom, region.left, region.right, mask)

@@ -1,0 +1,44 @@
+"""What a network sees in evaluation; labels keep their own size, predictions are brought to it.
+
+Each is called with a (3, H, W) uint8 picture and returns another.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from segsuite.data.transforms.geometry import fitted, resized_image, whole
+
+
+class AsItIs:
+    """The stored picture; inference pads it to what the network needs."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(3, H, W), unchanged."""
+        return image.contiguous()
+
+
+class FitWithin:
+    """The picture scaled, in its own shape, to fit in (long side, short side).
+
+    Small pictures grow: ADE20K's protocol fits every picture in (2048, 512).
+    """
+
+    def __init__(self, *, long: int, short: int) -> None:
+        self._long, self._short = long, short
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(3, h, w) of the picture's shape."""
+        size = fitted(tuple(image.shape[-2:]), self._long, self._short)
+        return resized_image(image, whole(size)).contiguous()
+
+
+class ResizeTo:
+    """The picture stretched to exactly `size` (height, width)."""
+
+    def __init__(self, *, size: Sequence[int]) -> None:
+        self._size = (size[0], size[1])
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(3, *size)."""
+        return resized_image(image, whole(self._size)).contiguous()

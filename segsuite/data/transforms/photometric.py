@@ -1,0 +1,95 @@
+"""Photometric distortion as in mmseg: brightness, contrast, saturation and hue."""
+
+import torch
+from torch import Tensor
+
+
+class PhotometricDistortion:
+    """Random brightness, contrast, saturation and hue, each with probability 1/2.
+
+    The steps and ranges are mmseg's; contrast comes before or after the colours by a coin. Values
+    stay real numbers until the end, where mmseg rounds to whole ones after every step.
+
+    Args:
+        brightness: largest shift, of 255.
+        contrast, saturation: (least, most) factor.
+        hue: largest turn in OpenCV's units, 180 to the circle.
+    """
+
+    def __init__(
+        self,
+        *,
+        brightness: float = 32.0,
+        contrast: tuple[float, float] = (0.5, 1.5),
+        saturation: tuple[float, float] = (0.5, 1.5),
+        hue: float = 18.0,
+    ) -> None:
+        self._brightness, self._contrast = brightness, tuple(contrast)
+        self._saturation, self._hue = tuple(saturation), hue
+
+    def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """The distorted picture.
+
+        Shapes: image (3, H, W) uint8 -> (3, H, W) uint8
+        """
+        # All numbers are drawn whether used or not, so that one switch does not move the others.
+        shift, contrast, saturation, turn, *coins = torch.rand(9, generator=generator).tolist()
+        use_shift, use_contrast, use_saturation, use_hue = (coin < 0.5 for coin in coins[:4])
+        pixels = image.float()
+        if use_shift:
+            pixels = pixels.add_((2 * shift - 1) * self._brightness).clamp_(0, 255)
+        contrast_first = coins[4] < 0.5
+        if use_contrast and contrast_first:
+            pixels = pixels.mul_(_between(self._contrast, contrast)).clamp_(0, 255)
+        if use_saturation:
+            pixels = saturated(pixels, _between(self._saturation, saturation))
+        if use_hue:
+            pixels = hue_turned(pixels, (2 * turn - 1) * self._hue)
+        if use_contrast and not contrast_first:
+            pixels = pixels.mul_(_between(self._contrast, contrast)).clamp_(0, 255)
+        return pixels.round_().to(torch.uint8)
+
+
+def saturated(pixels: Tensor, factor: float) -> Tensor:
+    """Pixels whose saturation in HSV is `factor` times as high, at most 1.
+
+    With value V = max and S = (max - min) / max, a pixel c becomes V - (V - c) * S' / S, so that
+    nothing need be converted to HSV and back.
+
+    Shapes: pixels (3, H, W) in 0..255 -> the same
+    """
+    value, chroma = _value_and_chroma(pixels)
+    ratio = (value / chroma.clamp_(min=1e-6)).clamp_(max=factor)  # S' / S = min(factor, 1 / S)
+    return (value - pixels).mul_(ratio).neg_().add_(value)
+
+
+def hue_turned(pixels: Tensor, turn: float) -> Tensor:
+    """Pixels whose hue in HSV is turned by `turn`, in OpenCV's units of 180 to the circle.
+
+    Shapes: pixels (3, H, W) in 0..255 -> the same
+    """
+    value, chroma = _value_and_chroma(pixels)
+    red, green, blue = pixels
+    per_chroma = chroma.clamp(min=1e-6).reciprocal_()
+    hue = torch.where(  # in sixths of the circle
+        value == red,
+        (green - blue) * per_chroma,
+        torch.where(value == green, (blue - red) * per_chroma + 2, (red - green) * per_chroma + 4),
+    ).add_(turn / 30)
+    # A channel is full within one sixth of its own hue and gone beyond two; the way round the
+    # circle from hue h to p is 3 - | |h - p| - 3 |, since |h - p| is less than 6.
+    primaries = hue.new_tensor([0.0, 2.0, 4.0]).view(3, 1, 1)
+    missing = (hue - primaries).abs_().sub_(3).abs_().neg_().add_(2).clamp_(0, 1)
+    return missing.mul_(chroma).neg_().add_(value)
+
+
+def _value_and_chroma(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """(H, W) largest channel, and how far the smallest is below it."""
+    red, green, blue = pixels
+    high = torch.maximum(torch.maximum(red, green), blue)  # six times as fast as amax(0)
+    low = torch.minimum(torch.minimum(red, green), blue)
+    return high, high - low
+
+
+def _between(bounds: tuple[float, ...], share: float) -> float:
+    return bounds[0] + (bounds[1] - bounds[0]) * share

@@ -1,0 +1,116 @@
+"""The training transform of mmseg: scale, crop, flip, distort, pad, in that order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segsuite.core.contract import IGNORE, Size
+from segsuite.data.samples import Sample
+from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image
+from segsuite.data.transforms.photometric import PhotometricDistortion
+
+_REDRAWS = 10
+
+
+class ScaleCropFlip:
+    """A random crop of the randomly scaled picture, flipped by a coin and distorted in colour.
+
+    Only the crop is resized, never the whole picture.
+
+    Args:
+        crop_size: (height, width) of what comes out; smaller pictures are padded bottom and right.
+        ratio_range: least and most scale.
+        fit: (long, short) side that the picture is fitted in at scale 1; None for its own size.
+        cat_max_ratio: a crop is drawn again, up to ten times, while one class covers this share of
+            its labelled pixels or more, or is the only one.
+        flip: probability of a mirror image.
+        pad_value: RGB of the padding (mmseg pads with 0 after normalisation, its mean grey).
+    """
+
+    def __init__(
+        self,
+        *,
+        crop_size: Sequence[int],
+        ratio_range: Sequence[float] = (0.5, 2.0),
+        fit: Sequence[int] | None = None,
+        cat_max_ratio: float = 0.75,
+        flip: float = 0.5,
+        photometric: PhotometricDistortion | None = None,
+        pad_value: Sequence[int] = (127, 127, 127),
+    ) -> None:
+        self._crop_size: Size = (crop_size[0], crop_size[1])
+        self._ratio_range = (ratio_range[0], ratio_range[1])
+        self._fit = None if fit is None else (fit[0], fit[1])
+        self._cat_max_ratio, self._flip = cat_max_ratio, flip
+        self._photometric = photometric
+        self._pad_value = tuple(pad_value)
+
+    def __call__(self, sample: Sample, generator: torch.Generator) -> Sample:
+        """A sample of exactly `crop_size`, with an int64 label.
+
+        All that is random comes from `generator`.
+        """
+        scaled = self._scaled_size(tuple(sample.label.shape), generator)
+        window, label = self._crop(sample.label, scaled, generator)
+        image = resized_image(sample.image, window)
+        instances = sample.instances
+        if instances is not None:
+            instances = resized_ids(instances, window)
+        if _uniform(generator) < self._flip:
+            image, label = image.flip(-1), label.flip(-1)
+            instances = None if instances is None else instances.flip(-1)
+        if self._photometric is not None:
+            image = self._photometric(image, generator)
+        return replace(
+            sample,
+            image=self._padded_image(image),
+            label=_padded(label, self._crop_size, IGNORE).long(),
+            instances=None if instances is None else _padded(instances, self._crop_size, 0),
+        )
+
+    def _scaled_size(self, size: Size, generator: torch.Generator) -> Size:
+        low, high = self._ratio_range
+        ratio = low + (high - low) * _uniform(generator)
+        long, short = self._fit or (max(size), min(size))
+        return fitted(size, long * ratio, short * ratio)
+
+    def _crop(self, label: Tensor, full: Size, generator: torch.Generator) -> tuple[Window, Tensor]:
+        """The window that is varied enough, or the last that was drawn, and its labels."""
+        size = (min(self._crop_size[0], full[0]), min(self._crop_size[1], full[1]))
+        for redraw in range(_REDRAWS + 1):
+            shares = torch.rand(2, generator=generator).tolist()
+            top, left = (int(s * (f - c + 1)) for s, f, c in zip(shares, full, size, strict=True))
+            window = Window(top, left, size, full)
+            crop = resized_ids(label, window)
+            # As in mmseg, the crop drawn after the tenth refusal is taken as it is.
+            if self._cat_max_ratio >= 1 or redraw == _REDRAWS or self._is_varied(crop):
+                break
+        return window, crop
+
+    def _is_varied(self, label: Tensor) -> bool:
+        # IGNORE is -1, so that classes start at 1 here and the ignored are cut off.
+        counts = np.bincount(label.numpy().ravel() + 1)[1:]
+        return np.count_nonzero(counts) > 1 and counts.max() < self._cat_max_ratio * counts.sum()
+
+    def _padded_image(self, image: Tensor) -> Tensor:
+        if tuple(image.shape[-2:]) == self._crop_size:
+            return image.contiguous()
+        height, width = image.shape[-2:]
+        padded = torch.tensor(self._pad_value, dtype=torch.uint8).view(3, 1, 1)
+        padded = padded.expand(3, *self._crop_size).contiguous()
+        padded[:, :height, :width] = image
+        return padded
+
+
+def _padded(ids: Tensor, size: Size, value: int) -> Tensor:
+    """(H, W) ids, padded bottom and right."""
+    down, right = size[0] - ids.shape[0], size[1] - ids.shape[1]
+    return F.pad(ids, (0, right, 0, down), value=value) if down or right else ids
+
+
+def _uniform(generator: torch.Generator) -> float:
+    return torch.rand((), generator=generator).item()

@@ -1,0 +1,127 @@
+"""Verification before training: every file decodes, sizes agree, every id is in the class table.
+
+What a file holds is remembered by its path, size and time of change, so that only the first start
+pays. The id check is made from the remembered ids: a changed class table is noticed at once.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from segsuite.core.errors import DataError
+from segsuite.core.files import written_whole
+from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Facts, Samples
+
+_SHOWN = 10
+_VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+
+def verified(
+    samples: Samples, classes: ClassTable, *, folder: Path | None = None, strict: bool = True
+) -> Samples:
+    """The samples, or without those that are faulty if not `strict`; drawn ones are trusted.
+
+    Raises:
+        DataError: naming the first faulty files and how many there are.
+    """
+    if not samples.files(0):
+        return samples
+    faults = {
+        index: fault
+        for index, facts in enumerate(inspected(samples, folder=folder))
+        if (fault := fault_of(facts, samples.files(index), classes)) is not None
+    }
+    if not faults:
+        return samples
+    shown = "; ".join(list(faults.values())[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
+    summary = f"{len(faults)} of {len(samples)} samples are faulty: {shown}"
+    if strict or len(faults) == len(samples):
+        raise DataError(
+            f"{summary}. Mend or remove these files, or leave them out with data.strict=false"
+        )
+    logger.warning("%s. They are left out (data.strict=false)", summary)
+    return samples.only([i for i in range(len(samples)) if i not in faults])
+
+
+def fault_of(facts: Facts, files: Iterable[Path], classes: ClassTable) -> str | None:
+    """What is wrong with a sample, naming the file; None when nothing is."""
+    if facts.fault is not None:
+        return facts.fault
+    unknown = classes.unknown(facts.counts)
+    if not unknown:
+        return None
+    mask = list(files)[1]
+    shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    return f"{mask} holds the id{'s' if len(unknown) > 1 else ''} {shown}, not in the class table"
+
+
+def inspected(samples: Samples, *, folder: Path | None = None) -> list[Facts]:
+    """The facts of every sample, in order, decoding only what is new or changed."""
+    name = hashlib.sha256(samples.key.encode()).hexdigest()[:16]
+    path = (folder or _cache_folder()) / f"{name}.json"
+    known = _read(path)
+    stamps = [_stamp(samples.files(index)) for index in range(len(samples))]
+    facts: list[Facts | None] = [
+        _recall(known.get(sample), stamp) for sample, stamp in zip(samples.ids, stamps, strict=True)
+    ]
+    new = [index for index, fact in enumerate(facts) if fact is None]
+    if new:
+        logger.info("verifying %d samples (remembered afterwards) ...", len(new))
+        with ThreadPoolExecutor() as threads:  # decoders release the interpreter lock
+            for index, fact in zip(new, threads.map(samples.inspect, new), strict=True):
+                facts[index] = fact
+        _write(path, samples.ids, stamps, facts)
+    return [fact for fact in facts if fact is not None]
+
+
+def _cache_folder() -> Path:
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segsuite" / "verified"
+    )
+
+
+def _stamp(files: Iterable[Path]) -> list[list[int]]:
+    """Size and time of change of each file; those that cannot be asked after are never known."""
+    stats = [path.stat() for path in files if path.exists()]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+
+def _recall(entry: Any, stamp: list[list[int]]) -> Facts | None:
+    if not entry or entry[0] != stamp or not stamp:
+        return None
+    image_size, label_size, counts = entry[1]
+    return Facts(tuple(image_size), tuple(label_size), {int(k): n for k, n in counts.items()})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What is remembered, or nothing when the file is absent, of an older form, or broken."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content["samples"] if content.get("version") == _VERSION else {}
+
+
+def _write(
+    path: Path, ids: Iterable[str], stamps: list[list[list[int]]], facts: list[Facts | None]
+) -> None:
+    """Remembers what is faultless; a fault may have been a passing one."""
+    entries = {
+        sample: [stamp, astuple(fact)[:3]]
+        for sample, stamp, fact in zip(ids, stamps, facts, strict=True)
+        if fact is not None and fact.fault is None
+    }
+    try:
+        with written_whole(path) as beside:
+            beside.write_text(json.dumps({"version": _VERSION, "samples": entries}))
+    except OSError as error:  # a home that cannot be written to costs time, not correctness
+        logger.warning("what was verified cannot be remembered in %s: %s", path, error)

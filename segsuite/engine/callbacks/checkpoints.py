@@ -1,0 +1,131 @@
+"""last.ckpt for going on, best.ckpt for the figures; each is whole or absent."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from segsuite.core.checkpoint import CONFIG_KEY, read_checkpoint, save_checkpoint
+from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.files import write_json
+
+SOURCE_KEY = "config_source"
+"""Where a checkpoint keeps its config with interpolations unresolved, to be overridden again."""
+
+
+class Checkpoints(Checkpoint):
+    """Writes `last.ckpt` every so often and before validations, `best.ckpt` after the best one.
+
+    The best score stands in `best.json` beside it rather than in checkpoints, so that a run that
+    is resumed from before its best validation still knows it.
+
+    Args:
+        folder: where they go.
+        every: iterations between two of `last.ckpt`.
+        monitor: the figure by which the best is chosen.
+        mode: whether its largest or smallest value is the best.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        every: int = 500,
+        monitor: str = "val/miou",
+        mode: Literal["max", "min"] = "max",
+    ) -> None:
+        super().__init__()
+        self.folder, self.every = Path(folder), every
+        self.monitor, self.mode = monitor, mode
+        self._saved_at = -1
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.ckpt"
+
+    def best_score(self) -> float | None:
+        """The monitored figure of `best.ckpt`, or None where there is none yet."""
+        record = self.folder / "best.json"
+        return json.loads(record.read_text())["score"] if record.exists() else None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and (step % self.every == 0 or step == trainer.max_steps):
+            self._save_last(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Before and not after it: whatever happens during a long validation, nothing is lost.
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save_last(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        score = self._score(trainer.callback_metrics)
+        best = self.best_score()
+        # The same on all processes: figures are summed over them.
+        if best is None or (score > best if self.mode == "max" else score < best):
+            trainer.save_checkpoint(self.best, weights_only=False)
+            if trainer.is_global_zero:
+                record = {"score": score, "monitor": self.monitor, "step": trainer.global_step}
+                write_json(self.folder / "best.json", record)
+            trainer.strategy.barrier("best.json")
+
+    def _save_last(self, trainer: Trainer) -> None:
+        if self._saved_at != trainer.global_step:
+            trainer.save_checkpoint(self.last, weights_only=False)
+            self._saved_at = trainer.global_step
+
+    def _score(self, figures: Mapping[str, Any]) -> float:
+        if self.monitor not in figures:
+            raise ConfigError(
+                f"callbacks.checkpoint.monitor={self.monitor} is not logged"
+                f"{did_you_mean(self.monitor, figures)}"
+            )
+        return float(figures[self.monitor])
+
+
+class Identity(Callback):
+    """Puts the run's config and classes into its checkpoints, so that they rebuild themselves.
+
+    Args:
+        config: resolved, plain types.
+        source: the same with interpolations unresolved: `method.pruning` overridden at evaluation
+            then reaches the network, which refers to it.
+        classes: the class table as plain types.
+    """
+
+    def __init__(
+        self, *, config: dict[str, Any], source: dict[str, Any], classes: dict[str, Any]
+    ) -> None:
+        self.content = {CONFIG_KEY: config, SOURCE_KEY: source, "classes": classes}
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint.update(self.content)
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoints, written beside and renamed, read as plain types only."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        save_checkpoint(checkpoint, path)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(path)

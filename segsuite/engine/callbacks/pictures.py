@@ -1,0 +1,72 @@
+"""What the network sees, says and drops, as PNG files."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from segsuite.core.contract import Batch, Prediction, TokenTrace
+from segsuite.core.files import written_whole
+from segsuite.engine.loggers import log_picture
+from segsuite.engine.panels import contact_sheet, label_panel, picture_panel, token_panels
+
+
+class Pictures(Callback):
+    """At every validation: image, truth, prediction, shared patches, tokens left at each head.
+
+    Args:
+        folder: where `<iteration>_<picture>.png` go.
+        count: pictures, the first ones of the data set.
+    """
+
+    def __init__(self, *, folder: str, count: int = 4) -> None:
+        self.folder, self.count = Path(folder), count
+        self._drawn = 0
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._drawn = 0
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not trainer.is_global_zero or trainer.state.fn != "fit":
+            return
+        for index in range(min(len(batch["id"]), self.count - self._drawn)):
+            path = self.folder / f"{trainer.global_step:07d}_{_file_name(batch['id'][index])}.png"
+            draw(pl_module, batch, index, path)
+            log_picture(trainer, f"pictures/{self._drawn}", path)
+            self._drawn += 1
+
+
+def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> None:
+    """Draws one picture of an evaluation batch; the network runs on it alone once more."""
+    one: Batch = {key: [batch[key][index]] for key in ("image", "label", "id")}
+    traces: list[TokenTrace] = []
+
+    def keep_trace(prediction: Prediction, members: list[int]) -> None:
+        if prediction.trace is not None:
+            traces.append(prediction.trace)
+
+    with torch.no_grad():
+        (found,) = pl_module.predicted_labels(one, watch=keep_trace)
+    image, label, colors = one["image"][0].cpu(), one["label"][0].cpu(), pl_module.classes.colors
+    panels = [
+        picture_panel("image", image),
+        label_panel("truth", label, colors),
+        label_panel("prediction", found.cpu(), colors),
+    ]
+    if traces:
+        panels += token_panels(image, traces[0])
+    with written_whole(path) as beside:
+        contact_sheet(panels).save(beside)
+
+
+def _file_name(picture: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in str(picture))[-80:]

@@ -1,0 +1,90 @@
+"""Figures for people: a line at each validation, a table per class at the end."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+
+from segsuite.core.files import written_whole
+from segsuite.metrics.iou import SegmentationScores
+
+
+class ClassTableReport(Callback):
+    """Prints mIoU at each validation; at the end a table, also written to `classes.csv`.
+
+    Args:
+        folder: where `classes.csv` goes.
+        most: with more classes than this, only the best and the worst are printed.
+    """
+
+    def __init__(self, *, folder: str, most: int = 40) -> None:
+        self.folder, self.most = Path(folder), most
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            self._report(trainer, pl_module)
+            return
+        scores = pl_module.metric.compute()  # summed over processes already, and kept
+        if trainer.is_global_zero:
+            print(f"iteration {trainer.global_step}: {headline(scores)}", file=sys.stderr)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module)
+
+    def _report(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        scores, names = pl_module.metric.compute(), pl_module.class_names
+        if trainer.is_global_zero:
+            Console().print(class_table(scores, names, most=self.most))
+            print(headline(scores), flush=True)
+            write_classes(self.folder / "classes.csv", scores, names)
+
+
+def headline(scores: SegmentationScores) -> str:
+    """The main figures in one line, in per cent."""
+    return (
+        f"mIoU {_percent(scores.miou)} % (always answering the commonest class: "
+        f"{_percent(scores.baseline_miou)} %), pixel accuracy {_percent(scores.pacc)} %, "
+        f"frequency-weighted IoU {_percent(scores.fwiou)} %"
+    )
+
+
+def class_table(scores: SegmentationScores, names: Sequence[str], *, most: int = 40) -> Table:
+    """Classes by falling IoU; absent ones are left out."""
+    share = scores.pixels.double() / scores.pixels.sum()
+    present = [i for i, absent in enumerate(scores.iou.isnan().tolist()) if not absent]
+    order = sorted(present, key=lambda i: -float(scores.iou[i]))
+    table = Table("class", "IoU %", "accuracy %", "share of pixels %", title="per class")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for place, i in enumerate(order):
+        if len(order) > most and most // 2 <= place < len(order) - most // 2:
+            if place == most // 2:
+                table.add_row(f"... {len(order) - 2 * (most // 2)} more ...", "", "", "")
+            continue
+        figures = (scores.iou[i], scores.accuracy[i], share[i])
+        table.add_row(names[i], *map(_percent, figures))
+    return table
+
+
+def write_classes(path: Path, scores: SegmentationScores, names: Sequence[str]) -> None:
+    """A CSV file with one row per class, absent classes with empty figures."""
+    rows = zip(
+        names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True
+    )
+    with written_whole(path) as beside, open(beside, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["class", "iou", "accuracy", "pixels"])
+        writer.writerows([n, _cell(iou), _cell(acc), count] for n, iou, acc, count in rows)
+
+
+def _percent(value: float) -> str:
+    number = float(value) * 100
+    return "-" if number != number else f"{number:.2f}"
+
+
+def _cell(value: float) -> float | str:
+    return "" if value != value else value

@@ -1,0 +1,50 @@
+"""The evaluation of a checkpoint, put together from its config."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from segsuite.core.build import build
+from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.seeding import seed_everything
+from segsuite.engine.callbacks.progress import EvaluationProgress
+from segsuite.engine.callbacks.table import ClassTableReport
+from segsuite.engine.rebuild import figures_of, network_of
+from segsuite.engine.training import make_task, quiet
+
+_STAGES = {"val": "validate", "test": "test"}
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """The figures by name and what they were measured on; prints a table per class.
+
+    Raises:
+        CheckpointError: the checkpoint is unreadable, or trained for other classes.
+    """
+    quiet()
+    if cfg.split not in _STAGES:
+        raise ConfigError(f"split={cfg.split} is not one of val, test{did_you_mean(cfg.split, ())}")
+    seed_everything(cfg.get("seed", 0))
+    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+    network, _ = network_of(cfg, classes=data.classes)
+    data.setup(_STAGES[cfg.split])
+    task = make_task(cfg, network, data)
+    settings = {k: v for k, v in cfg.trainer.items() if k != "enable_progress_bar"}
+    trainer = build(
+        settings,
+        path="trainer",
+        callbacks=[EvaluationProgress(), ClassTableReport(folder=cfg.run.folder)],
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+    )
+    getattr(trainer, _STAGES[cfg.split])(task, datamodule=data, verbose=False)
+    figures = figures_of(trainer.callback_metrics)
+    return {
+        "checkpoint": str(Path(cfg.ckpt_path).resolve()),
+        "split": cfg.split,
+        "inference": cfg.inference["_target_"].rsplit(".", 1)[-1],
+        "optimized": figures[f"{cfg.split}/miou"],
+        "metrics": figures,
+    }

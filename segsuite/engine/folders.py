@@ -1,0 +1,97 @@
+"""Where runs live, and how they are named. Imports nothing heavy.
+
+    logs/train/<name>/<timestamp>/     a single run
+    logs/sweeps/<sweep>/<overrides>/   one job of a sweep
+
+A run is finished when `result.json` is there, and can be resumed when `checkpoints/last.ckpt` is.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from segsuite.core.errors import ConfigError
+
+RESULT = "result.json"
+LAST = Path("checkpoints") / "last.ckpt"
+BEST = Path("checkpoints") / "best.ckpt"
+
+_LONGEST = 80
+_NOT_IN_NAME = ("sweep", "resume", "paths.", "hydra.", "hydra/")
+"""Overrides that change where or how a job runs, but not what it computes."""
+
+_LESS_TELLING = (
+    *("experiment", "data", "data.root", "method", "name", "allow", "debug"),
+    *("trainer", "trainer.", "logger", "logger.", "callbacks", "callbacks."),
+)
+"""Overrides that jobs of one sweep tend to have in common."""
+
+
+def run_name(name: str | None, choices: Mapping[str, str | None]) -> str:
+    """The name given, or that of the experiment, or of the method."""
+    return name or choices.get("experiment") or choices.get("method") or "unnamed"
+
+
+def fresh(parent: str | Path, name: str) -> Path:
+    """A folder of its own: named by the time to the microsecond."""
+    return Path(parent) / clean(name) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
+
+
+def resumable(parent: str | Path, name: str) -> Path:
+    """The newest run of that name that has a checkpoint and no result.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    runs = Path(parent) / clean(name)
+    unfinished = [
+        last.parents[1]
+        for last in runs.glob(f"*/{LAST.as_posix()}")
+        if not (last.parents[1] / RESULT).exists()
+    ]
+    if not unfinished:
+        raise ConfigError(
+            f"resume=true: no unfinished run with {LAST} in {runs}/*; leave resume out to start a "
+            "new run, or give ckpt_path=FILE to go on from a checkpoint of your choice"
+        )
+    return max(unfinished, key=lambda folder: folder.name)
+
+
+def job_name(overrides: Sequence[str]) -> str:
+    """The overrides as a folder name of at most 80 characters, and 6 more that make it unique.
+
+    The order in which they were typed does not matter; what is usually swept stands in front, keys
+    are cut to their last part: `windows=103,seed=1,experiment=cts_vitb-3fa9c2`.
+    """
+    that_count = sorted(o for o in overrides if not _is_about(_NOT_IN_NAME, o))
+    if not that_count:
+        return "default"
+    digest = hashlib.sha256("\n".join(that_count).encode()).hexdigest()[:6]
+    telling_first = sorted(that_count, key=lambda override: _is_about(_LESS_TELLING, override))
+    short = clean(",".join(map(_short, telling_first)))[:_LONGEST].rstrip(".,-_=")
+    return f"{short}-{digest}"
+
+
+def _is_about(keys: Sequence[str], override: str) -> bool:
+    key = override.lstrip("+~").split("=", 1)[0]
+    return any(key == k or (k[-1] in "./" and key.startswith(k)) for k in keys)
+
+
+def _short(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return f"{key.rsplit('.', 1)[-1]}{equals}{value}"
+
+
+def clean(name: str) -> str:
+    """`name` with everything that could trouble a file system replaced by a dash."""
+    return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", str(name)).strip("-.") or "unnamed"
+
+
+def recorded_result(folder: str | Path) -> dict[str, Any] | None:
+    """The result of a finished run, or None."""
+    path = Path(folder) / RESULT
+    return json.loads(path.read_text()) if path.exists() else None

@@ -1,0 +1,191 @@
+"""What every door shares: Hydra, clean errors, run folders, sweeps that can be typed again.
+
+    @door("train")
+    def main(cfg: DictConfig) -> float | None: ...
+
+Imports nothing heavy, so that `--help` and tab completion answer at once.
+"""
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from segsuite.core.config import CONF
+from segsuite.core.errors import ConfigError, SegsuiteError
+from segsuite.engine import folders, resolvers
+
+# At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
+# where a job's folder is resolved before any code of ours is called.
+resolvers.register()
+
+log = logging.getLogger(__name__)
+
+Main = Callable[[DictConfig], Any]
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM came; a checkpoint has been written.
+
+    Args:
+        signal: the signal's number.
+        checkpoint: the checkpoint to go on from.
+    """
+
+    def __init__(self, signal: int, checkpoint: Path) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal
+        self.checkpoint = checkpoint
+
+
+def door(
+    name: str, *, prepare: Callable[[list[str]], list[str]] | None = None
+) -> Callable[[Main], Callable[[], None]]:
+    """Turns `main(cfg)` into a command-line entry point with the config `conf/<name>.yaml`.
+
+    Mistakes of the user (`SegsuiteError`, misspelt overrides) end in one paragraph on stderr and
+    exit code 2, Ctrl-C in 130 and SIGTERM in 143; everything else keeps its traceback.
+    `HYDRA_FULL_ERROR=1` keeps every traceback.
+
+    Args:
+        prepare: may replace the command line's arguments before Hydra reads them.
+    """
+
+    def decorate(main: Main) -> Callable[[], None]:
+        full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+        @functools.wraps(main)
+        def job(cfg: DictConfig) -> Any:
+            return _run_job(main, cfg, name, full)
+
+        @functools.wraps(main)
+        def entry() -> None:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                from segsuite.engine.help import help_text
+
+                print(help_text(name, main.__doc__ or ""))
+                return
+            with _one_paragraph_errors(name, full), _errors_pass_hydra():
+                if prepare is not None:
+                    sys.argv[1:] = prepare(sys.argv[1:])
+                _hydra(name)(job)()
+
+        return entry
+
+    return decorate
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that a door would get for these overrides, without running it.
+
+    Raises:
+        ConfigError: an override does not fit.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    from segsuite.engine.mistakes import explain
+
+    try:
+        if GlobalHydra.instance().is_initialized():  # within a door, Hydra is there already
+            return hydra_compose(name, list(overrides))
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            return hydra_compose(name, list(overrides))
+    except HydraException as error:
+        raise ConfigError(explain(error, name, overrides)) from error
+
+
+def on_main_process() -> bool:
+    """False on the further ranks of a distributed run."""
+    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+    return all(os.environ.get(rank, "0") in ("", "0") for rank in ranks)
+
+
+def _hydra(name: str) -> Callable[[Main], Main]:
+    import hydra
+
+    return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
+
+
+def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    _fill_in(cfg, folder, hydra_config)
+    try:
+        if sweeping:
+            return _one_of_many(main, cfg, folder)
+        # Here and not around Hydra, which would print a headline of its own above ours.
+        with _one_paragraph_errors(name, full):
+            return main(cfg)
+    except Interrupted as stop:
+        again = "again" if sweeping else "with resume=true"
+        _say(f"interrupted; saved in {stop.checkpoint}. To go on, type the same command {again}")
+        # Not an Exception: a sweep must stop here too, and not start its next job.
+        sys.exit(128 + stop.signal)
+
+
+def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
+    from segsuite.engine.sweeps import one_job
+
+    try:
+        return one_job(main, cfg, folder)
+    except SegsuiteError as error:
+        _say(f"job {folder.name} failed: {error}")
+        raise  # Hydra goes on with the next job and raises at the end
+
+
+def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig) -> None:
+    """Puts what only the launch knows into the config: the run's name and folder."""
+    with open_dict(cfg):
+        cfg.run.folder = str(folder)
+        cfg.name = folders.run_name(cfg.get("name"), hydra_config.runtime.choices)
+
+
+@contextmanager
+def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        _say("interrupted before there was anything to save")
+        sys.exit(130)
+    except Exception as error:
+        from segsuite.engine.mistakes import explain, typed_overrides
+
+        paragraph = explain(error, name, typed_overrides(sys.argv[1:]))
+        if full or paragraph is None:
+            raise
+        _say(f"error: {paragraph}")
+        sys.exit(2)
+
+
+@contextmanager
+def _errors_pass_hydra() -> Iterator[None]:
+    """Keeps Hydra from printing errors in its own way and exiting."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # repeats failed imports
+    try:
+        yield
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _say(text: str) -> None:
+    if on_main_process():
+        print(f"segsuite: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,122 @@
+"""Errors of Hydra and OmegaConf, said again in one paragraph. Imports nothing heavy."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from segsuite.core.errors import SegsuiteError, did_you_mean
+
+
+def typed_overrides(arguments: Sequence[str]) -> list[str]:
+    """The overrides on a command line, with the folder of --config-dir as one of them."""
+    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+    for flag, value in pairwise(arguments):
+        if flag in ("--config-dir", "-cd"):
+            overrides.append(f"hydra.searchpath=[file://{Path(value).absolute()}]")
+    return overrides
+
+
+def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | None:
+    """What went wrong and what to type, or None when the mistake is not the user's.
+
+    Args:
+        name: the door whose config was composed.
+        overrides: what was typed, to suggest the nearest key that exists.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    ours = _in_chain(error, SegsuiteError)
+    if ours is not None:
+        return str(ours)
+    if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
+        return None
+    if (typed := getattr(error, "override", None)) is not None:
+        return f"`{typed}` cannot be read as KEY=VALUE ({str(error).splitlines()[0]})"
+    said = "\n".join(str(link) for link in _chain(error))
+    if match := re.search(r"Could not override '([^']+)'", said):
+        return _unknown_key(match[1], name, overrides)
+    if match := re.search(r"Could not find '([^']+)'", said):
+        return _unknown_choice(match[1])
+    if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", said):
+        return _unknown_key(match[2], name, overrides)
+    return " ".join(str(error).split())
+
+
+def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
+    key = key.split("@")[0]
+    config = _composed(name, [o for o in overrides if o.split("=")[0].lstrip("+~") != key])
+    known = {*_paths(config, ""), *_groups()}
+    parent, _, leaf = key.rpartition(".")
+    if parent in known and not any(path.startswith(f"{parent}.") for path in known):
+        return _childless(key, parent)
+    suggestion = did_you_mean(key, known)
+    if "did you mean" not in suggestion:  # not near as a whole: perhaps the right name elsewhere
+        tails = {path.rsplit(".", 1)[-1]: path for path in sorted(known, reverse=True)}
+        near = re.search(r"mean `(.+)`", did_you_mean(leaf, tails))
+        suggestion = f"; did you mean `{tails[near[1]]}`?" if near else ""
+    hint = suggestion or f"; --cfg job shows all of them, +{key}=... adds a new one"
+    return f"there is no config key `{key}`{hint}"
+
+
+def _childless(key: str, parent: str) -> str:
+    from segsuite.core.config import CONF
+
+    group = parent.replace(".", "/")
+    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    choice = f"; choose one with keys: {group}={'|'.join(options)}" if options else ""
+    return f"there is no config key `{key}`: `{parent}` has no keys here{choice}"
+
+
+def _unknown_choice(choice: str) -> str:
+    from segsuite.core.config import CONF
+
+    group, _, option = choice.rpartition("/")
+    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return f"there is no `{group}={option}`{did_you_mean(option, options)}"
+
+
+def _composed(name: str, overrides: Sequence[str]) -> Any:
+    """The config that the other overrides give, or when they are wrong as well, that none give."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    from segsuite.core.config import CONF
+
+    for attempt in (overrides, ()):
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            try:
+                return compose(name, list(attempt))
+            except HydraException:
+                continue
+    return {}
+
+
+def _groups() -> set[str]:
+    from segsuite.core.config import CONF
+
+    return {path.name for path in CONF.iterdir() if path.is_dir()}
+
+
+def _paths(node: Any, prefix: str) -> Iterator[str]:
+    """Every dotted key below a config node."""
+    from omegaconf import DictConfig
+
+    for key in node:
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+            yield from _paths(child, f"{prefix}{key}.")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _in_chain(error: BaseException, kinds: Any) -> BaseException | None:
+    """The first error of these kinds among `error` and its causes."""
+    return next((link for link in _chain(error) if isinstance(link, kinds)), None)

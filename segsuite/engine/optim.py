@@ -1,0 +1,76 @@
+"""Which parameters share a learning rate and a weight decay."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from segsuite.core.errors import ConfigError, did_you_mean
+
+_KEYS = ("match", "lr_scale", "weight_decay", "optional")
+
+
+def parameter_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], groups: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: one per rule, and one for the rest.
+
+    A rule is {match: pattern or patterns, lr_scale: 1.0, weight_decay: the optimiser's, optional:
+    false}; a parameter belongs to the first rule of which a pattern (fnmatch, such as
+    `*.norm*.weight`) fits its name. Frozen parameters are left out.
+
+    Raises:
+        ConfigError: a rule has an unknown key, or fits no parameter and is not `optional`.
+    """
+    rules = [_checked(rule, index) for index, rule in enumerate(groups)]
+    trained = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+    members: list[list[nn.Parameter]] = [[] for _ in range(len(rules) + 1)]
+    for name, parameter in trained:
+        fits = (i for i, rule in enumerate(rules) if _fits(name, rule["match"]))
+        members[next(fits, len(rules))].append(parameter)
+    for index, rule in enumerate(rules):
+        anybody = any(_fits(name, rule["match"]) for name, _ in trained)
+        if not anybody and not rule.get("optional", False):
+            raise ConfigError(
+                f"method.task.groups[{index}].match={rule['match']} fits no trained parameter; "
+                "correct it, or add optional: true"
+            )
+    settings = [_settings(rule) for rule in rules] + [{"lr_scale": 1.0}]
+    return [
+        {"params": params, **setting}
+        for params, setting in zip(members, settings, strict=True)
+        if params
+    ]
+
+
+def scale_learning_rates(optimizer: Optimizer) -> Optimizer:
+    """The optimiser, each group's learning rate multiplied by its `lr_scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("lr_scale", 1.0)
+    return optimizer
+
+
+def _checked(rule: Mapping[str, Any], index: int) -> dict[str, Any]:
+    for key in rule:
+        if key not in _KEYS:
+            raise ConfigError(
+                f"`method.task.groups[{index}].{key}` is not a key of a parameter group"
+                f"{did_you_mean(str(key), _KEYS)}"
+            )
+    if "match" not in rule:
+        raise ConfigError(f"method.task.groups[{index}] needs `match`, a pattern of names")
+    patterns = rule["match"]
+    return {**rule, "match": [patterns] if isinstance(patterns, str) else list(patterns)}
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _settings(rule: Mapping[str, Any]) -> dict[str, Any]:
+    setting: dict[str, Any] = {"lr_scale": float(rule.get("lr_scale", 1.0))}
+    if rule.get("weight_decay") is not None:
+        setting["weight_decay"] = float(rule["weight_decay"])
+    return setting

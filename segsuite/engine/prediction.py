@@ -1,0 +1,117 @@
+"""From picture files to mask files, with a trained network."""
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from segsuite.core.build import build
+from segsuite.core.contract import Segmenter
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.files import written_whole
+from segsuite.data.class_table import ClassTable
+from segsuite.data.decode import decode_image
+from segsuite.data.palette import overlay
+from segsuite.engine.inference import Inference
+from segsuite.engine.rebuild import network_of
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def predict(cfg: DictConfig) -> int:
+    """Writes a mask and an overlay for every picture; how many there were.
+
+    Raises:
+        ConfigError: no input or output was given.
+        DataError: no picture was found, or one of them cannot be decoded.
+        CheckpointError: the checkpoint is unreadable.
+    """
+    if cfg.input is None or cfg.output is None:
+        raise ConfigError("give input=PICTURE, FOLDER or 'GLOB', and output=FOLDER")
+    paths = pictures(str(cfg.input))
+    device = torch.device(_device(cfg.device))
+    network, classes = network_of(cfg)
+    inference = build(cfg.inference, path="inference", allow=tuple(cfg.allow))
+    transform = _transform(cfg)
+    batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
+    console = Console(stderr=True)
+    for batch in track(batches, "segmenting", console=console):
+        for path, image, labels in segmented(batch, network.to(device), inference, transform):
+            write(Path(cfg.output), path, image, labels, classes, opacity=cfg.opacity)
+    return len(paths)
+
+
+def pictures(given: str) -> list[Path]:
+    """The picture, or those of the folder, or those that the glob finds; by name.
+
+    Raises:
+        DataError: there is none, or two have one name, so that one mask would replace the other.
+    """
+    path = Path(given).expanduser()
+    if path.is_file():
+        return [path]
+    candidates = path.iterdir() if path.is_dir() else map(Path, glob.glob(given, recursive=True))
+    found = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES)
+    if not found:
+        what = "no pictures in that folder" if path.is_dir() else "no such file, folder or glob"
+        raise DataError(f"input={given}: {what} ({', '.join(SUFFIXES)} are read)")
+    stems: dict[str, Path] = {}
+    for picture in found:
+        if (other := stems.setdefault(picture.stem, picture)) != picture:
+            raise DataError(
+                f"{other} and {picture} would both become {picture.stem}.png; segment them apart"
+            )
+    return found
+
+
+def segmented(
+    paths: Sequence[Path],
+    network: Segmenter,
+    inference: Inference,
+    transform: Callable[[Tensor], Tensor],
+) -> Iterator[tuple[Path, Tensor, Tensor]]:
+    """Each path with its picture (3, H, W) uint8 and its labels (H, W), both on the CPU."""
+    images = [torch.from_numpy(decode_image(path)).permute(2, 0, 1) for path in paths]
+    device = next(network.parameters()).device
+    seen = [transform(image).to(device) for image in images]
+    sizes = [tuple(image.shape[-2:]) for image in images]
+    with torch.inference_mode():
+        found = inference.labels(network, seen, sizes)
+    yield from zip(paths, images, (labels.cpu() for labels in found), strict=True)
+
+
+def write(
+    folder: Path,
+    path: Path,
+    image: Tensor,
+    labels: Tensor,
+    classes: ClassTable,
+    *,
+    opacity: float,
+) -> None:
+    """Writes masks/NAME.png, raw ids as in the data set's own files, and overlays/NAME.png."""
+    mask = Image.fromarray(classes.raw(labels.numpy()))
+    mixed = Image.fromarray(overlay(np.asarray(image), labels.numpy(), classes.colors, opacity))
+    for kind, picture in (("masks", mask), ("overlays", mixed)):
+        with written_whole(folder / kind / f"{path.stem}.png") as beside:
+            picture.save(beside)
+
+
+def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:
+    """What the data set does to pictures before evaluation."""
+    if cfg.data.get("eval_transform") is None:
+        return lambda image: image
+    return build(cfg.data.eval_transform, path="data.eval_transform", allow=tuple(cfg.allow))
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

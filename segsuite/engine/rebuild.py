@@ -1,0 +1,94 @@
+"""From a checkpoint back to its config, network and classes; for evaluate and predict."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from segsuite.core.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from segsuite.core.contract import Segmenter
+    from segsuite.data.class_table import ClassTable
+
+_CARRIED = ("method", "data", "inference", "name", "seed")
+"""Parts of a training's config that still mean something afterwards."""
+
+
+def config_from_checkpoint(arguments: list[str]) -> list[str]:
+    """The arguments as they are, after the checkpoint's config was laid where Hydra finds it.
+
+    Overrides on the command line then go over it with all of Hydra's grammar and checks. With its
+    interpolations unresolved: `method.pruning.mode` typed now reaches everything that refers to it.
+
+    Raises:
+        ConfigError: no single ckpt_path was given.
+        CheckpointError: the file is not one of ours.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    if any(argument in ("-sc", "--shell-completion") for argument in arguments):
+        return arguments
+    typed = dict(a.lstrip("+").split("=", 1) for a in arguments if "=" in a and a[0] != "-")
+    path = typed.get("ckpt_path", "").strip("'\"")
+    if not path or "," in path:
+        raise ConfigError(
+            "give one checkpoint: ckpt_path=logs/train/NAME/TIME/checkpoints/best.ckpt"
+        )
+    config = _carried(path)
+    # A whole group that is typed replaces the checkpoint's: no keys of another data set remain.
+    base = {key: config[key] for key in _CARRIED if key in config and key not in typed}
+    ConfigStore.instance().store(group="checkpoint", name="loaded", node=base)
+    return arguments
+
+
+def _carried(path: str) -> dict[str, Any]:
+    from segsuite.core.checkpoint import checkpoint_config, read_checkpoint
+    from segsuite.engine.callbacks.checkpoints import SOURCE_KEY
+
+    checkpoint = read_checkpoint(path)
+    resolved = checkpoint_config(checkpoint, path)
+    config = {**checkpoint.get(SOURCE_KEY, resolved)}
+    # As a number, since the class table that it was counted in may be out of reach by now.
+    config["data"] = {**config["data"], "num_classes": resolved["data"]["num_classes"]}
+    return config
+
+
+def network_of(
+    cfg: DictConfig, *, classes: "ClassTable | None" = None
+) -> "tuple[Segmenter, ClassTable]":
+    """The trained network in evaluation mode, and the classes that it was trained for.
+
+    Args:
+        classes: those that the network is wanted for; any when None.
+
+    Raises:
+        CheckpointError: other classes were trained, or the weights do not fit the config's network.
+    """
+    from segsuite.core.build import build
+    from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
+    from segsuite.data.class_table import ClassTable
+
+    checkpoint = read_checkpoint(cfg.ckpt_path)
+    trained = ClassTable.from_dict(checkpoint["classes"])
+    if classes is not None:
+        _check_same(trained.names, classes.names, cfg.ckpt_path)
+    network = build(cfg.method.network, path="method.network", allow=tuple(cfg.allow))
+    load_weights(network, network_state(checkpoint), source=str(cfg.ckpt_path))
+    return network.eval(), trained
+
+
+def _check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:
+    if tuple(trained) != tuple(given):
+        differing = [f"{a} / {b}" for a, b in zip(trained, given, strict=False) if a != b]
+        raise CheckpointError(
+            f"{path} was trained for {len(trained)} classes, the data has {len(given)}"
+            + (f", and they differ ({', '.join(differing[:3])})" if differing else "")
+            + "; evaluate on data with the same class table"
+        )
+
+
+def figures_of(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Figures as plain numbers, None for those that are undefined."""
+    numbers = {name: float(value) for name, value in metrics.items()}
+    return {name: value if value == value else None for name, value in numbers.items()}

@@ -1,0 +1,124 @@
+"""What is written about a run: its config, where and by what it was run, and its result.
+
+config.yaml   the resolved config
+run.json      id, command, git commit, versions, device; one entry more each time it is resumed
+result.json   the final figures; a run that has it is finished
+"""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segsuite.core.files import write_json, written_whole
+from segsuite.engine.folders import RESULT
+
+_CONFIG = "config.yaml"
+_RUN = "run.json"
+_PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
+_MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress")
+
+
+def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """The config as plain dicts and lists."""
+    return OmegaConf.to_container(cfg, resolve=resolve)
+
+
+def run_id(folder: Path) -> str:
+    """The run's identity, the same however often it is resumed: W&B goes on with the same run."""
+    import hashlib
+
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+
+
+def write_start(folder: Path, cfg: DictConfig) -> None:
+    """Writes config.yaml, and begins run.json or adds a start to it."""
+    import json
+
+    path = folder / _RUN
+    record = json.loads(path.read_text()) if path.exists() else {"id": run_id(folder), "starts": []}
+    record["starts"].append(_circumstances())
+    write_json(path, record)
+    with written_whole(folder / _CONFIG) as beside:
+        beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def write_result(folder: Path, **figures: Any) -> None:
+    """Writes result.json, which marks the run as finished."""
+    write_json(folder / RESULT, figures)
+
+
+def differences(folder: Path, cfg: DictConfig) -> list[str]:
+    """What the config of an earlier start in this folder has otherwise: "key: then -> now"."""
+    path = folder / _CONFIG
+    if not path.exists():
+        return []
+    then = dict(_leaves(OmegaConf.to_container(OmegaConf.load(path)), ""))
+    now = dict(_leaves(plain(cfg), ""))
+    return [
+        f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key) and not key.startswith(_MAY_DIFFER)
+    ]
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, child in node.items():
+            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _circumstances() -> dict[str, Any]:
+    import torch
+
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "git": _git(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "threads": torch.get_num_threads(),
+        "host": platform.node(),
+        "system": platform.platform(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit of the checkout that the suite is run from, or None outside of one."""
+    here = Path(__file__).parent
+    try:
+        commit = _output("git", "-C", str(here), "rev-parse", "HEAD")
+        changed = _output("git", "-C", str(here), "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str:
+    """The CPU's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

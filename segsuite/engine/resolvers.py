@@ -1,0 +1,58 @@
+"""The interpolations that config files may use beside OmegaConf's own. Imports nothing heavy."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from segsuite.engine import folders
+
+
+def register() -> None:
+    """Makes `${classes_in:}`, `${or_none:}`, `${two_thirds:}` and those of folders known."""
+    for name, resolver in {
+        "classes_in": _classes_in,
+        "or_none": _or_none,
+        "sweep_folder": _sweep_folder,
+        "job_name": _job_name,
+        "two_thirds": _two_thirds,
+    }.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    # Cached: a run folder is named by the time, and every look at it must see the same.
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
+
+
+def _classes_in(table: str) -> int:
+    """How many classes a class table has, by its name or path."""
+    from segsuite.data.class_table import count_classes
+
+    return count_classes(table)
+
+
+def _or_none(value: Any, other: Any) -> Any:
+    """`other`, or "none" where `value` is "none": `${or_none:${method.pruning},exits}`."""
+    return "none" if value == "none" else other
+
+
+def _two_thirds(sides: Sequence[int]) -> list[int]:
+    """Two thirds of each side, rounded down: the stride of windows that overlap by a third."""
+    return [max(side * 2 // 3, 1) for side in sides]
+
+
+def _run_folder(
+    parent: str, name: str | None, choices: Mapping[str, str | None], resume: bool
+) -> str:
+    """The folder of a single run: a new one, or with resume=true the newest unfinished one."""
+    name = folders.run_name(name, choices)
+    return str(folders.resumable(parent, name) if resume else folders.fresh(parent, name))
+
+
+def _sweep_folder(parent: str, name: str | None, choices: Mapping[str, str | None]) -> str:
+    """The folder of a sweep, named by its file, or else by `name`."""
+    return str(Path(parent) / folders.clean(choices.get("sweep") or name or "unnamed"))
+
+
+def _job_name(overrides: Sequence[str]) -> str:
+    """The folder of one job of a sweep, named by what was typed."""
+    return folders.job_name(overrides)

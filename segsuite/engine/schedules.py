@@ -1,0 +1,55 @@
+"""Learning-rate schedules, in iterations (optimiser steps)."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def poly_factor(
+    step: int,
+    *,
+    max_steps: int,
+    power: float = 0.9,
+    warmup: int = 0,
+    warmup_ratio: float = 1e-6,
+    min_ratio: float = 0.0,
+) -> float:
+    """What the learning rate is multiplied with at an iteration (counted from 0).
+
+    Polynomial decay from 1 to `min_ratio` over `max_steps`; during the first `warmup` iterations
+    this is further multiplied by a factor that grows linearly from `warmup_ratio` to 1, as in
+    mmsegmentation, so that after the warm-up the curve is where it would have been without.
+    """
+    progress = min(step / max(max_steps, 1), 1.0)
+    factor = (1.0 - progress) ** power * (1.0 - min_ratio) + min_ratio
+    if step < warmup:
+        factor *= warmup_ratio + (1.0 - warmup_ratio) * step / warmup
+    return factor
+
+
+def poly(
+    optimizer: Optimizer,
+    *,
+    max_steps: int,
+    power: float = 0.9,
+    warmup: int = 0,
+    warmup_ratio: float = 1e-6,
+    min_ratio: float = 0.0,
+) -> LambdaLR:
+    """A scheduler of `poly_factor`, to be stepped after every iteration."""
+    return LambdaLR(
+        optimizer,
+        lambda step: poly_factor(
+            step,
+            max_steps=max_steps,
+            power=power,
+            warmup=warmup,
+            warmup_ratio=warmup_ratio,
+            min_ratio=min_ratio,
+        ),
+    )
+
+
+def constant(optimizer: Optimizer, *, max_steps: int, warmup: int = 0) -> LambdaLR:
+    """A scheduler that keeps the learning rate, after a linear warm-up."""
+    del max_steps  # every schedule is told; this one has no use for it
+    return LambdaLR(optimizer, lambda step: min((step + 1) / (warmup + 1), 1.0))

@@ -1,0 +1,123 @@
+"""Training and evaluation of any Segmenter; a method brings its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from segsuite.core.contract import Batch, Segmenter
+from segsuite.engine.inference import Inference, Watcher
+from segsuite.engine.optim import parameter_groups, scale_learning_rates
+from segsuite.metrics.iou import MeanIoU
+
+if TYPE_CHECKING:
+    from segsuite.data.class_table import ClassTable
+
+
+Loss = Callable[[Any, Tensor], dict[str, Tensor]]
+"""From a network's output and labels (B, H, W) to scalar losses by name, already weighted."""
+
+
+class SegmentationTask(LightningModule):
+    """Trains and scores a network; a method whose loss needs more than labels overrides `losses`.
+
+    Logs `train/loss`, `train/<name>` for each loss, and `val/` or `test/` miou, pacc, macc, fwiou
+    and baseline_miou, that of always answering the commonest class.
+
+    Args:
+        network: what is trained.
+        classes: the classes of the data, for tables and pictures.
+        inference: how pictures of any size are segmented.
+        loss: of the network's output and the labels.
+        optimizer: takes parameter groups.
+        schedule: takes the optimiser and `max_steps`; stepped after every iteration.
+        groups: rules of `engine.optim.parameter_groups`, on names such as `backbone.pos_embed`.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Segmenter,
+        classes: ClassTable,
+        inference: Inference,
+        loss: Loss,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[..., LRScheduler],
+        groups: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.classes = classes
+        self.inference = inference
+        self.loss = loss
+        self.metric = MeanIoU(num_classes=network.num_classes)
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._groups = groups
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the network's outputs are called in tables."""
+        return self.classes.names
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses by name, already weighted: their sum is what is minimised."""
+        return self.loss(self.network(batch["image"]), batch["label"])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        losses = self.losses(batch)
+        total = torch.stack(list(losses.values())).sum()
+        size = len(batch["id"])
+        self.log_dict({f"train/{n}": v.detach() for n, v in losses.items()}, batch_size=size)
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
+        return total
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        named = [(n.removeprefix("network."), p) for n, p in self.named_parameters()]
+        groups = parameter_groups(named, self._groups)
+        optimizer = scale_learning_rates(self._optimizer(groups))
+        schedule = self._schedule(optimizer, max_steps=self.trainer.max_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def predicted_labels(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
+        """Class ids (H, W) for each picture of an evaluation batch, at its labels' size."""
+        sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
+        return self.inference.labels(self.network, batch["image"], sizes, watch=watch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        found = self.predicted_labels(batch)
+        self.metric.update(
+            torch.cat([labels.flatten() for labels in found]),
+            torch.cat([labels.flatten() for labels in batch["label"]]),
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        # Here and not at the end, so that callbacks may still ask for the per-class figures.
+        self.metric.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_scores("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_start(self) -> None:
+        self.metric.reset()
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        figures = self.metric.compute().summary()
+        # Summed over processes already; averaging equal numbers changes nothing, but says so.
+        values = {f"{stage}/{name}": value.float() for name, value in figures.items()}
+        self.log_dict(values, sync_dist=True)

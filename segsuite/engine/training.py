@@ -1,0 +1,184 @@
+"""The parts of a training run, put together from its config."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, open_dict
+
+from segsuite.core.build import build, check
+from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint, same_method
+from segsuite.core.contract import Segmenter, check_size
+from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.engine import folders, record
+from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
+from segsuite.engine.callbacks.interrupts import Interrupts
+from segsuite.engine.callbacks.random_states import RandomStates
+from segsuite.engine.launch import on_main_process
+from segsuite.engine.task import SegmentationTask
+
+log = logging.getLogger(__name__)
+
+
+def begin(cfg: DictConfig) -> Path:
+    """The run's folder, after every argument in the config was checked and config.yaml written."""
+    folder = Path(cfg.run.folder)
+    quiet()
+    with open_dict(cfg):
+        cfg.run.id = record.run_id(folder)
+    for key in ("data", "inference", "trainer", "callbacks", "logger"):
+        check(cfg[key], path=key, allow=tuple(cfg.allow))
+    check(cfg.method.network, path="method.network", allow=tuple(cfg.allow))
+    given = ("network", "classes", "inference")
+    check(cfg.method.task, path="method.task", allow=tuple(cfg.allow), given=given)
+    if on_main_process():
+        for change in record.differences(folder, cfg):
+            log.warning("the run is resumed with another config: %s", change)
+        record.write_start(folder, cfg)
+    return folder
+
+
+def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
+    """The checkpoint to go on from, or None for a new run.
+
+    Raises:
+        ConfigError: the folder holds a run already, and resume=true was not typed.
+        CheckpointError: the checkpoint is unreadable or of another method.
+    """
+    if cfg.resume and cfg.ckpt_path:
+        raise ConfigError("resume=true and ckpt_path=... exclude each other; leave one out")
+    last = folder / folders.LAST
+    if cfg.ckpt_path:
+        last = Path(cfg.ckpt_path)
+    elif not last.exists():
+        return None
+    same_method(read_checkpoint(last), record.plain(cfg), last)
+    return last
+
+
+def make_data(cfg: DictConfig) -> LightningDataModule:
+    """The data, found and checked: its errors come before any network is built."""
+    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def make_network(cfg: DictConfig, resumed: Path | None) -> Segmenter:
+    """The network with the weights that a run begins with; a resumed run loads its own later."""
+    network = build(cfg.method.network, path="method.network", allow=tuple(cfg.allow))
+    if resumed is None:
+        _give_weights(network, cfg)
+    return network
+
+
+def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
+    if cfg.init_from is None:
+        network.load_initial_weights()
+        return
+    checkpoint = read_checkpoint(cfg.init_from)
+    same_method(checkpoint, record.plain(cfg), cfg.init_from)
+    load_weights(network, network_state(checkpoint), source=str(cfg.init_from))
+    steps = checkpoint.get("global_step")
+    log.info("weights are those of %s, trained for %s steps", cfg.init_from, steps)
+
+
+def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> SegmentationTask:
+    """The method's task around its network."""
+    check_size(tuple(cfg.data.crop_size), network.size_divisor)
+    return build(
+        cfg.method.task,
+        path="method.task",
+        allow=tuple(cfg.allow),
+        network=network,
+        classes=data.classes,
+        inference=build(cfg.inference, path="inference"),
+    )
+
+
+def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Trainer:
+    """The trainer, with the config's callbacks and loggers and those that no run goes without."""
+    identity = Identity(
+        config=record.plain(cfg),
+        source=record.plain(cfg, resolve=False),
+        classes=data.classes.to_dict(),
+    )
+    always = [RandomStates(), Interrupts(last=folder / folders.LAST), identity]
+    return build(
+        cfg.trainer,
+        path="trainer",
+        callbacks=[*always, *_built(cfg, "callbacks")],
+        logger=_built(cfg, "logger"),
+        plugins=[WholeCheckpointIO()],
+    )
+
+
+def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:
+    """One object per entry of a group; `key: null` switches one off."""
+    return [
+        build(node, path=f"{group}.{key}", allow=tuple(cfg.allow))
+        for key, node in (cfg[group] or {}).items()
+        if node is not None
+    ]
+
+
+def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
+    """The figure that a run returns to a sweeper.
+
+    Raises:
+        ConfigError: it is not among those logged.
+    """
+    if name is None:
+        return None
+    if name not in figures:
+        raise ConfigError(f"optimized_metric={name} is not logged{did_you_mean(name, figures)}")
+    return float(figures[name])
+
+
+def final_figures(
+    cfg: DictConfig,
+    trainer: Trainer,
+    task: SegmentationTask,
+    data: LightningDataModule,
+    folder: Path,
+) -> dict[str, float]:
+    """All figures of the run: the last ones logged, and the test of its best (or last) weights."""
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
+    if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
+        chosen = folder / folders.LAST
+    trainer.test(task, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
+    figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {**figures, "checkpoint": str(chosen)}
+
+
+def finish(
+    cfg: DictConfig, figures: dict[str, Any], trainer: Trainer, folder: Path
+) -> float | None:
+    """Writes result.json, after which the run counts as finished; the figure for a sweeper."""
+    checkpoint = figures.pop("checkpoint")
+    optimized = figure(figures, cfg.optimized_metric)
+    if trainer.is_global_zero:
+        record.write_result(
+            folder,
+            name=cfg.name,
+            optimized=optimized,
+            optimized_metric=cfg.optimized_metric,
+            metrics=figures,
+            steps=trainer.global_step,
+            checkpoint=checkpoint,
+        )
+        log.info("%s = %s; results in %s", cfg.optimized_metric, optimized, folder)
+    return optimized
+
+
+def quiet() -> None:
+    """Keeps Lightning to what matters: tips, and a warning about its own code, do not."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -1,0 +1,33 @@
+"""`python -m segsuite.evaluate`: how good a checkpoint is."""
+
+from omegaconf import DictConfig
+
+from segsuite.engine.launch import door
+from segsuite.engine.rebuild import config_from_checkpoint
+
+
+@door("evaluate", prepare=config_from_checkpoint)
+def main(cfg: DictConfig) -> float | None:
+    """Scores a checkpoint on the data it was trained on, or on data=... with the same classes.
+
+    python -m segsuite.evaluate ckpt_path=FILE
+    python -m segsuite.evaluate ckpt_path=FILE inference=slide data.root=DIR
+    python -m segsuite.evaluate ckpt_path=FILE inference=multiscale method.pruning.mode=static
+
+    The last line of the output is JSON; the same goes to result.json in the run's folder.
+    """
+    import json
+    from pathlib import Path
+
+    from segsuite.engine import evaluation, record
+    from segsuite.engine.launch import on_main_process
+
+    result = evaluation.evaluate(cfg)
+    if on_main_process():
+        record.write_result(Path(cfg.run.folder), **result)
+        print(json.dumps(result), flush=True)
+    return result["optimized"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Pretrained weights by their timm name: from the local cache, else from the hub, or a quick no."""
+
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+
+_FILE = "model.safetensors"
+
+TIMEOUT = 3.0
+"""Seconds for one attempt to reach the hub; its own client retries for most of a minute."""
+
+
+def pretrained_file(name: str, *, key: str) -> Path:
+    """The file of timm's pretrained weights called `name`, downloaded if it is not in the cache.
+
+    Args:
+        key: the config key that named them, for messages.
+
+    Raises:
+        ConfigError: timm has no such weights.
+        CheckpointError: they are not in the cache and the hub cannot be reached.
+    """
+    import huggingface_hub
+
+    repository = _repository(name, key)
+    cached = huggingface_hub.try_to_load_from_cache(repository, _FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    hub = huggingface_hub.constants.ENDPOINT
+    offline = huggingface_hub.constants.HF_HUB_OFFLINE
+    reason = "HF_HUB_OFFLINE is set" if offline else _unreachable(hub, TIMEOUT)
+    if reason is None:
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, _FILE))
+        except Exception as error:  # the client raises a dozen kinds, of several packages
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    raise CheckpointError(
+        f"the weights {name} are not in the local cache, and {hub} cannot be reached ({reason}); "
+        f"type {key}=none to start from scratch, or {key}=FILE for a file that you have"
+    )
+
+
+def _repository(name: str, key: str) -> str:
+    """The hub repository that holds weights of that name."""
+    import timm
+
+    names = timm.list_pretrained()
+    plain = "." not in name and timm.is_model(name)  # an architecture has default weights
+    config = timm.get_pretrained_cfg(name) if plain or name in names else None
+    if config is not None and config.hf_hub_id:
+        return config.hf_hub_id
+    near = did_you_mean(name, names)
+    known = (
+        near if "mean" in near else f"; give a file, {key}=none, or one of timm.list_pretrained()"
+    )
+    raise ConfigError(
+        f"{key}={name} is neither a file nor the name of pretrained weights that timm has{known}"
+    )
+
+
+def _unreachable(url: str, timeout: float) -> str | None:
+    """Why `url` gives no answer within `timeout` seconds; None if it gives one, whatever it is."""
+    reasons = ["no answer"]
+
+    def probe() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=timeout).close()
+            reasons.clear()
+        except urllib.error.HTTPError:  # an answer, if an unfriendly one
+            reasons.clear()
+        except (OSError, ValueError) as error:
+            reasons[:] = [str(getattr(error, "reason", error))]
+
+    # In a thread, because looking up a host's name heeds no timeout.
+    thread = threading.Thread(target=probe, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return reasons[0] if reasons else None

@@ -1,0 +1,35 @@
+"""`python -m segsuite.train`: trains a network and says how good it became."""
+
+from omegaconf import DictConfig
+
+from segsuite.engine.launch import door
+
+
+@door("train")
+def main(cfg: DictConfig) -> float | None:
+    """Trains a segmentation network.
+
+    python -m segsuite.train experiment=quickstart
+    python -m segsuite.train experiment=cts_dtop_vitt data=camvid data.root=DIR
+    python -m segsuite.train experiment=cts_dtop_vitt resume=true
+    python -m segsuite.train -m experiment=cts_dtop_vitb sweep=merge_count
+    """
+    from segsuite.core.seeding import seed_everything
+    from segsuite.engine import training
+
+    seed_everything(cfg.seed)
+    folder = training.begin(cfg)
+    checkpoint = training.resume_point(cfg, folder)
+
+    data = training.make_data(cfg)
+    network = training.make_network(cfg, checkpoint)
+    task = training.make_task(cfg, network, data)
+    trainer = training.make_trainer(cfg, data, folder)
+
+    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    figures = training.final_figures(cfg, trainer, task, data, folder)
+    return training.finish(cfg, figures, trainer, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The door as typed: tables, files, and one line of JSON at the end."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from segsuite import benchmark
+
+MICRO = "method/backbone=vit_micro method.sharing.windows=2 method.pruning.after=[2,5]"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *typed: str) -> None:
+    always = [f"paths.logs={folder}", f"hydra.run.dir={folder}", "hydra/job_logging=none"]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *always, *typed])
+    benchmark.main()
+
+
+def test_compares_experiments_and_ends_with_json(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run(
+        monkeypatch,
+        tmp_path,
+        f"experiments=['segvit_vitt method/backbone=vit_micro','cts_dtop_vitt_static {MICRO}']",
+        "data=scenes",
+        "data.num_workers=0",
+        "size=[64,64]",
+        "pictures=2",
+        "batch_sizes=[1,2]",
+        "rounds=2",
+        "warm_up=1",
+        "device=cpu",
+    )
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    dense, hybrid = last["networks"].values()
+    assert last["baseline"] == "segvit_vitt method/backbone=vit_micro"
+    assert hybrid["gmacs_without_policy"] < dense["gmacs_without_policy"]
+    assert hybrid["gmacs_closed_form_without_policy"] == hybrid["gmacs_without_policy"]
+    assert [stage["mean"] for stage in hybrid["tokens"]] == [10, 8, 6]
+    assert set(dense["batch"]) == {"1", "2"}
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert len(written["networks"][last["baseline"]]["parts"]) == 8 + 4
+    assert (tmp_path / "breakdown.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["experiments=[]"], "nothing to measure"),
+        (["experiments=[segvit_vitt]", "rounds=0"], "rounds=0"),
+        (["experiments=[segvit_vitt]", "device=gpu"], "device=gpu is not one of auto, cpu, cuda"),
+        (["experiments=[segvit_vitt]", "batch_sizes=[]"], "batch_sizes"),
+    ],
+)
+def test_mistakes_end_in_one_paragraph(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    typed: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, tmp_path, *typed)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,195 @@
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.data.class_table import ClassTable
+from segsuite.data.decode import GreenChannel, ThingNumbers, decode_image, decode_mask
+from segsuite.data.paired_files import PairedFiles
+from segsuite.data.splits import chosen
+from tests.data.layouts import camvid, mask_of, write_image, write_mask
+
+CAMVID = {"images": "{split}/{id}.*", "masks": "{split}annot/{id}.png"}
+SPLITS = {"train": "train", "val": "val"}
+
+
+def opened(root: Path, split: str = "train", *, table: str = "camvid11", **how: Any) -> Any:
+    options = {"instances": False, "strict": True}
+    options.update({key: how.pop(key) for key in list(how) if key in options})
+    reader = PairedFiles(**{**CAMVID, "splits": SPLITS, **how})
+    return reader.open(split, root=root, classes=ClassTable.load(table), **options)
+
+
+def test_camvid_layout_with_any_picture_suffix(tmp_path: Path) -> None:
+    samples = opened(camvid(tmp_path))
+    assert samples.ids == ["0001TP_000000", "0001TP_000001", "0001TP_000002"]
+    assert [path.suffix for path in samples.images] == [".png", ".jpg", ".png"]
+    first = samples[0]
+    assert first.image.shape == (3, 12, 16) and first.label.shape == (12, 16)
+    assert first.label[0].unique().tolist() == [-1, 0, 3, 8]
+    pixels = np.array(Image.open(samples.images[0]))
+    assert (first.image.permute(1, 2, 0).numpy() == pixels).all()
+
+
+def test_cityscapes_layout_with_cities_and_instances(tmp_path: Path) -> None:
+    for city, frame in (("ulm", 7), ("aachen", 3)):
+        name = f"train/{city}/{city}_000000_{frame:06}"
+        write_image(tmp_path / f"leftImg8bit/{name}_leftImg8bit.png")
+        write_mask(tmp_path / f"gtFine/{name}_gtFine_labelIds.png", mask_of([0, 7, 26, 33]))
+        ids = mask_of([0, 7, 26001, 33], dtype=np.uint16)
+        write_mask(tmp_path / f"gtFine/{name}_gtFine_instanceIds.png", ids)
+        write_image(tmp_path / f"gtFine/{name}_gtFine_color.png")
+    samples = PairedFiles(
+        images="leftImg8bit/{split}/{id}_leftImg8bit.png",
+        masks="gtFine/{split}/{id}_gtFine_labelIds.png",
+        splits={"train": "train"},
+        instances=ThingNumbers(pattern="gtFine/{split}/{id}_gtFine_instanceIds.png"),
+    ).open(
+        "train",
+        root=tmp_path,
+        classes=ClassTable.load("cityscapes19"),
+        instances=True,
+        strict=True,
+    )
+    assert samples.ids == ["aachen/aachen_000000_000003", "ulm/ulm_000000_000007"]
+    got = samples[1]
+    assert got.label[0].unique().tolist() == [-1, 0, 13, 18]
+    assert got.instances is not None and got.instances[0].unique().tolist() == [0, 26001]
+    assert samples.inspect(1).fault is None
+    ids = mask_of([7], (6, 6), dtype=np.uint16)
+    write_mask(samples.instance_files[1], ids)
+    assert "is 6x6, but its mask is 12x16" in samples.inspect(1).fault
+
+
+def test_ade20k_layout_with_instances(tmp_path: Path) -> None:
+    for split in ("training", "validation"):
+        name = f"{split}/ADE_{split[:5]}_00000001"
+        write_image(tmp_path / f"images/{name}.jpg")
+        write_mask(tmp_path / f"annotations/{name}.png", mask_of([0, 1, 13, 150]))
+        marks = np.zeros((12, 16, 3), np.uint8)
+        marks[:, 8:12, 1] = 5
+        write_mask(tmp_path / f"annotations_instance/{name}.png", marks)
+    samples = PairedFiles(
+        images="images/{split}/{id}.jpg",
+        masks="annotations/{split}/{id}.png",
+        splits={"train": "training", "val": "validation"},
+        instances=GreenChannel(pattern="annotations_instance/{split}/{id}.png"),
+    ).open("val", root=tmp_path, classes=ClassTable.load("ade20k150"), instances=True, strict=True)
+    got = samples[0]
+    assert got.label[0].unique().tolist() == [-1, 0, 12, 149]
+    assert got.instances is not None and got.instances[0].unique().tolist() == [0, 5]
+
+
+def test_a_missing_root_prints_the_expected_tree_and_the_source(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path / "nowhere", source="https://camvid.example")
+    message = str(caught.value)
+    for part in ("data.root=", "nowhere/train/*", "trainannot/*.png", "https://camvid.example"):
+        assert part in message
+    with pytest.raises(DataError, match="is not a folder"):
+        PairedFiles(**CAMVID, splits=SPLITS).open(
+            "train", root=None, classes=ClassTable.load("camvid11"), instances=False, strict=True
+        )
+
+
+def test_pairs_are_checked_in_both_directions(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    write_image(tmp_path / "train/lonely.png")
+    write_mask(tmp_path / "trainannot/widowed.png", mask_of([0]))
+    with pytest.raises(DataError, match=r"lonely\.png has no mask; .*widowed\.png has no image"):
+        opened(tmp_path)
+    samples = opened(tmp_path, strict=False)
+    assert len(samples) == 3 and len(samples.gaps) == 2
+
+
+def test_a_known_number_of_samples_is_insisted_on(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    with pytest.raises(DataError, match="3 pairs were found where the data set has 367"):
+        opened(tmp_path, expected={"train": 367})
+    assert len(opened(tmp_path, expected={"train": 367}, strict=False)) == 3
+    assert opened(tmp_path, expected={"train": 3}).gaps == []
+
+
+def test_an_empty_or_unknown_split_is_an_error(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    with pytest.raises(DataError, match="no split `tset`"):
+        opened(tmp_path, "tset")
+    with pytest.raises(DataError, match="split `test` is empty"):
+        opened(tmp_path, "test", splits={"test": "test"})
+
+
+def test_two_pictures_of_one_id_are_an_error(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    write_image(tmp_path / "train/0001TP_000000.jpg")
+    with pytest.raises(DataError, match="both the file of `0001TP_000000`"):
+        opened(tmp_path)
+
+
+def test_a_pattern_without_an_id_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no file pattern"):
+        opened(camvid(tmp_path), images="train/*.png")
+
+
+def test_sizes_that_differ_are_an_error_when_read(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    write_mask(tmp_path / "trainannot/0001TP_000000.png", mask_of([0], (10, 16)))
+    with pytest.raises(DataError, match=r"is 12x16, but its mask is 10x16"):
+        opened(tmp_path)[0]
+
+
+def test_shares_divide_the_samples_without_rest_or_overlap() -> None:
+    ids = [f"frame_{n:03}" for n in range(101)]
+    splits = {"train": 0.7, "val": 0.2, "test": 0.1}
+    parts = {name: chosen(name, splits, ids, Path())[0] for name in splits}
+    assert sorted(chain.from_iterable(parts.values())) == ids
+    assert [len(part) for part in parts.values()] == [71, 20, 10]
+    assert parts["val"] != ids[71:91]  # not a run of one film
+    assert parts["val"] == chosen("val", splits, ids[::-1], Path())[0]
+    with pytest.raises(ConfigError, match="add up to at most 1"):
+        chosen("train", {"train": 0.9, "val": 0.2}, ids, Path())
+
+
+def test_lists_name_ids_paths_or_the_columns_of_segnet(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a\nimages/b.png masks/b.png\n\n/SegNet/CamVid/c.png x\n")
+    ids, gaps = chosen("train", {"train": "train.txt"}, ["a", "b", "c", "d"], tmp_path)
+    assert ids == ["a", "b", "c"] and gaps == []
+    (tmp_path / "train.txt").write_text("a\nz.jpg\n")
+    ids, gaps = chosen("train", {"train": "train.txt"}, ["a", "b"], tmp_path)
+    assert ids == ["a"] and "z.jpg" in gaps[0]
+    with pytest.raises(DataError, match=r"val\.txt of data\.reader\.splits is not there"):
+        chosen("val", {"val": "val.txt"}, ["a"], tmp_path)
+
+
+def test_what_a_list_does_not_name_may_be_incomplete(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    write_image(tmp_path / "train/unlabelled.png")
+    (tmp_path / "some.txt").write_text("0001TP_000002\n")
+    how = {"images": "train/{id}.*", "masks": "trainannot/{id}.png"}
+    assert opened(tmp_path, **how, splits={"train": "some.txt"}).ids == ["0001TP_000002"]
+    (tmp_path / "some.txt").write_text("unlabelled.png\n0001TP_000002\n")
+    with pytest.raises(DataError, match=r"names unlabelled\.png, of which there is no pair"):
+        opened(tmp_path, **how, splits={"train": "some.txt"})
+
+
+def test_pictures_of_any_colour_mode_become_rgb(tmp_path: Path) -> None:
+    for mode in ("L", "CMYK", "RGB", "P", "RGBA", "LA", "1"):
+        path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
+        Image.new(mode, (5, 4)).save(path)
+        assert decode_image(path).shape == (4, 5, 3)
+
+
+def test_masks_keep_their_raw_ids(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    palette = Image.fromarray(mask_of([0, 1, 2, 200]))
+    palette.putpalette([n % 256 for n in range(768)])
+    palette.save(path)
+    assert np.unique(decode_mask(path)).tolist() == [0, 1, 2, 200]
+    write_mask(path, mask_of([0, 1283, 65535], dtype=np.uint16))
+    assert np.unique(decode_mask(path)).tolist() == [0, 1283, 65535]
+    write_image(path)
+    with pytest.raises(DataError, match="holds colours"):
+        decode_mask(path)

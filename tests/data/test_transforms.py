@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+import torch
+
+from segsuite.core.contract import IGNORE
+from segsuite.core.seeding import stream
+from segsuite.data.samples import Sample
+from segsuite.data.transforms import (
+    AsItIs,
+    FitWithin,
+    PhotometricDistortion,
+    ResizeTo,
+    ScaleCropFlip,
+)
+from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image
+from segsuite.data.transforms.photometric import hue_turned, saturated
+from tests.data.layouts import sample
+from tests.reference.data_transforms import (
+    cropped_after_resizing,
+    hsv_changed,
+    nearest_by_pil,
+    too_uniform,
+)
+
+WINDOWS = [
+    Window(0, 0, (30, 44), (30, 44)),
+    Window(5, 9, (20, 25), (60, 88)),
+    Window(2, 3, (10, 11), (17, 23)),
+    Window(31, 50, (29, 38), (60, 88)),
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_resized_window_is_the_window_of_the_resized_picture(window: Window) -> None:
+    image = sample((30, 44)).image
+    got = resized_image(image, window).permute(1, 2, 0).numpy().astype(int)
+    reference = cropped_after_resizing(image, window.full, window.top, window.left, window.size)
+    assert got.shape == reference.shape
+    assert np.abs(got - reference).max() <= 1  # PIL rounds its weights anew for each window
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_labels_are_those_of_the_nearest_pixel(window: Window) -> None:
+    ids = torch.arange(30 * 44).reshape(30, 44) % 251
+    reference = nearest_by_pil(ids, window.full, window.top, window.left, window.size)
+    assert (resized_ids(ids, window).numpy() == reference).all()
+
+
+def test_fitting_keeps_shape_and_both_limits() -> None:
+    assert fitted((480, 640), 2048, 512) == (512, 683)
+    assert fitted((100, 1000), 2048, 512) == (205, 2048)
+    assert fitted((683, 512), 2048, 512) == (683, 512)
+    assert fitted((1, 4000), 40, 40) == (1, 40)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.5, 40.0])
+@pytest.mark.parametrize("turn", [-18.0, 0.0, 7.5, 18.0])
+def test_colours_change_as_through_hsv(factor: float, turn: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (3, 40, 10), generator=generator).double()
+    pixels[:, :5] = pixels[:1, :5]  # greys
+    pixels[:, 5] = 0
+    got = hue_turned(saturated(pixels.clone(), factor), turn).reshape(3, -1).T
+    wanted = [hsv_changed(tuple(p), factor, turn) for p in pixels.reshape(3, -1).T.tolist()]
+    assert torch.allclose(got, torch.tensor(wanted).double(), atol=1e-4)
+
+
+def test_distortion_depends_on_the_generator_alone() -> None:
+    image = sample((20, 30)).image
+    distort = PhotometricDistortion()
+    results = [distort(image, stream(0, number)) for number in (3, 3, 4, 5, 6, 7)]
+    assert torch.equal(results[0], results[1])
+    assert any(not torch.equal(results[0], other) for other in results[2:])
+    assert all(r.dtype == torch.uint8 and r.shape == image.shape for r in results)
+
+
+def test_each_distortion_comes_half_the_time_and_nothing_a_sixteenth() -> None:
+    image = sample((4, 5)).image
+    distort = PhotometricDistortion()
+    draws = 800
+    untouched = sum(torch.equal(distort(image, stream(1, n)), image) for n in range(draws))
+    assert 0.03 < untouched / draws < 0.10
+
+
+def test_training_samples_have_the_crop_size_and_known_labels() -> None:
+    transform = ScaleCropFlip(crop_size=[24, 32], photometric=PhotometricDistortion())
+    for number in range(40):
+        stored = sample((20 + number, 60 - number), number)
+        got = transform(stored, stream(number))
+        assert got.image.shape == (3, 24, 32) and got.image.dtype == torch.uint8
+        assert got.label.shape == (24, 32) and got.label.dtype == torch.int64
+        assert got.image.is_contiguous() and got.label.min() >= IGNORE and got.label.max() < 11
+
+
+def test_image_label_and_instances_move_together() -> None:
+    """A picture whose grey tells its label keeps telling it under every scale, crop and flip."""
+    blocks = torch.randint(0, 8, (6, 8), generator=torch.Generator().manual_seed(0))
+    label = blocks.repeat_interleave(16, 0).repeat_interleave(16, 1)
+    image = (label * 30).to(torch.uint8).expand(3, -1, -1).contiguous()
+    stored = Sample("a", image, label.short(), label.int() + 1)
+    transform = ScaleCropFlip(crop_size=[64, 64], pad_value=(255, 255, 255))
+    mirrored = 0
+    for number in range(20):
+        got = transform(stored, stream(7, number))
+        real = got.label != IGNORE
+        told = torch.round(got.image[0].float() / 30).long()
+        assert (told == got.label)[real].float().mean() > 0.8  # all but blended block edges
+        assert torch.equal(got.instances.long()[real] - 1, got.label[real])
+        assert (got.instances[~real] == 0).all() and (got.image[:, ~real] == 255).all()
+        mirrored += not torch.equal(
+            got.label, ScaleCropFlip(crop_size=[64, 64], flip=0)(stored, stream(7, number)).label
+        )
+    assert 3 < mirrored < 17
+
+
+def test_small_pictures_are_padded_below_and_to_the_right() -> None:
+    stored = sample((10, 12))
+    transform = ScaleCropFlip(
+        crop_size=[16, 20], ratio_range=[1, 1], flip=0, pad_value=(1, 2, 3), cat_max_ratio=1
+    )
+    got = transform(stored, stream(0))
+    assert torch.equal(got.image[:, :10, :12], stored.image)
+    assert torch.equal(got.label[:10, :12], stored.label.long())
+    assert (got.label[10:] == IGNORE).all() and (got.label[:, 12:] == IGNORE).all()
+    assert got.image[:, 15, 19].tolist() == [1, 2, 3]
+
+
+def test_scales_span_the_ratio_range() -> None:
+    transform = ScaleCropFlip(crop_size=[64, 64], ratio_range=[0.5, 2.0], fit=[256, 64])
+    stored = sample((48, 64))
+    heights = []
+    for number in range(60):
+        label = transform(stored, stream(2, number)).label
+        heights.append(int((label != IGNORE).any(1).sum()))
+    assert 32 <= min(heights) < 38 and max(heights) == 64
+    assert sum(height < 64 for height in heights) < 40  # two thirds of the range magnify
+
+
+def test_uniform_crops_are_drawn_again() -> None:
+    label = torch.zeros(64, 64, dtype=torch.int16)
+    label[:, 48:] = 1
+    label[:8] = IGNORE
+    stored = Sample("a", torch.zeros(3, 64, 64, dtype=torch.uint8), label)
+    uniform = {}
+    for ratio in (0.75, 1.0):
+        transform = ScaleCropFlip(crop_size=[24, 24], ratio_range=[1, 1], cat_max_ratio=ratio)
+        crops = [transform(stored, stream(3, n)).label.numpy() for n in range(60)]
+        uniform[ratio] = sum(too_uniform(crop, 0.75, IGNORE) for crop in crops)
+    assert uniform[1.0] > 30
+    assert uniform[0.75] < uniform[1.0] / 3
+
+
+def test_the_crop_test_is_that_of_mmseg() -> None:
+    transform = ScaleCropFlip(crop_size=[8, 8])
+    generator = np.random.default_rng(0)
+    verdicts = set()
+    for _ in range(200):
+        classes = generator.integers(1, 4)
+        label = generator.choice(classes + 1, (6, 6), p=generator.dirichlet([0.4] * (classes + 1)))
+        label = (label - 1).astype(np.int16)
+        varied = transform._is_varied(torch.from_numpy(label)) if (label >= 0).any() else False
+        assert varied != too_uniform(label, 0.75, IGNORE) if (label >= 0).any() else not varied
+        verdicts.add(bool(varied))
+    assert verdicts == {True, False}
+
+
+def test_a_sample_without_any_label_is_allowed() -> None:
+    stored = Sample(
+        "a", torch.zeros(3, 20, 20, dtype=torch.uint8), torch.full((20, 20), -1, dtype=torch.int16)
+    )
+    got = ScaleCropFlip(crop_size=[16, 16])(stored, stream(0))
+    assert (got.label == IGNORE).all()
+
+
+def test_evaluation_transforms_give_their_sizes() -> None:
+    image = sample((30, 40)).image
+    assert torch.equal(AsItIs()(image), image)
+    assert FitWithin(long=200, short=60)(image).shape == (3, 60, 80)
+    assert FitWithin(long=60, short=60)(image).shape == (3, 45, 60)
+    assert ResizeTo(size=[16, 48])(image).shape == (3, 16, 48)
+    assert all(f(image).is_contiguous() for f in (AsItIs(), FitWithin(long=60, short=60)))

@@ -1,0 +1,46 @@
+"""Doors run as users run them, with the toy network and data."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TOY = ("method=toy", "data=toy", "allow=[tests.]", "trainer=cpu")
+SHORT = (
+    "trainer.max_steps=24",
+    "trainer.val_check_interval=12",
+    "trainer.log_every_n_steps=2",
+    "callbacks.checkpoint.every=5",
+    "callbacks.pictures=null",
+)
+
+
+def command(door: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"segsuite.{door}", *arguments]
+
+
+def training(logs: Path, *arguments: str, multirun: bool = False) -> list[str]:
+    """The command line of a short training of the toy network."""
+    flags = ["--config-dir", str(ROOT / "tests" / "conf"), *(["-m"] if multirun else [])]
+    return command("train", *flags, *TOY, *SHORT, f"paths.logs={logs}", *arguments)
+
+
+def start(line: list[str], *, signal: str = "") -> subprocess.Popen:
+    """A door begun; `signal` is "iteration:number" of a signal that it shall get."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOY_SIGNAL": signal or "-1:0"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(line, cwd=ROOT, env=environment, **pipes)
+
+
+def run(line: list[str], *, signal: str = "") -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a door."""
+    process = start(line, signal=signal)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one path that matches."""
+    (found,) = folder.glob(pattern)
+    return found

@@ -1,0 +1,119 @@
+"""A checkpoint through evaluate and predict, and the pictures of a training, in this process."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segsuite.core.contract import TokenStage, TokenTrace
+from segsuite.engine.panels import contact_sheet, token_panels
+from segsuite.evaluate import main as evaluate
+from segsuite.predict import main as predict
+from segsuite.train import main as train
+from tests.engine.doors import TOY, command, training
+
+
+def call(main, line: list[str]) -> int:
+    """The exit code of a door in this process."""
+    before, sys.argv = sys.argv, line[2:]
+    try:
+        main()
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a short training, with pictures."""
+    logs = tmp_path_factory.mktemp("logs")
+    line = [a for a in training(logs, "trainer.max_steps=12") if "pictures" not in a]
+    assert call(train, line) == 0
+    (folder,) = logs.glob("train/toy/*")
+    return folder
+
+
+def given(run, *arguments: str, door: str = "evaluate") -> list[str]:
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    logs = f"paths.logs={run.parents[2]}"
+    return command(door, f"ckpt_path={checkpoint}", TOY[2], logs, *arguments)
+
+
+def test_training_leaves_figures_and_pictures(run):
+    assert json.loads((run / "result.json").read_text())["metrics"]["test/miou"] > 0
+    pictures = sorted(path.name for path in (run / "pictures").iterdir())
+    assert pictures == [f"0000012_stripes_{i}.png" for i in range(4)]
+    rows = (run / "classes.csv").read_text().splitlines()
+    assert rows[0] == "class,iou,accuracy,pixels" and len(rows) == 6
+
+
+def test_evaluate_repeats_the_figures_of_the_training(run, capfd):
+    assert call(evaluate, given(run, "trainer=cpu")) == 0
+    found = json.loads(capfd.readouterr().out.splitlines()[-1])
+    trained = json.loads((run / "result.json").read_text())["metrics"]
+    assert found["metrics"]["val/miou"] == trained["test/miou"]
+
+
+def test_what_is_typed_goes_over_the_config_of_the_checkpoint(run, capfd):
+    line = given(run, "trainer=cpu", "inference=slide", "inference.window=[16,16]")
+    assert call(evaluate, line) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["inference"] == "Slide"
+    assert call(evaluate, given(run, "trainer=cpu", "method.network.width=16")) == 2
+    assert "does not fit ToySegmenter" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data.num_classes=4"], "was trained for 5 classes, the data has 4"),
+        (["split=tset"], "split=tset is not one of val, test"),
+        (["data.batch_sise=4"], "did you mean `data.batch_size`"),
+    ],
+)
+def test_evaluate_says_what_is_wrong(run, capfd, arguments, said):
+    assert call(evaluate, given(run, "trainer=cpu", *arguments)) == 2
+    err = capfd.readouterr().err
+    assert said in err and "Traceback" not in err
+
+
+def test_without_a_checkpoint_it_says_how_to_give_one(capfd):
+    assert call(evaluate, command("evaluate")) == 2
+    assert "ckpt_path=" in capfd.readouterr().err
+
+
+def test_predict_writes_masks_of_raw_ids_and_overlays(run, tmp_path, capfd):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, size in {"a.png": (40, 30), "b.jpg": (33, 17)}.items():
+        pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(source / name)
+    line = given(run, f"input={source}", f"output={tmp_path / 'out'}", door="predict")
+    assert call(predict, line) == 0
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
+    assert mask.shape == (40, 30) and mask.max() < 5
+    assert Image.open(tmp_path / "out" / "overlays" / "b.png").size == (17, 33)
+
+    (source / "c.png").write_bytes(b"not a picture")
+    assert call(predict, line) == 2
+    assert "c.png" in capfd.readouterr().err
+
+
+def test_panels_show_shared_patches_and_tokens_that_left():
+    image = torch.full((3, 20, 30), 200, dtype=torch.uint8)
+    owner = torch.tensor([[0, 0, 1, 0, 0, 2, 3, 4, 5]])  # a 3x3 grid of 10-pixel patches, padded
+    last = TokenStage(after=4, slots=torch.tensor([[0, 3]]))
+    first = TokenStage(after=0, slots=torch.arange(6)[None])
+    trace = TokenTrace(grid=(3, 3), patch=10, owner=owner, stages=(first, last))
+    shared, left = token_panels(image, trace)
+    assert shared.caption == "9 patches, 6 tokens"
+    assert shared.pixels[5, 10].tolist() == [200, 200, 200], "inside a group there is no line"
+    assert shared.pixels[5, 20].tolist() == [255, 221, 0]
+    assert left.caption == "2 tokens left after block 4"
+    assert left.pixels[5, 5].tolist() == [200, 200, 200]
+    assert left.pixels[5, 25].tolist() == [40, 40, 40]
+    assert contact_sheet([shared, left]).size[0] > 2 * 180

@@ -1,0 +1,157 @@
+"""Doors called in this process: errors, names, sweeps."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from segsuite.core.errors import ConfigError
+from segsuite.engine import folders
+from segsuite.engine.launch import compose
+from segsuite.train import main as train
+from tests.engine.doors import ROOT, training
+
+
+@pytest.fixture
+def door(monkeypatch, capfd):
+    """Runs the train door with a command line; exit code (0 when it returns) and stderr."""
+
+    def call(line: list[str]) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", line[2:])  # without "python -m"
+        try:
+            train()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capfd.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("method.network.widht=4", "did you mean `method.network.width`"),
+        ("trainr=cpu", "did you mean `trainer`"),
+        ("logger=cvs", "did you mean `csv`"),
+        ("data.root.deep=1", "data.root"),
+        ("seed=[1", "seed"),
+        ("+method.network.extra=1", "`method.network.extra` is not an argument of ToySegmenter"),
+        ("resume=true", "no unfinished run"),
+        ("ckpt_path=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        ("data.crop_size=[30,48]", "data.crop_size=[24, 48] or data.crop_size=[32, 48]"),
+        ("callbacks.checkpoint.mode=most", "is not one of max, min"),
+    ],
+)
+def test_mistakes_end_in_one_paragraph(door, tmp_path, override, said):
+    code, err = door(training(tmp_path, override))
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert err.count("\n") == 1, "one paragraph"
+
+
+def test_defects_of_ours_keep_their_traceback(door, tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("segsuite.engine.training.make_data", broken)
+    with pytest.raises(ZeroDivisionError):
+        door(training(tmp_path))
+
+
+def test_help_answers_at_once_and_lists_experiments():
+    start = time.perf_counter()
+    line = [sys.executable, "-m", "segsuite.train", "--help"]
+    out = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert time.perf_counter() - start < 1.5
+    assert "quickstart" in out and "A small hybrid" in out
+    assert "camvid" in out
+
+
+def test_doors_import_nothing_heavy():
+    code = (
+        "import sys, segsuite.train, segsuite.evaluate, segsuite.predict;"
+        "print([m for m in ('torch', 'lightning', 'matplotlib', 'wandb') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_sweep_typed_again_runs_only_what_is_missing(door, tmp_path, monkeypatch):
+    sweep = training(tmp_path, "name=seeds", "seed=1,2", "trainer.max_steps=5", multirun=True)
+    code, err = door(sweep)
+    assert code == 0, err
+    jobs = sorted(path for path in (tmp_path / "sweeps" / "seeds").iterdir() if path.is_dir())
+    assert [job.name.split(",")[0] for job in jobs] == ["seed=1", "seed=2"]
+    first = {job.name: (job / "result.json").stat().st_mtime_ns for job in jobs}
+
+    (jobs[1] / "result.json").unlink()  # as if it had been killed in its final test
+    steps = []
+    original = "tests.toy.ToyTask.losses"
+    from tests.toy import ToyTask
+
+    losses = ToyTask.losses
+    monkeypatch.setattr(original, lambda *a: steps.append(1) or losses(*a))
+    code, err = door(sweep)
+    assert code == 0, err
+    assert (jobs[0] / "result.json").stat().st_mtime_ns == first[jobs[0].name]
+    assert (jobs[1] / "result.json").exists()
+    assert steps == [], "the second had its last iteration in its checkpoint"
+
+
+def test_a_failed_job_does_not_stop_the_sweep(door, tmp_path):
+    bad = training(
+        tmp_path, "name=bad", "data.crop_size=[30,48],[32,48]", "trainer.max_steps=3", multirun=True
+    )
+    code, err = door(bad)
+    assert code == 2 and "data.crop_size" in err
+    assert len(list((tmp_path / "sweeps" / "bad").glob("*/result.json"))) == 1
+
+
+def test_init_from_takes_weights_and_nothing_else(door, tmp_path):
+    code, err = door(training(tmp_path, "name=first", "trainer.max_steps=3"))
+    assert code == 0, err
+    (first,) = tmp_path.glob("train/first/*/checkpoints/last.ckpt")
+    line = training(tmp_path, "name=second", "trainer.max_steps=2", f"init_from={first}")
+    code, err = door(line)
+    assert code == 0, err
+    (result,) = tmp_path.glob("train/second/*/result.json")
+    assert json.loads(result.read_text())["steps"] == 2
+
+
+def test_job_names_are_short_unique_and_do_not_depend_on_order():
+    one = folders.job_name(["experiment=cts_vitb", "method.sharing.windows=103", "seed=1"])
+    assert one.startswith("windows=103,seed=1,experiment=cts_vitb-")
+    assert one == folders.job_name(["seed=1", "method.sharing.windows=103", "experiment=cts_vitb"])
+    long = [f"method.a_rather_long_name_{i}=[{i},'x/y']" for i in range(20)]
+    name = folders.job_name(long)
+    assert len(name) <= 80 + 7 and "/" not in name and "'" not in name
+    assert name != folders.job_name([*long[:-1], "method.a_rather_long_name_19=[0]"])
+
+
+def test_what_does_not_change_a_job_is_not_in_its_name():
+    base = folders.job_name(["seed=1"])
+    assert base == folders.job_name(["seed=1", "sweep=x", "resume=true", "paths.logs=/tmp"])
+    assert base != folders.job_name(["seed=1", "data=camvid"])
+
+
+def test_resume_takes_the_newest_unfinished_run(tmp_path):
+    for time_, files in {"1": ["last"], "2": ["last"], "3": ["last", "result"], "4": []}.items():
+        folder = tmp_path / "run" / time_
+        folder.mkdir(parents=True)
+        for file in files:
+            path = folder / (folders.LAST if file == "last" else Path(folders.RESULT))
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    assert folders.resumable(tmp_path, "run").name == "2"
+    with pytest.raises(ConfigError, match="no unfinished run"):
+        folders.resumable(tmp_path, "other")
+
+
+def test_compose_names_what_is_misspelt():
+    with pytest.raises(ConfigError, match=r"did you mean `trainer\.max_steps`"):
+        compose("train", ["trainer.max_stps=4"])

@@ -1,0 +1,87 @@
+"""Killed, interrupted and resumed runs, as processes of their own."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from segsuite.core.checkpoint import read_checkpoint
+from tests.engine.doors import only, run, start, training
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """A run left alone, and one that got SIGKILL at 13, SIGTERM at 17, and went on both times."""
+    logs = tmp_path_factory.mktemp("logs")
+    alone = start(training(logs, "name=alone"))
+    cut = training(logs, "name=cut")
+
+    killed, _, _ = run(cut, signal="13:9")
+    assert killed == -9
+    after_kill = read_checkpoint(only(logs, "train/cut/*/checkpoints/last.ckpt"))["global_step"]
+    assert after_kill == 12, "written before the validation at 12; the work of one step is lost"
+
+    terminated, _, err = run([*cut, "resume=true"], signal="17:15")
+    assert terminated == 143
+    assert "resume=true" in err and "Traceback" not in err
+    after_term = read_checkpoint(only(logs, "train/cut/*/checkpoints/last.ckpt"))["global_step"]
+    assert after_term == 18, "the iteration in which the signal came is finished"
+
+    ended, _, err = run([*cut, "resume=true"])
+    assert ended == 0, err
+    assert alone.wait(timeout=120) == 0
+    return {name: only(logs, f"train/{name}/*") for name in ("alone", "cut")}
+
+
+def last(folder: Path) -> dict:
+    return read_checkpoint(folder / "checkpoints" / "last.ckpt")
+
+
+def optimizer_tensors(checkpoint: dict) -> list[torch.Tensor]:
+    states = checkpoint["optimizer_states"][0]["state"]
+    tensors = [value for state in states.values() for value in state.values()]
+    assert tensors
+    return tensors
+
+
+def test_weights_are_the_same_bit_for_bit(runs):
+    one, two = last(runs["alone"]), last(runs["cut"])
+    assert one["global_step"] == two["global_step"] == 24
+    for name, weight in one["state_dict"].items():
+        assert torch.equal(weight, two["state_dict"][name]), name
+    momenta = zip(optimizer_tensors(one), optimizer_tensors(two), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in momenta)
+
+
+def test_figures_are_the_same_and_none_is_written_twice(runs):
+    tables = []
+    for folder in (runs["alone"], runs["cut"]):
+        with open(folder / "metrics.csv", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        assert [int(row["step"]) for row in rows] == sorted({int(row["step"]) for row in rows})
+        tables.append([{k: v for k, v in row.items() if "per_second" not in k} for row in rows])
+    assert tables[0] == tables[1]
+    assert any(row["val/miou"] for row in tables[0])
+
+
+def test_the_run_stays_one_run(runs):
+    record = json.loads((runs["cut"] / "run.json").read_text())
+    assert len(record["starts"]) == 3
+    assert record["starts"][0]["versions"]["torch"] == torch.__version__.split("+")[0]
+    result = json.loads((runs["cut"] / "result.json").read_text())
+    assert result["steps"] == 24 and result["optimized"] == result["metrics"]["test/miou"]
+
+
+def test_checkpoints_carry_config_and_classes_as_plain_types(runs):
+    checkpoint = last(runs["cut"])  # read with weights_only=True
+    assert checkpoint["config"]["method"]["network"]["num_classes"] == 5
+    assert checkpoint["config_source"]["method"]["network"]["num_classes"] == "${data.num_classes}"
+    assert checkpoint["classes"]["names"][4] == "class 4"
+
+
+def test_no_part_of_a_file_is_left(runs):
+    leftovers = [path for folder in runs.values() for path in folder.rglob("*.part*")]
+    # The killed process may have been writing; nothing else may leave anything.
+    assert [path for path in leftovers if runs["alone"] in path.parents] == []

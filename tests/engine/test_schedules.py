@@ -1,0 +1,82 @@
+import pytest
+import torch
+from torch import nn
+
+from segsuite.core.errors import ConfigError
+from segsuite.engine.optim import parameter_groups, scale_learning_rates
+from segsuite.engine.schedules import constant, poly, poly_factor
+
+
+def rates(schedule, steps: int) -> list[float]:
+    found = []
+    for _ in range(steps):
+        found.append(schedule.get_last_lr()[0])
+        schedule.optimizer.step()
+        schedule.step()
+    return found
+
+
+def optimizer(lr: float = 2.0) -> torch.optim.SGD:
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def test_poly_is_the_formula_and_ends_at_the_minimum():
+    found = rates(poly(optimizer(), max_steps=10, power=0.9, min_ratio=0.1), 11)
+    expected = [2.0 * ((1 - i / 10) ** 0.9 * 0.9 + 0.1) for i in range(11)]
+    assert found == pytest.approx(expected)
+    assert found[-1] == pytest.approx(0.2)
+
+
+def test_warmup_starts_at_its_ratio_and_joins_the_curve():
+    settings = {"max_steps": 100, "warmup": 10, "warmup_ratio": 1e-3}
+    assert poly_factor(0, **settings) == pytest.approx(1e-3)
+    assert poly_factor(10, **settings) == poly_factor(10, max_steps=100)
+    climbing = [poly_factor(i, **settings) for i in range(11)]
+    assert climbing == sorted(climbing)
+
+
+def test_constant_stays_after_its_warmup():
+    found = rates(constant(optimizer(), max_steps=9, warmup=3), 6)
+    assert found == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0, 2.0])
+
+
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+        self.head = nn.Linear(2, 2)
+
+
+RULES = [
+    {"match": ["head.*"], "lr_scale": 10.0},
+    {"match": "*.1.*", "weight_decay": 0.0},
+]
+
+
+def test_each_parameter_is_in_the_first_group_that_fits_and_in_no_other():
+    network = Two()
+    groups = parameter_groups(network.named_parameters(), RULES)
+    assert [len(group["params"]) for group in groups] == [2, 2, 2]
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+    built = scale_learning_rates(torch.optim.AdamW(groups, lr=1e-3, weight_decay=0.05))
+    assert [group["lr"] for group in built.param_groups] == pytest.approx([1e-2, 1e-3, 1e-3])
+    assert [group["weight_decay"] for group in built.param_groups] == [0.05, 0.0, 0.05]
+
+
+def test_frozen_parameters_are_left_out():
+    network = Two()
+    network.head.requires_grad_(False)
+    groups = parameter_groups(network.named_parameters(), [])
+    assert sum(len(group["params"]) for group in groups) == 4
+
+
+def test_a_rule_that_fits_nothing_is_an_error_unless_optional():
+    named = list(Two().named_parameters())
+    with pytest.raises(ConfigError, match=r"groups\[0\].*haed"):
+        parameter_groups(named, [{"match": "haed.*"}])
+    assert parameter_groups(named, [{"match": "haed.*", "optional": True}])
+
+
+def test_a_misspelt_key_of_a_rule_is_named():
+    with pytest.raises(ConfigError, match="did you mean `lr_scale`"):
+        parameter_groups([], [{"match": "*", "lr_scal": 2}])

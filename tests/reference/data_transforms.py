@@ -1,0 +1,39 @@
+"""Slow, obvious forms of the data transforms."""
+
+import colorsys
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def cropped_after_resizing(
+    image: torch.Tensor, full: tuple[int, int], top: int, left: int, size: tuple[int, int]
+) -> np.ndarray:
+    """(h, w, 3): the whole picture is resized, then cut."""
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    whole = np.array(picture.resize((full[1], full[0]), Image.Resampling.BILINEAR))
+    return whole[top : top + size[0], left : left + size[1]]
+
+
+def nearest_by_pil(
+    ids: torch.Tensor, full: tuple[int, int], top: int, left: int, size: tuple[int, int]
+) -> np.ndarray:
+    """(h, w): labels resized by PIL's NEAREST, then cut."""
+    whole = Image.fromarray(ids.numpy().astype(np.uint8)).resize(
+        (full[1], full[0]), Image.Resampling.NEAREST
+    )
+    return np.array(whole)[top : top + size[0], left : left + size[1]]
+
+
+def hsv_changed(rgb: tuple[float, float, float], factor: float, turn: float) -> list[float]:
+    """One pixel through HSV and back: saturation times `factor`, hue turned by `turn` of 180."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(c / 255 for c in rgb))
+    changed = colorsys.hsv_to_rgb((hue + turn / 180) % 1.0, min(saturation * factor, 1.0), value)
+    return [255 * c for c in changed]
+
+
+def too_uniform(label: np.ndarray, cat_max_ratio: float, ignore: int) -> bool:
+    """mmseg's test of a crop, class by class."""
+    counts = {int(c): int((label == c).sum()) for c in np.unique(label) if c != ignore}
+    return len(counts) < 2 or max(counts.values()) >= cat_max_ratio * sum(counts.values())
