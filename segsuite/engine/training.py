@@ -151,7 +151,9 @@ def final_figures(
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
     if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
         chosen = folder / folders.LAST
-    trainer.test(task, datamodule=data, ckpt_path=chosen, verbose=False, weights_only=True)
+    # Not by the trainer's ckpt_path: with EMA it would bring back the weights that are not averaged.
+    load_weights(task.network, network_state(read_checkpoint(chosen)), source=str(chosen))
+    trainer.test(task, datamodule=data, verbose=False)
     figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {**figures, "checkpoint": str(chosen)}
 

@@ -52,6 +52,16 @@ def test_training_leaves_figures_and_pictures(run):
     assert rows[0] == "class,iou,accuracy,pixels" and len(rows) == 6
 
 
+@pytest.mark.parametrize("callbacks", ["default", "ema"])
+def test_the_final_test_is_of_the_weights_that_were_best(tmp_path, callbacks):
+    line = training(tmp_path, f"callbacks={callbacks}", "trainer.max_steps=24")
+    assert call(train, line) == 0
+    (folder,) = tmp_path.glob("train/toy/*")
+    best = json.loads((folder / "checkpoints" / "best.json").read_text())
+    figures = json.loads((folder / "result.json").read_text())["metrics"]
+    assert figures["test/miou"] == best["score"]
+
+
 def test_evaluate_repeats_the_figures_of_the_training(run, capfd):
     assert call(evaluate, given(run, "trainer=cpu")) == 0
     found = json.loads(capfd.readouterr().out.splitlines()[-1])
