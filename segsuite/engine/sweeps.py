@@ -44,7 +44,7 @@ def _as_single_run(folder: Path) -> Iterator[None]:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    argv, environment = sys.argv, {key: os.environ.get(key) for key in _SET_BY_LAUNCHING}
+    argv, environment = sys.argv, {k: os.environ[k] for k in _SET_BY_LAUNCHING if k in os.environ}
     hydra_config = HydraConfig.instance().cfg
     sys.argv = [argv[0], *_config_flags(argv[1:]), *HydraConfig.get().overrides.task]
     with read_write(hydra_config.hydra):  # where Lightning looks for the folder to pass on
@@ -54,8 +54,9 @@ def _as_single_run(folder: Path) -> Iterator[None]:
     finally:
         sys.argv = argv
         _leave_process_group()
-        for key, value in environment.items():
-            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
+        for key in _SET_BY_LAUNCHING:
+            os.environ.pop(key, None)
+        os.environ.update(environment)
 
 
 def _config_flags(arguments: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import on_main_process
+from segsuite.engine.rebuild import figures_of
 from segsuite.engine.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,11 @@ def begin(cfg: DictConfig) -> Path:
 def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
     """The checkpoint to go on from, or None for a new run.
 
+    A folder that holds a checkpoint is gone on with: resume=true has chosen it, or a sweep's job
+    has been typed again.
+
     Raises:
-        ConfigError: the folder holds a run already, and resume=true was not typed.
+        ConfigError: both ckpt_path and resume=true were given.
         CheckpointError: the checkpoint is unreadable or of another method.
     """
     if cfg.resume and cfg.ckpt_path:
@@ -151,7 +155,7 @@ def final_figures(
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
     if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
         chosen = folder / folders.LAST
-    # Not by the trainer's ckpt_path: with EMA it would bring back the weights that are not averaged.
+    # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
     load_weights(task.network, network_state(read_checkpoint(chosen)), source=str(chosen))
     trainer.test(task, datamodule=data, verbose=False)
     figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -170,7 +174,7 @@ def finish(
             name=cfg.name,
             optimized=optimized,
             optimized_metric=cfg.optimized_metric,
-            metrics=figures,
+            metrics=figures_of(figures),
             steps=trainer.global_step,
             checkpoint=checkpoint,
         )

@@ -1,6 +1,5 @@
 """Ctrl-C and SIGTERM end a run with a checkpoint."""
 
-import os
 import signal
 from pathlib import Path
 from types import FrameType
@@ -76,8 +75,9 @@ class Interrupts(Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+            signal.raise_signal(number)
         self._received = number
 
     def _received_anywhere(self, trainer: Trainer) -> int | None:

@@ -1,0 +1,77 @@
+"""Sizes of pictures and maps: padding, cropping, resizing."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segsuite.core.contract import IGNORE, Size
+from segsuite.ops.upsample import upsampled_argmax
+
+
+def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
+    """The pictures, with `value` added below and to the right.
+
+    Channels after the first three, such as the labels that an oracle sees, are filled with IGNORE.
+
+    Shapes: images (..., C, h, w) -> (..., C, *size)
+    """
+    height, width = size_of(images)
+    if (height, width) == size:
+        return images
+    channels = [*value, *[IGNORE] * (images.shape[-3] - len(value))]
+    filling = torch.tensor(channels, dtype=torch.float32, device=images.device)[:, None, None]
+    canvas = filling.expand(*images.shape[:-2], *size).clone()
+    canvas[..., :height, :width] = images
+    return canvas
+
+
+def resized(maps: Tensor, size: Size) -> Tensor:
+    """Bilinear, (B, C, *size); the input itself where the size is the same already."""
+    if size_of(maps) == size:
+        return maps
+    maps = maps if maps.is_floating_point() else maps.float()
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def argmax_at(scores: Tensor, size: Size) -> Tensor:
+    """(H, W) class ids of (K, h, w) scores."""
+    if size_of(scores) == size:
+        return scores.argmax(dim=0)
+    return upsampled_argmax(scores[None], size)[0]
+
+
+def grown(size: Size, seen: Size, padded: Size) -> Size:
+    """The size of a map whose top left part of `size` belongs to the picture, the rest to padding.
+
+    Exact where the picture is seen at its own size; otherwise rounded to whole pixels, which moves
+    boundaries by less than half a pixel.
+    """
+    return tuple(round(n * p / s) for n, s, p in zip(size, seen, padded, strict=True))
+
+
+def rounded_up(size: Size, divisor: int) -> Size:
+    """The next size whose sides are multiples of `divisor`."""
+    return tuple(-(-side // divisor) * divisor for side in size)
+
+
+def at_least(size: Size, least: Size) -> Size:
+    """The larger of both, side by side."""
+    return tuple(max(side, low) for side, low in zip(size, least, strict=True))
+
+
+def scaled(size: Size, factor: float) -> Size:
+    """Both sides times `factor`, rounded, at least 1."""
+    return tuple(max(round(side * factor), 1) for side in size)
+
+
+def size_of(image: Tensor) -> Size:
+    """(height, width) of anything whose last two dimensions are those."""
+    return tuple(image.shape[-2:])
+
+
+def pair(sides: Sequence[int]) -> Size:
+    """Two sides from a config's list."""
+    height, width = sides
+    return height, width
