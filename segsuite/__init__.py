@@ -1,3 +1,3 @@
-"""segsuite: efficient semantic segmentation, measured honestly. Importing it imports nothing heavy."""
+"""Efficient semantic segmentation, measured honestly. Importing it imports nothing heavy."""
 
 __version__ = "0.1.0"

@@ -7,7 +7,7 @@ import lightning as L
 from segsuite.bench import machine
 from segsuite.bench.candidates import Candidate
 from segsuite.bench.flops import count
-from segsuite.bench.measure import Settings, Speed, speed_at
+from segsuite.bench.measure import Settings, Speed, ready_to_run, speed_at
 from segsuite.bench.pictures import pictures_of
 from segsuite.bench.verdict import verdict
 from segsuite.core.contract import Segmenter, Size
@@ -64,7 +64,8 @@ class CompareSpeed(L.Callback):
         ]
         gmacs = {c.name: count(c.network, images[:1]).everything.gmacs for c in pair}
         settings = Settings(device=device, rounds=self.rounds, warm_up=self.warm_up)
-        speed = {batch: speed_at(batch, pair, images, settings) for batch in self.batch_sizes}
+        ready = [ready_to_run(candidate, images[:1]) for candidate in pair]
+        speed = {batch: speed_at(batch, ready, images, settings) for batch in self.batch_sizes}
         network.train(was_training)
         self.baseline.to("cpu")
         facts = machine.machine(device)

@@ -62,23 +62,25 @@ class Ratio:
 
     Attributes:
         median: of baseline / other, round by round.
-        low, high: 95 % confidence interval of that median (sign test; with fewer than 6 rounds
-            it is the whole range).
+        low, high: 95 % confidence interval of that median (sign test); with fewer than 6 rounds no
+            interval reaches 95 %, and it is the whole range.
+        conclusive: whether there were enough rounds to conclude anything.
     """
 
     median: float
     low: float
     high: float
+    conclusive: bool = True
 
     @property
     def faster(self) -> bool:
         """Beyond doubt."""
-        return self.low > 1
+        return self.conclusive and self.low > 1
 
     @property
     def slower(self) -> bool:
         """Beyond doubt."""
-        return self.high < 1
+        return self.conclusive and self.high < 1
 
     def to_dict(self) -> dict[str, float]:
         """Plain numbers."""
@@ -147,7 +149,7 @@ def ratio(baseline: Latency, other: Latency) -> Ratio:
     pairs = zip(baseline.seconds, other.seconds, strict=True)
     ratios = sorted(first / second for first, second in pairs)
     outside = _outside(len(ratios))
-    return Ratio(median(ratios), ratios[outside], ratios[-1 - outside])
+    return Ratio(median(ratios), ratios[outside], ratios[-1 - outside], len(ratios) >= 6)
 
 
 def _outside(count: int, doubt: float = 0.05) -> int:

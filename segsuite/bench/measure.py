@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import pstdev
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from segsuite.bench.paper import Published, published
 from segsuite.bench.pictures import batch_of
 from segsuite.bench.tokens import StageTokens, tokens_per_stage
 from segsuite.core.contract import Prediction, Size
+from segsuite.nn.folding import for_inference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,20 +115,31 @@ def measure(
         for candidate in candidates:
             tell(f"counting operations of {candidate.name}")
             counts.append([count(candidate.network, picture[None]) for picture in pictures])
+        ready = [ready_to_run(candidate, pictures[:1]) for candidate in candidates]
         speed = {}
         for batch in settings.batch_sizes:
-            tell(f"timing {len(candidates)} networks in turns at batch {batch}")
-            speed[batch] = speed_at(batch, candidates, pictures, settings)
+            tell(f"timing {len(ready)} networks in turns at batch {batch}")
+            speed[batch] = speed_at(batch, ready, pictures, settings)
         tell("timing the parts of each network")
         parts = [
             breakdown(c.network, pictures[:1], its[0], rounds=settings.rounds)
-            for c, its in zip(candidates, counts, strict=True)
+            for c, its in zip(ready, counts, strict=True)
         ]
     size = (pictures.shape[-2], pictures.shape[-1])
     return [
         _gathered(c, size, its, p, {batch: found[c.name] for batch, found in speed.items()})
         for c, its, p in zip(candidates, counts, parts, strict=True)
     ]
+
+
+def ready_to_run(candidate: Candidate, example: Tensor) -> Candidate:
+    """The candidate as it is run in earnest: batch norms folded into convolutions, same answers.
+
+    Operations are counted before, since papers count the network as it is trained.
+    """
+    return replace(
+        candidate, network=for_inference(candidate.network, lambda n: n.predict(example))
+    )
 
 
 def speed_at(

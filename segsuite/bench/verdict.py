@@ -23,10 +23,10 @@ def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
     if not single.faster:
         return f"{name}: no clear difference from {baseline} at batch 1 {_span(single)}"
     found = sorted(ratios.items())
-    claims = [f"{r.median:.2f} times at batch {batch} {_span(r)}" for batch, r in found if r.faster]
+    claims = [f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in found if r.faster]
     others = [f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in found if not r.faster]
     but = f"; but not clearly so: {', '.join(others)}" if others else ""
-    return f"{name}: as fast as {baseline} {', '.join(claims)}{but}"
+    return f"{name}: times as fast as {baseline}: {', '.join(claims)}{but}"
 
 
 def _span(found: Ratio) -> str:

@@ -12,7 +12,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean
+from segsuite.core.hints import expected, fits
 
 ALLOWED = ("segsuite.", "torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
@@ -29,10 +31,14 @@ def build(
         given: further arguments of the outermost constructor, ready built.
 
     Raises:
-        ConfigError: an unknown, missing or ill-chosen argument, or a target that cannot be imported.
+        ConfigError: an unknown, missing or ill-chosen argument, or a target that cannot be
+            imported.
     """
     from hydra.utils import instantiate
 
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        choice = _as_choice(path, config)
+        raise ConfigError(f"`{path}={config}` describes no object: no `_target_` in it{choice}")
     config = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     check(config, path=path, allow=allow, given=tuple(given))
     try:
@@ -67,15 +73,24 @@ def check(
 
 
 def _check_child(parent: Any, key: Any, path: str, allow: tuple[str, ...]) -> None:
-    raw = parent._get_node(key)
-    if raw is not None and OmegaConf.is_interpolation(parent, key):
-        text = raw._value()  # `${method.backbone}`: name the key that the user can type
-        if text.count("${") == 1 and ":" not in text and not text.startswith("${."):
-            path = text[2:-1]
-    if raw is not None and not OmegaConf.is_missing(parent, key):
+    if parent._get_node(key) is not None and not OmegaConf.is_missing(parent, key):
         child = parent[key]
         if isinstance(child, DictConfig | ListConfig):
-            check(child, path=path, allow=allow)
+            check(child, path=_as_typed(parent, key, path), allow=allow)
+
+
+def _as_typed(parent: Any, key: Any, path: str) -> str:
+    """The key that the user can type: `method.backbone` where `path` refers to it by `${...}`."""
+    node = parent._get_node(key)
+    while node is not None and node._is_interpolation():
+        text = node._value()
+        if text.count("${") != 1 or ":" in text or text.startswith("${.") or text[-1] != "}":
+            break
+        path = text[2:-1]
+        above, _, leaf = path.rpartition(".")
+        owner = OmegaConf.select(parent._get_root(), above) if above else parent._get_root()
+        node = owner._get_node(leaf) if isinstance(owner, DictConfig) else None
+    return path
 
 
 def _check_arguments(
@@ -91,42 +106,67 @@ def _check_arguments(
     keys = [key for key in config if key not in _SPECIAL]
     for key in keys:
         if key not in named and not open_ended:
-            raise ConfigError(
-                f"`{where}{key}` is not an argument of {name}{did_you_mean(str(key), named - set(given))}"
-            )
+            hint = did_you_mean(str(key), named - set(given))
+            raise ConfigError(f"`{where}{key}` is not an argument of {name}{hint}")
     for key in keys:
         if OmegaConf.is_missing(config, key):
-            raise ConfigError(f"`{where}{key}` has no value yet; type {where}{key}=...")
+            typed = _as_typed(config, key, f"{where}{key}")
+            raise ConfigError(f"`{typed}` has no value yet; type {typed}=...")
     if not config.get("_partial_", False):
         for key in named - set(keys) - set(given):
             if parameters[key].default is inspect.Parameter.empty:
                 raise ConfigError(
                     f"`{where}{key}` is missing: {name} needs it; type +{where}{key}=..."
                 )
-    _check_choices(target, config, keys, where)
+    _check_values(target, config, keys, where)
 
 
-def _check_choices(target: Any, config: DictConfig, keys: list[str], where: str) -> None:
-    """Values of arguments that are annotated `Literal[...]`."""
+def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) -> None:
+    """Values against the annotations of their arguments; an argument's default always fits."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function)
     except (NameError, TypeError):  # annotations that only type checkers can resolve
         return
+    defaults = inspect.signature(target).parameters
     for key in keys:
-        hint = hints.get(key)
-        options = get_args(hint) if get_origin(hint) is Literal else ()
-        if options and config[key] not in options:
-            raise ConfigError(
-                f"`{where}{key}={config[key]}` is not one of {', '.join(map(str, options))}"
-            )
+        hint, value = hints.get(key, Any), _plain(config, key)
+        if fits(value, hint) or (key in defaults and value == defaults[key].default):
+            continue
+        said = f"`{_as_typed(config, key, where + key)}={value}`"
+        if get_origin(hint) is Literal:
+            raise ConfigError(f"{said} is not one of {', '.join(map(str, get_args(hint)))}")
+        raise ConfigError(
+            f"{said} does not fit: {config['_target_'].rsplit('.', 1)[-1]} needs {expected(hint)}"
+            f"{_as_choice(_as_typed(config, key, where + key), value)}"
+        )
+
+
+def _plain(config: DictConfig, key: str) -> Any:
+    """The value with its interpolations resolved and containers as dicts and lists."""
+    value = config[key]
+    if isinstance(value, DictConfig) and "_target_" in value:
+        return {"_target_": value["_target_"]}  # what lies below is checked where it stands
+    if isinstance(value, DictConfig | ListConfig):
+        return OmegaConf.to_container(value, resolve=True)
+    return value
+
+
+def _as_choice(path: str, value: Any) -> str:
+    """A hint for `method.sharing=none` where `method/sharing=none` was meant."""
+    group = path.replace(".", "/")
+    if isinstance(value, str) and (CONF / group / f"{value}.yaml").is_file():
+        return f"; {group}={value} chooses that part"
+    return "; type null to leave it out" if value == "none" else ""
 
 
 def locate(target: str, path: str = "", allow: tuple[str, ...] = ()) -> Any:
-    """The class or function at an import path, which must start with one of the allowed prefixes."""
+    """The class or function at an import path, which must begin with an allowed prefix."""
     where = f"`{path}._target_={target}`" if path else f"`_target_={target}`"
     if not target.startswith((*ALLOWED, *allow)):
-        raise ConfigError(f"{where} is outside {', '.join((*ALLOWED, *allow))}")
+        known = ", ".join((*ALLOWED, *allow))
+        package = target.split(".")[0]
+        raise ConfigError(f"{where} is outside {known}; if you trust it, type allow=[{package}.]")
     module, _, name = target.rpartition(".")
     try:
         try:

@@ -35,9 +35,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); it is cut short, or holds more than plain types"
+            f"{path} cannot be read as a checkpoint ({said}); it is cut short, or holds more than "
+            "plain types"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
@@ -53,8 +54,8 @@ def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> dict[s
     config = checkpoint.get(CONFIG_KEY)
     if not isinstance(config, dict) or "method" not in config:
         raise CheckpointError(
-            f"{path} carries no segsuite config; only checkpoints written by segsuite.train rebuild "
-            "themselves. Weights of other projects load by method.backbone.weights=FILE"
+            f"{path} carries no segsuite config; only checkpoints written by segsuite.train "
+            "rebuild themselves. Weights of other projects load by method.backbone.weights=FILE"
         )
     return config
 

@@ -5,9 +5,17 @@ import random
 import numpy as np
 import torch
 
+from segsuite.core.errors import ConfigError
+
 
 def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and torch on every device."""
+    """Seeds Python, NumPy and torch on every device.
+
+    Raises:
+        ConfigError: `seed` is not a whole number.
+    """
+    if not isinstance(seed, int):
+        raise ConfigError(f"seed={seed} is not a whole number; type seed=0")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

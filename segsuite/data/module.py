@@ -23,6 +23,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.data.samplers import EndlessBatches, ShardedOnce
 from segsuite.data.samples import Reader, Samples
 from segsuite.data.verify import verified
+from segsuite.data.workers import leave_signals_to_the_training
 
 
 class SegmentationData(L.LightningDataModule):
@@ -157,6 +158,7 @@ class SegmentationData(L.LightningDataModule):
             dataset,
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
+            worker_init_fn=leave_signals_to_the_training,
             pin_memory=torch.cuda.is_available(),
             # Of its own, so that making an iterator does not advance the global generator, whose
             # state is in the checkpoint.

@@ -11,7 +11,7 @@ from segsuite.core.seeding import seed_everything
 from segsuite.engine.callbacks.progress import EvaluationProgress
 from segsuite.engine.callbacks.table import ClassTableReport
 from segsuite.engine.rebuild import figures_of, network_of
-from segsuite.engine.training import make_task, quiet
+from segsuite.engine.training import built_trainer, make_task, quiet
 
 _STAGES = {"val": "validate", "test": "test"}
 
@@ -31,9 +31,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     data.setup(_STAGES[cfg.split])
     task = make_task(cfg, network, data)
     settings = {k: v for k, v in cfg.trainer.items() if k != "enable_progress_bar"}
-    trainer = build(
+    trainer = built_trainer(
         settings,
-        path="trainer",
         callbacks=[EvaluationProgress(), ClassTableReport(folder=cfg.run.folder)],
         logger=False,
         enable_progress_bar=False,

@@ -36,12 +36,12 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
     if (typed := getattr(error, "override", None)) is not None:
         return f"`{typed}` cannot be read as KEY=VALUE ({str(error).splitlines()[0]})"
     said = "\n".join(str(link) for link in _chain(error))
+    if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", said):
+        return _unknown_key(match[2], name, overrides)
     if match := re.search(r"Could not override '([^']+)'", said):
         return _unknown_key(match[1], name, overrides)
     if match := re.search(r"Could not find '([^']+)'", said):
         return _unknown_choice(match[1])
-    if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", said):
-        return _unknown_key(match[2], name, overrides)
     return " ".join(str(error).split())
 
 
@@ -52,7 +52,7 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     parent, _, leaf = key.rpartition(".")
     if parent in known and not any(path.startswith(f"{parent}.") for path in known):
         return _childless(key, parent)
-    suggestion = did_you_mean(key, known)
+    suggestion = did_you_mean(key, known - {parent})
     if "did you mean" not in suggestion:  # not near as a whole: perhaps the right name elsewhere
         tails = {path.rsplit(".", 1)[-1]: path for path in sorted(known, reverse=True)}
         near = re.search(r"mean `(.+)`", did_you_mean(leaf, tails))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.errors import CheckpointError, ConfigError, DataError
 from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
@@ -31,13 +31,18 @@ def predict(cfg: DictConfig) -> int:
     Raises:
         ConfigError: no input or output was given.
         DataError: no picture was found, or one of them cannot be decoded.
-        CheckpointError: the checkpoint is unreadable.
+        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
     if cfg.input is None or cfg.output is None:
         raise ConfigError("give input=PICTURE, FOLDER or 'GLOB', and output=FOLDER")
     paths = pictures(str(cfg.input))
     device = torch.device(_device(cfg.device))
     network, classes = network_of(cfg)
+    if not isinstance(network, Segmenter):
+        raise CheckpointError(
+            f"{cfg.ckpt_path} holds a {type(network).__name__}, which segments no pictures; give "
+            "the checkpoint of a network that does"
+        )
     inference = build(cfg.inference, path="inference", allow=tuple(cfg.allow))
     transform = _transform(cfg)
     batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]

@@ -54,6 +54,25 @@ def _carried(path: str) -> dict[str, Any]:
     return config
 
 
+def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") -> dict[str, Any]:
+    """A checkpoint of a network that no training of ours made, to be read by all doors.
+
+    Args:
+        cfg: of a training of such a network, as `launch.compose("train", ...)` gives it.
+    """
+    from segsuite.core.checkpoint import CONFIG_KEY
+    from segsuite.engine.callbacks.checkpoints import SOURCE_KEY
+    from segsuite.engine.record import plain
+
+    return {
+        CONFIG_KEY: plain(cfg),
+        SOURCE_KEY: plain(cfg, resolve=False),
+        "classes": classes.to_dict(),
+        "state_dict": {f"network.{name}": w for name, w in network.state_dict().items()},
+        "global_step": 0,
+    }
+
+
 def network_of(
     cfg: DictConfig, *, classes: "ClassTable | None" = None
 ) -> "tuple[Segmenter, ClassTable]":

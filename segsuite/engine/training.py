@@ -8,12 +8,14 @@ from typing import Any
 
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, open_dict
 
 from segsuite.core.build import build, check
 from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint, same_method
 from segsuite.core.contract import Segmenter, check_size
 from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.interrupts import Interrupts
@@ -31,16 +33,22 @@ def begin(cfg: DictConfig) -> Path:
     quiet()
     with open_dict(cfg):
         cfg.run.id = record.run_id(folder)
-    for key in ("data", "inference", "trainer", "callbacks", "logger"):
-        check(cfg[key], path=key, allow=tuple(cfg.allow))
-    check(cfg.method.network, path="method.network", allow=tuple(cfg.allow))
-    given = ("network", "classes", "inference")
-    check(cfg.method.task, path="method.task", allow=tuple(cfg.allow), given=given)
+    check_arguments(cfg)
     if on_main_process():
         for change in record.differences(folder, cfg):
             log.warning("the run is resumed with another config: %s", change)
         record.write_start(folder, cfg)
     return folder
+
+
+def check_arguments(cfg: DictConfig) -> None:
+    """Raises ConfigError for the first argument anywhere in the config that does not fit."""
+    allow = tuple(cfg.allow)
+    for key in ("data", "inference", "trainer", "callbacks", "logger"):
+        check(cfg[key], path=key, allow=allow)
+    check(cfg.method.network, path="method.network", allow=allow)
+    given = ("network", "classes", "inference")
+    check(cfg.method.task, path="method.task", allow=allow, given=given)
 
 
 def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
@@ -85,10 +93,9 @@ def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
         network.load_initial_weights()
         return
     checkpoint = read_checkpoint(cfg.init_from)
-    same_method(checkpoint, record.plain(cfg), cfg.init_from)
-    load_weights(network, network_state(checkpoint), source=str(cfg.init_from))
-    steps = checkpoint.get("global_step")
-    log.info("weights are those of %s, trained for %s steps", cfg.init_from, steps)
+    same_family(checkpoint, record.plain(cfg), str(cfg.init_from))
+    transfer = begin_with(network, checkpoint, source=str(cfg.init_from))
+    log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)
 
 
 def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> SegmentationTask:
@@ -112,13 +119,27 @@ def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Tr
         classes=data.classes.to_dict(),
     )
     always = [RandomStates(), Interrupts(last=folder / folders.LAST), identity]
-    return build(
+    return built_trainer(
         cfg.trainer,
-        path="trainer",
         callbacks=[*always, *_built(cfg, "callbacks")],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
     )
+
+
+def built_trainer(settings: Mapping[str, Any], **given: Any) -> Trainer:
+    """Lightning's trainer.
+
+    Raises:
+        ConfigError: settings that do not go together, or hardware that is not there.
+    """
+    try:
+        return build(settings, path="trainer", **given)
+    except MisconfigurationException as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise ConfigError(
+            f"the trainer says: {said}. trainer=default takes the hardware that there is"
+        ) from error
 
 
 def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:

@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Module:
-    """A copy of `network` in evaluation mode, without batch norms where a convolution can do their work.
+    """A copy of `network` for evaluation, without batch norms where a convolution does their work.
 
     Which batch norm follows which convolution is watched, not guessed from names: `run` is called
     once on the copy, and a pair is folded when the very tensor that a convolution returned is what
@@ -30,7 +30,9 @@ def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     return folded
 
 
-def _pairs(network: nn.Module, run: Callable[[nn.Module], Any]) -> list[tuple[nn.Module, nn.Module]]:
+def _pairs(
+    network: nn.Module, run: Callable[[nn.Module], Any]
+) -> list[tuple[nn.Module, nn.Module]]:
     made: dict[int, tuple[nn.Module, Tensor]] = {}  # keeps tensors alive, so that ids stay unique
     pairs: dict[nn.Module, list[nn.Module]] = {}
     calls: dict[nn.Module, int] = {}

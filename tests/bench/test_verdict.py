@@ -1,6 +1,6 @@
 """A speed-up is claimed only where there is one."""
 
-from segsuite.bench.latency import Ratio
+from segsuite.bench.latency import Latency, Ratio, ratio
 from segsuite.bench.verdict import verdict
 
 FAST, SLOW, UNCLEAR = Ratio(1.9, 1.8, 2.0), Ratio(0.8, 0.7, 0.9), Ratio(1.05, 0.9, 1.2)
@@ -9,8 +9,8 @@ FAST, SLOW, UNCLEAR = Ratio(1.9, 1.8, 2.0), Ratio(0.8, 0.7, 0.9), Ratio(1.05, 0.
 def test_faster_at_every_batch() -> None:
     line = verdict("hybrid", "dense", {8: Ratio(2.1, 2.05, 2.2), 1: FAST})
     assert line == (
-        "hybrid: as fast as dense 1.90 times at batch 1 (1.80 to 2.00), "
-        "2.10 times at batch 8 (2.05 to 2.20)"
+        "hybrid: times as fast as dense: 1.90 at batch 1 (1.80 to 2.00), "
+        "2.10 at batch 8 (2.05 to 2.20)"
     )
 
 
@@ -31,3 +31,10 @@ def test_without_batch_1_nothing_is_claimed() -> None:
 def test_a_gain_that_a_larger_batch_loses_is_told() -> None:
     line = verdict("hybrid", "dense", {1: FAST, 8: UNCLEAR})
     assert line.endswith("but not clearly so: 1.05 at batch 8 (0.90 to 1.20)")
+
+
+def test_a_few_rounds_conclude_nothing() -> None:
+    quick = Latency(seconds=(1.0,) * 5, batch=1), Latency(seconds=(0.5,) * 5, batch=1)
+    enough = Latency(seconds=(1.0,) * 6, batch=1), Latency(seconds=(0.5,) * 6, batch=1)
+    assert not ratio(*quick).faster and ratio(*enough).faster
+    assert "no clear difference" in verdict("hybrid", "dense", {1: ratio(*quick)})

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,18 @@ def run(line: list[str], *, signal: str = "") -> tuple[int, str, str]:
     process = start(line, signal=signal)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def called(main: Callable[[], None], *arguments: str) -> int:
+    """The exit code of a door in this process."""
+    before, sys.argv = sys.argv, [main.__module__, *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        sys.argv = before
+    return 0
 
 
 def only(folder: Path, pattern: str) -> Path:

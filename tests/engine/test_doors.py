@@ -1,7 +1,6 @@
 """A checkpoint through evaluate and predict, and the pictures of a training, in this process."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,19 +12,12 @@ from segsuite.engine.panels import contact_sheet, token_panels
 from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
-from tests.engine.doors import TOY, command, training
+from tests.engine.doors import TOY, called, command, training
 
 
 def call(main, line: list[str]) -> int:
-    """The exit code of a door in this process."""
-    before, sys.argv = sys.argv, line[2:]
-    try:
-        main()
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        sys.argv = before
-    return 0
+    """The exit code of the door of a command line, in this process."""
+    return called(main, *line[3:])
 
 
 @pytest.fixture(scope="module")

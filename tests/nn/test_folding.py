@@ -14,7 +14,9 @@ def shaken(network: nn.Module) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.running_mean, module.weight.data, module.bias.data):
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.2 + 0.5)
-            module.running_var.copy_(torch.rand(module.running_var.shape, generator=generator) + 0.5)
+            module.running_var.copy_(
+                torch.rand(module.running_var.shape, generator=generator) + 0.5
+            )
     return network.eval().double()
 
 

@@ -25,12 +25,18 @@ SCORERS = {"atm": AtmExit, "linear": LinearExit}
 
 
 def exits(scorer="atm", **kwargs) -> TokenPruning:
-    known = dict(after=[2, 4], in_dim=DIM, num_classes=CLASSES, depth=DEPTH, image_size=SIZE)
+    known = {
+        "after": [2, 4],
+        "in_dim": DIM,
+        "num_classes": CLASSES,
+        "depth": DEPTH,
+        "image_size": SIZE,
+    }
     return TokenPruning(scorer=partial(SCORERS[scorer]), **(known | kwargs))
 
 
 def network(sharing=None, pruning=None, head=AtmSingle) -> SegVit:
-    """A small SegVit whose weights depend on the parts' names alone, not on which parts there are."""
+    """A small SegVit whose weights depend on their names alone, not on which parts there are."""
     backbone = VisionTransformer(dim=DIM, depth=DEPTH, heads=2, image_size=SIZE)
     net = SegVit(
         backbone=backbone,
@@ -39,11 +45,13 @@ def network(sharing=None, pruning=None, head=AtmSingle) -> SegVit:
         sharing=sharing,
         pruning=pruning,
     )
-    for index, (name, p) in enumerate(sorted(net.named_parameters())):
+    for name, p in sorted(net.named_parameters()):
         generator = torch.Generator().manual_seed(len(name) * 131 + sum(map(ord, name)))
         if p.ndim > 1:
             # Wide enough that confidences spread over (0, 1): thresholds then split the tokens.
-            nn.init.normal_(p, std=1.5 / p.shape[-1] ** 0.5 if p.ndim == 2 else 0.05, generator=generator)
+            nn.init.normal_(
+                p, std=1.5 / p.shape[-1] ** 0.5 if p.ndim == 2 else 0.05, generator=generator
+            )
     return net.eval()
 
 
@@ -179,7 +187,10 @@ def test_oracle_needs_labels_and_size_is_checked(images):
 
 
 def test_other_sizes_work(images):
-    net = network(RandomSharing(windows=0.3, image_size=SIZE), exits("linear", mode="static", budgets=[0.5, 0.25]))
+    net = network(
+        RandomSharing(windows=0.3, image_size=SIZE),
+        exits("linear", mode="static", budgets=[0.5, 0.25]),
+    )
     with torch.no_grad():
         prediction = net.predict(images[..., :96, :128])
     assert prediction.labels((97, 131)).shape == (2, 97, 131)

@@ -42,9 +42,14 @@ def test_a_budget_of_the_dynamic_count_keeps_the_same_tokens():
 def pruning(**kwargs) -> TokenPruning:
     from functools import partial
 
-    known = dict(
-        after=[2, 4], scorer=partial(LinearExit), in_dim=8, num_classes=3, depth=6, image_size=(64, 64)
-    )
+    known = {
+        "after": [2, 4],
+        "scorer": partial(LinearExit),
+        "in_dim": 8,
+        "num_classes": 3,
+        "depth": 6,
+        "image_size": (64, 64),
+    }
     return TokenPruning(**(known | kwargs))
 
 
@@ -56,6 +61,8 @@ def pruning(**kwargs) -> TokenPruning:
         ({"after": [4, 2]}, r"type method.pruning.after=\[2, 4\]"),
         ({"after": [2, 2]}, "out of order"),
         ({"after": []}, "method/pruning=none"),
+        ({"after": [1.5]}, "out of range"),
+        ({"after": [0.5, 0.51]}, r"type method.pruning.after=\[3\]"),
         ({"mode": "static"}, "one budget for each exit"),
         ({"mode": "static", "budgets": [4, 8]}, "falling order"),
         ({"mode": "static", "budgets": [8, 0]}, "above 0"),
@@ -65,6 +72,11 @@ def pruning(**kwargs) -> TokenPruning:
 def test_bad_settings_name_the_key(kwargs, message):
     with pytest.raises(ConfigError, match=message):
         pruning(**kwargs)
+
+
+def test_exits_stand_after_blocks_or_after_shares_of_the_depth():
+    assert pruning(after=[0.33, 0.67]).after == (2, 4)
+    assert pruning(after=[1, 0.5]).after == (1, 3)
 
 
 def test_budgets_are_counts_or_shares_and_follow_the_image_size():

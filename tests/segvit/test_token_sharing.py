@@ -8,9 +8,9 @@ from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.methods.segvit.token_sharing import (
     RandomSharing,
-    patch_table,
-    position_table,
     share,
+    shared_pixels,
+    shared_positions,
     window_of_patch,
 )
 from tests.reference import token_sharing as reference
@@ -25,12 +25,12 @@ def test_tokens_equal_the_originals_in_value_and_order():
     embed = nn.Conv2d(3, DIM, PATCH, PATCH).double()
     scores = torch.randn(2, 15, dtype=torch.float64)
     shared = share(scores, 6, GRID)
-    rows = patch_table(images, PATCH)
-    table = rows @ embed.weight.flatten(1).T + embed.bias
-    table = table + position_table(position.flatten(2).transpose(1, 2), GRID)
+    rows = shared_pixels(images, shared, PATCH)
+    tokens = rows @ embed.weight.flatten(1).T + embed.bias
+    tokens = tokens + shared_positions(position.flatten(2).transpose(1, 2), shared, GRID)
     for b in range(2):
         expected = reference.shared_tokens(images[b], scores[b], 6, embed, position[0])
-        torch.testing.assert_close(table[b, shared.source[b]], expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(tokens[b], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("windows", [0, 1, 7, 15])
@@ -38,7 +38,7 @@ def test_every_patch_has_one_slot_and_windows_share_theirs(windows):
     scores = torch.rand(3, 15, generator=torch.Generator().manual_seed(1))
     shared = share(scores, windows, GRID)
     slots = 60 - 3 * windows
-    assert shared.source.shape == (3, slots)
+    assert shared.single.shape[1] + shared.window.shape[1] == slots
     for b in range(3):
         sizes = torch.bincount(shared.owner[b], minlength=slots)
         assert sizes[: 60 - 4 * windows].eq(1).all() and sizes[60 - 4 * windows :].eq(4).all()
@@ -52,7 +52,7 @@ def test_unsharing_gives_back_a_map_that_is_constant_in_shared_windows():
     scores = torch.rand(1, 15, generator=torch.Generator().manual_seed(2))
     shared = share(scores, 5, GRID)
     windows = torch.arange(15.0)[window_of_patch(GRID)]
-    slots = torch.cat([windows, torch.arange(15.0)])[shared.source[0]]
+    slots = torch.cat([windows[shared.single[0]], torch.arange(15.0)[shared.window[0]]])
     assert torch.equal(slots[shared.owner[0]], windows)
 
 

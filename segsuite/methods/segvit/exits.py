@@ -1,8 +1,8 @@
 """Exit scorers: how sure is the network of each token, halfway up?
 
-DToP (ICCV 2023) asks a whole attention-to-mask head, whose masks are then the exited tokens' answer.
-A linear layer asks the same question for a twentieth of the operations and a handful of kernels; the
-exited tokens' features then wait for the one final head.
+DToP (ICCV 2023) asks a whole attention-to-mask head, whose masks are then the exited tokens'
+answer. A linear layer asks the same question for a twentieth of the operations and a handful of
+kernels; the exited tokens' features then wait for the one final head.
 """
 
 from abc import ABC, abstractmethod

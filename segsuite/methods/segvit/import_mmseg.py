@@ -49,6 +49,10 @@ def load_segvit(network: nn.Module, path: str | Path) -> str:
     load_weights(network.head, head_state(state, "decode_head."), source=f"decode_head of {path}")
     exits = list(getattr(network.pruning, "scorers", ()))
     heads = [scorer.head for scorer in exits if hasattr(scorer, "head")]
+    if len(heads) < len(exits):
+        raise CheckpointError(
+            f"exits that are not heads cannot be filled from {path}; type method/pruning/scorer=atm"
+        )
     for index, head in enumerate(heads):
         prefix = f"auxiliary_head.{index}."
         load_weights(head, head_state(state, prefix), source=f"{prefix[:-1]} of {path}")

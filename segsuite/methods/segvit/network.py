@@ -23,11 +23,10 @@ from segsuite.methods.segvit.exits import ExitScores
 from segsuite.methods.segvit.predictions import cascade_prediction, presence_scores
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
 from segsuite.methods.segvit.token_sharing import (
-    SharedTokens,
     TokenSharing,
-    patch_table,
-    position_table,
     share,
+    shared_pixels,
+    shared_positions,
 )
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.normalize import Normalize
@@ -38,7 +37,7 @@ from segsuite.ops.tokens import scatter_tokens
 
 @dataclass(frozen=True)
 class ExitLogits:
-    """What a linear exit said, on the patch grid: logits (B, N, K), and which patches it saw (B, N)."""
+    """What a linear exit said, on the patch grid: logits (B, N, K), which patches it saw (B, N)."""
 
     logits: Tensor
     seen: Tensor
@@ -81,8 +80,8 @@ class SegVit(Segmenter):
         head: `AtmSingle` (one head, DToP's) or `AtmCascade` (SegViT v1's three stages).
         sharing: lets windows of patches share tokens; None for the dense grid.
         pruning: lets certain tokens leave early; None for all tokens in all blocks.
-        taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head of
-            one stage reads the last alone.
+        taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head
+            of one stage reads the last alone.
         mean, std: of the pixels, in 0..255; 127.5 for AugReg weights.
 
     Raises:
@@ -118,8 +117,9 @@ class SegVit(Segmenter):
             )
         if isinstance(head, AtmCascade) and pruning is not None and not pruning.carries:
             raise ConfigError(
-                "method/head=atm_cascade reads features, but method/pruning/scorer=atm gives exited "
-                "tokens masks instead; type method/pruning/scorer=linear or method/head=atm_single"
+                "method/head=atm_cascade reads features, but method/pruning/scorer=atm gives "
+                "exited tokens masks instead; type method/pruning/scorer=linear or "
+                "method/head=atm_single"
             )
 
     # --- the contract -------------------------------------------------------------------------
@@ -156,32 +156,24 @@ class SegVit(Segmenter):
     # --- image to tokens ----------------------------------------------------------------------
 
     def _tokenise(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Tokens (B, n0, C), the slot of each patch (B, N), and the policy's logits if it trains."""
+        """Tokens (B, n0, C), the slot of each patch (B, N), the policy's logits if it trains."""
         pixels = self.normalize(images[:, :3])
         grid = self._grid(images)
         position = self.backbone.position(grid)
         patches = grid[0] * grid[1]
         windows = 0 if self.sharing is None else self.sharing.count(patches)
-        policy = None
-        if self.sharing is not None:
-            scores, policy = self.sharing.window_scores(
-                images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
-            )
         if windows == 0:
             tokens = self.backbone.embed_patches(patchify(pixels, self.backbone.patch)) + position
             owner = torch.arange(patches, device=images.device).expand(images.shape[0], -1)
-            return tokens, owner, policy
+            return tokens, owner, None
+        scores, policy = self.sharing.window_scores(
+            images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
+        )
         shared = share(scores, windows, grid)
-        return self._embed_shared(pixels, position, shared, grid), shared.owner, policy
-
-    def _embed_shared(
-        self, pixels: Tensor, position: Tensor, shared: SharedTokens, grid: Size
-    ) -> Tensor:
-        """Gathers pixels first and embeds only what became a token: n0 rows, not N + N/4."""
-        table = patch_table(pixels, self.backbone.patch)
-        rows = table.gather(1, shared.source.unsqueeze(-1).expand(-1, -1, table.shape[-1]))
-        where = position_table(position, grid)[0]
-        return self.backbone.embed_patches(rows) + where[shared.source]
+        # Pixels are gathered first, so that only what became a token is embedded.
+        rows = shared_pixels(pixels, shared, self.backbone.patch)
+        where = shared_positions(position, shared, grid)
+        return self.backbone.embed_patches(rows) + where, shared.owner, policy
 
     def _grid(self, images: Tensor) -> Size:
         return images.shape[-2] // self.backbone.patch, images.shape[-1] // self.backbone.patch
@@ -223,7 +215,7 @@ class SegVit(Segmenter):
         return outputs
 
     def _on_grid(self, output: AtmOutput, encoded: _Encoded) -> AtmOutput:
-        """Unsharing: each patch takes its slot's mask logits, (B, K, n0) -> (B, K, rows, columns)."""
+        """Unsharing: each patch takes its slot's logits, (B, K, n0) -> (B, K, rows, columns)."""
         masks = output.masks
         if self.sharing is not None:
             owner = encoded.owner.unsqueeze(1).expand(-1, masks.shape[1], -1)

@@ -1,4 +1,4 @@
-"""What a SegViT with sharing and exits is trained for: masks, exits and, where it learns, the policy."""
+"""What a SegViT with sharing and exits is trained for: masks, exits and a policy that learns."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,9 +16,10 @@ class SegVitObjective(nn.Module):
     Args:
         criterion: the losses of one or more attention-to-mask heads.
         exit_weight: of the linear exits' soft cross-entropy.
-        policy_weight: of the policy's cross-entropy (CTS, section 3.3; the original trains it alone).
-        ignore_border: leave out windows on the border that mix one class with ignored pixels, as the
-            original does for ADE20K.
+        policy_weight: of the policy's cross-entropy (CTS, section 3.3; the original trains it
+            alone).
+        ignore_border: leave out windows on the border that mix one class with ignored pixels, as
+            the original does for ADE20K.
     """
 
     def __init__(

@@ -3,8 +3,6 @@
 Paper: "Content-aware Token Sharing" (CVPR 2023), section 3.3; the hybrid's equation 1.3.
 """
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
@@ -45,8 +43,8 @@ class PolicyNetwork(nn.Module):
     """Two logits (mixed, uniform) for every window of 2x2 patches.
 
     Args:
-        encoder: a timm network with feature maps. The paper's is `efficientnet_lite0`, cut after its
-            last block, at stride 32: 2,959,490 parameters, 1.97 GMACs at 512x512.
+        encoder: a timm network with feature maps. The paper's is `efficientnet_lite0`, cut after
+            its last block, at stride 32: 2,959,490 parameters, 1.97 GMACs at 512x512.
         stage: which feature map, counted from 0 at stride 2.
         scale: the image is shrunk by this first. Stride 16 at half size has the same grid for a
             sixth of the operations.
@@ -75,8 +73,8 @@ class PolicyNetwork(nn.Module):
         info = self.backbone.feature_info
         if info.reduction()[-1] != window * scale:
             raise ConfigError(
-                f"method.sharing.network: stage {stage} of {encoder} at scale {scale} has one cell per "
-                f"{info.reduction()[-1] / scale:g} pixels, but windows are {window} wide; "
+                f"method.sharing.network: stage {stage} of {encoder} at scale {scale} has one cell "
+                f"per {info.reduction()[-1] / scale:g} pixels, but windows are {window} wide; "
                 "choose stage and scale so that stride / scale is the window"
             )
         self.head = nn.Conv2d(info.channels()[-1], 2, kernel_size=1)
@@ -93,14 +91,18 @@ class PolicyNetwork(nn.Module):
             x = nn.functional.avg_pool2d(x, factor)
         return self.head(self.backbone(x.contiguous(memory_format=torch.channels_last))[-1])
 
-    def load_initial_weights(self) -> None:
-        """Loads what `weights` names into the encoder, or a whole policy from a file."""
+    def load_initial_weights(self, *, key: str = "method.backbone.weights") -> None:
+        """Loads what `weights` names into the encoder, or a whole policy from a file.
+
+        Args:
+            key: the config key of `weights`, for messages.
+        """
         if self.weights == "none":
             return
         if self.weights != "timm":
             self.load_policy(self.weights)
             return
-        path = pretrained_file(self.encoder, key="method.sharing.network.weights")
+        path = pretrained_file(self.encoder, key=key)
         state = read_tensors(path)
         own = self.backbone.state_dict()
         load_weights(
@@ -117,12 +119,14 @@ class PolicyNetwork(nn.Module):
         """
         content = read_checkpoint(path)
         state = network_state(content) if "state_dict" in content else content
-        if not any(name.startswith("head.") for name in state) or not isinstance(state, Mapping):
-            kind = content.get(CONFIG_KEY, {}).get("method", {}).get("network", {}).get("_target_")
+        kind = content.get(CONFIG_KEY, {}).get("method", {}).get("network", {}).get("_target_")
+        other = kind is not None and kind.rsplit(".", 1)[-1] != type(self).__name__
+        if other or not any(str(name).startswith("head.") for name in state):
             raise CheckpointError(
                 f"method.sharing.policy={path} is not a policy"
                 + (f" but a checkpoint of {kind}" if kind else "")
-                + "; train one with experiment=cts_policy_ade20k, or type method.sharing.policy=joint"
+                + "; train one with experiment=cts_policy_ade20k, or type "
+                "method.sharing.policy=joint"
             )
         buffers = {k: v for k, v in self.state_dict().items() if k.startswith("normalize.")}
         load_weights(self, {**buffers, **state}, source=path)

@@ -14,8 +14,8 @@ class PolicyLoss(nn.Module):
     """Two-way cross-entropy over the windows, without weighting or balancing (CTS, section 3.3).
 
     Args:
-        ignore_border: leave out windows on the border that mix one class with ignored pixels, as the
-            original does for ADE20K.
+        ignore_border: leave out windows on the border that mix one class with ignored pixels, as
+            the original does for ADE20K.
     """
 
     def __init__(self, *, ignore_border: bool = False, window: int = 32) -> None:

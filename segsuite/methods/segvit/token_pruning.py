@@ -1,8 +1,9 @@
 """Token pruning: tokens whose class is certain stop being worked on.
 
-Paper: DToP (ICCV 2023), section 3.2, and the hybrid's section 1.3.2. The original loops over pictures
-and classes, gathers and scatters in every block, and makes the host wait 727 times a picture. Here
-each exit compacts the tokens once, in one of three ways that share one set of weights:
+Paper: DToP (ICCV 2023), section 3.2, and the hybrid's section 1.3.2. The original loops over
+pictures and classes, gathers and scatters in every block, and makes the host wait 727 times a
+picture. Here each exit compacts the tokens once, in one of three ways that share one set of
+weights:
 
 - `mask`: all rows stay, exited ones are frozen and masked out (training; any threshold, any batch);
 - `dynamic`: rows above the threshold leave (parity with the paper; shapes depend on the picture);
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
-from segsuite.ops.tokens import gather_tokens, rank_within_class, scatter_tokens
+from segsuite.ops.tokens import first_of_class, gather_tokens, scatter_tokens
 
 Mode = Literal["mask", "dynamic", "static"]
 
@@ -73,7 +74,7 @@ def stays(scores: ExitScores, theta: float, keep_per_class: int) -> Tensor:
     A token leaves when its confidence is above `theta`, strictly, unless it is among the
     `keep_per_class` most confident of its class: those stay to speak for the class.
     """
-    spokesmen = rank_within_class(scores.confidence, scores.label) < keep_per_class
+    spokesmen = first_of_class(scores.confidence, scores.label, keep_per_class)
     return (scores.confidence <= theta) | spokesmen
 
 
@@ -84,23 +85,29 @@ def priority(scores: ExitScores, keep_per_class: int) -> Tensor:
 
     Shapes: -> (B, n) float32
     """
-    spokesmen = rank_within_class(scores.confidence, scores.label) < keep_per_class
+    spokesmen = first_of_class(scores.confidence, scores.label, keep_per_class)
     return spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence
+
+
+def no_pruning(**_: object) -> None:
+    """None, whatever the settings: `method/pruning=none` works on top of any experiment."""
 
 
 class TokenPruning(nn.Module):
     """Where tokens may leave, and which do.
 
     Args:
-        after: exits stand after that many blocks, ascending; the paper's are [6, 8].
+        after: exits stand after that many blocks, ascending; the paper's are [6, 8]. Below 1,
+            shares of the depth: 0.5 is after 6 of 12 blocks.
         scorer: makes an exit's scorer from `in_dim` and `num_classes`.
         mode: how rows leave in evaluation; training uses `mask` for both threshold modes.
         theta: confidence above which a token is done (DToP: 0.9 for ViT-B on ADE20K).
-        budgets: for `static`, tokens that stay after each exit: counts at `image_size`, or shares of
-            the patches when below 1 (0.5 of 1,024 patches is 512). At other sizes counts grow with
-            the number of patches.
+        budgets: for `static`, tokens that stay after each exit: counts at `image_size`, or shares
+            of the patches when below 1 (0.5 of 1,024 patches is 512). At other sizes counts grow
+            with the number of patches.
         keep_per_class: most confident tokens of a class that never leave.
-        context: exited tokens leave attention (`drop`, the paper's), or stay as keys and values (`kv`).
+        context: exited tokens leave attention (`drop`, the paper's), or stay as keys and values
+            (`kv`).
 
     Raises:
         ConfigError: positions or budgets that do not fit.
@@ -109,7 +116,7 @@ class TokenPruning(nn.Module):
     def __init__(
         self,
         *,
-        after: Sequence[int],
+        after: Sequence[int | float],
         scorer: Callable[..., ExitScorer],
         in_dim: int,
         num_classes: int,
@@ -123,6 +130,7 @@ class TokenPruning(nn.Module):
         context: Literal["drop", "kv"] = "drop",
     ) -> None:
         super().__init__()
+        after = positions(after, depth)
         check_positions(after, depth)
         check_budgets(budgets, after, mode)
         if keep_per_class < 1:
@@ -185,12 +193,17 @@ class TokenPruning(nn.Module):
         )
 
 
-def check_positions(after: Sequence[int], depth: int) -> None:
+def positions(after: Sequence[int | float], depth: int) -> tuple[int | float, ...]:
+    """The blocks done before each exit, shares of the depth among them as whole blocks."""
+    return tuple(round(p * depth) if 0 < p < 1 else p for p in after)
+
+
+def check_positions(after: Sequence[int | float], depth: int) -> None:
     """Raises ConfigError unless exits ascend and stand before the last block."""
     shown = f"method.pruning.after={list(after)}"
     if not after:
         raise ConfigError(f"{shown} names no exit; type method/pruning=none for no pruning")
-    if any(not 1 <= position < depth for position in after):
+    if any(not 1 <= position < depth or position % 1 for position in after):
         raise ConfigError(
             f"{shown} is out of range: this backbone has {depth} blocks, so exits stand after "
             f"block 1 to {depth - 1}"

@@ -18,22 +18,25 @@ from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.ops.patches import patchify
+from segsuite.ops.tokens import gather_tokens
 
-_FAR = 1.0e9  # a sort key behind every real one; exact in float32 like all row numbers below 2^24
+_FAR = 2.0**23  # behind every patch number; sums stay exact in float32
 
 
 @dataclass(frozen=True)
 class SharedTokens:
-    """Which rows of the patch table became tokens.
+    """Which patches stay alone and which windows share a token.
 
-    The table holds the N patches in raster order, then the N/4 windows in raster order.
+    Slots are numbered singles first, then windows, each in raster order.
 
     Attributes:
-        source: (B, n0) int64, the table row of each slot, ascending: single patches, then windows.
+        single: (B, N - 4 * S) int64, the patch of each slot that holds one.
+        window: (B, S) int64, the window of each slot that holds four.
         owner: (B, N) int64, the slot of each patch.
     """
 
-    source: Tensor
+    single: Tensor
+    window: Tensor
     owner: Tensor
 
 
@@ -51,36 +54,43 @@ def share(scores: Tensor, windows: int, grid: Size) -> SharedTokens:
     """
     patches = grid[0] * grid[1]
     of_patch = window_of_patch(grid, scores.device)
-    chosen = scores.float().topk(windows, dim=1).indices
-    shared = torch.zeros_like(scores, dtype=torch.bool).scatter(1, chosen, True)
+    window = scores.float().topk(windows, dim=1).indices.sort(dim=1).values
+    shared = torch.zeros_like(scores, dtype=torch.bool).scatter(1, window, True)
     inside = shared[:, of_patch]
-    alive = torch.cat([~inside, shared], dim=1)
-    row = torch.arange(alive.shape[1], device=scores.device, dtype=torch.float32)
-    key = torch.where(alive, row, row + _FAR)
-    source = key.topk(patches - 3 * windows, dim=1, largest=False, sorted=True).indices
-    slot = alive.long().cumsum(1) - 1
-    owner = torch.where(inside, slot[:, patches:][:, of_patch], slot[:, :patches])
-    return SharedTokens(source=source, owner=owner)
+    # The patches outside in raster order, by topk, whose shape is known beforehand.
+    place = torch.arange(patches, device=scores.device, dtype=torch.float32)
+    key = torch.where(inside, place + _FAR, place)
+    single = key.topk(patches - 4 * windows, dim=1, largest=False, sorted=True).indices
+    alone = (~inside).long().cumsum(1) - 1
+    together = single.shape[1] + shared.long().cumsum(1) - 1
+    owner = torch.where(inside, together[:, of_patch], alone)
+    return SharedTokens(single=single, window=window, owner=owner)
 
 
-def patch_table(images: Tensor, patch: int) -> Tensor:
-    """All candidate patches as pixels: those of the image, then those of the image at half size.
+def shared_pixels(images: Tensor, shared: SharedTokens, patch: int) -> Tensor:
+    """The pixels of each slot: a patch, or a window at half size, in the same number of pixels.
 
     Halving is 2x2 averaging, which bilinear x0.5 (align_corners=False) equals exactly.
 
-    Shapes: images (B, 3, H, W) -> (B, N + N/4, 3 * patch * patch)
+    Shapes: images (B, 3, H, W) -> (B, n0, 3 * patch * patch)
     """
-    halved = F.avg_pool2d(images, 2)
-    return torch.cat([patchify(images, patch), patchify(halved, patch)], dim=1)
+    singles = gather_tokens(patchify(images, patch), shared.single)
+    windows = gather_tokens(patchify(F.avg_pool2d(images, 2), patch), shared.window)
+    return torch.cat([singles, windows], dim=1)
 
 
-def position_table(position: Tensor, grid: Size) -> Tensor:
-    """Positional rows for the patch table; a window's is the mean of its four.
+def shared_positions(position: Tensor, shared: SharedTokens, grid: Size) -> Tensor:
+    """The position embedding of each slot; a window's is the mean of its four patches'.
 
-    Shapes: position (1, N, C) -> (1, N + N/4, C)
+    Shapes: position (1, N, C) -> (B, n0, C)
     """
     maps = position.transpose(1, 2).unflatten(2, grid)
-    return torch.cat([position, F.avg_pool2d(maps, 2).flatten(2).transpose(1, 2)], dim=1)
+    halved = F.avg_pool2d(maps, 2).flatten(2).transpose(1, 2)
+    return torch.cat([position[0][shared.single], halved[0][shared.window]], dim=1)
+
+
+def no_sharing(**_: object) -> None:
+    """None, whatever the settings: `method/sharing=none` works on top of any experiment."""
 
 
 class TokenSharing(nn.Module, ABC):
@@ -102,8 +112,8 @@ class TokenSharing(nn.Module, ABC):
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
         if any(side % (2 * patch) for side in image_size):
             raise ConfigError(
-                f"token sharing needs sides that are multiples of {2 * patch}, but data.crop_size is "
-                f"{list(image_size)}; set it to "
+                f"token sharing needs sides that are multiples of {2 * patch}, but data.crop_size "
+                f"is {list(image_size)}; set it to "
                 f"{[round(side / (2 * patch)) * 2 * patch for side in image_size]}"
             )
         if not 0 <= windows <= self.patches // 4 or (windows < 1 and windows > 0.75):
@@ -156,6 +166,11 @@ class ContentAwareSharing(TokenSharing):
         self.joint = policy == "joint"
         self.policy = network.requires_grad_(self.joint)
 
+    @property
+    def keeps_initial_weights(self) -> bool:
+        """A policy that was trained and named is not replaced by that of `init_from`."""
+        return not self.joint
+
     def window_scores(
         self, images: Tensor, embed: Callable[[], Tensor]
     ) -> tuple[Tensor, Tensor | None]:
@@ -173,7 +188,7 @@ class ContentAwareSharing(TokenSharing):
 
     def load_initial_weights(self) -> None:
         if self.joint:
-            self.policy.load_initial_weights()
+            self.policy.load_initial_weights(key="method.sharing.network.weights")
         else:
             self.policy.load_policy(self.policy_source)
 
@@ -220,8 +235,8 @@ class OracleSharing(TokenSharing):
 class CosineSharing(TokenSharing):
     """Windows whose four patch embeddings are alike: no policy and no training.
 
-    ALGM (CVPR 2024) compares tokens after the first block; here they are compared before it, so that
-    every block sees fewer tokens.
+    ALGM (CVPR 2024) compares tokens after the first block; here they are compared before it, so
+    that every block sees fewer tokens.
     """
 
     def window_scores(
@@ -230,5 +245,6 @@ class CosineSharing(TokenSharing):
         tokens = F.normalize(embed().float(), dim=-1)
         grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
         maps = tokens.transpose(1, 2).unflatten(2, grid)
-        # |mean of four unit vectors|^2 = (4 + 2 * sum of the six cosines) / 16: same order as the mean cosine
+        # |mean of four unit vectors|^2 = (4 + 2 * sum of the six cosines) / 16: in the same order
+        # as the mean cosine
         return F.avg_pool2d(maps, 2).square().sum(1).flatten(1).detach(), None

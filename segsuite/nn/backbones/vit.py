@@ -5,8 +5,8 @@ patches, positions, blocks) are public, because token sharing and pruning work b
 Parameters are named as in timm.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +94,20 @@ class VisionTransformer(nn.Module):
         values).
         """
         return resize_position(self.pos_embed, self.grid, grid)
+
+    def adapted(self, name: str, weight: Tensor, made: Mapping[str, Any]) -> Tensor | None:
+        """Positions of another image size, resized to this backbone's; None for another width.
+
+        Args:
+            name: "pos_embed", the one weight that this module itself holds.
+            weight: (1, N, C), stored by a backbone that was made with the arguments `made`.
+        """
+        height, width = made["image_size"]
+        patch = made.get("patch", self.patch)
+        grid = (height // patch, width // patch)
+        if weight.shape != (1, grid[0] * grid[1], self.dim):
+            return None
+        return resize_position(weight, grid, self.grid)
 
     def load_initial_weights(self) -> None:
         """Loads what `weights` names.

@@ -1,0 +1,86 @@
+"""Does a value in a config fit an argument's annotation, and what would?"""
+
+import types
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
+from os import PathLike
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+_SCALARS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """False where `value` cannot become what `hint` asks for; True wherever that is not certain.
+
+    Args:
+        value: plain; mappings with `_target_` stand for objects, which are not looked into.
+        hint: an annotation, as `get_type_hints` resolves it.
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, option) for option in inner)
+    if origin is Annotated:
+        return fits(value, inner[0])
+    if origin is Literal:
+        return any(value == option and type(value) is type(option) for option in inner)
+    kind = origin or hint
+    if kind in (Any, object) or not isinstance(
+        kind, type
+    ):  # or a type variable, a forward reference
+        return True
+    if value is None:
+        return kind is type(None)
+    if isinstance(value, Mapping):
+        return "_target_" in value or (kind not in _SCALARS and kind is not type(None))
+    if isinstance(value, list):
+        return _list_fits(value, kind, inner)
+    return _scalar_fits(value, kind)
+
+
+def expected(hint: Any) -> str:
+    """What fits, in words: "a whole number or null"."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(expected, inner)))
+    if origin is Annotated:
+        return expected(inner[0])
+    if origin is Literal:
+        return " or ".join(map(str, inner))
+    kind = origin or hint
+    if kind is type(None):
+        return "null"
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    if kind is tuple and inner and Ellipsis not in inner:
+        return f"a list of {len(inner)} ({', '.join(map(expected, inner))})"
+    if _is_kind(kind, Mapping):
+        return "a group of keys"
+    if _is_kind(kind, Collection):
+        return f"a list of {expected(inner[0])} each" if inner else "a list"
+    name = getattr(kind, "__name__", str(kind))
+    return f"a group of keys whose _target_ makes a {name}"
+
+
+def _list_fits(value: list, kind: type, inner: tuple) -> bool:
+    if not _is_kind(kind, Collection) or kind is str or _is_kind(kind, Mapping):
+        return False
+    if kind is tuple and inner and Ellipsis not in inner:
+        pairs = zip(value, inner, strict=False)
+        return len(value) == len(inner) and all(fits(item, hint) for item, hint in pairs)
+    return not inner or all(fits(item, inner[0]) for item in value)
+
+
+def _scalar_fits(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float)
+    if kind in (int, bool):  # flags may be written as 0 and 1
+        return isinstance(value, int)
+    if kind is str or _is_kind(kind, PathLike) or _is_kind(kind, Enum):
+        return True
+    if _is_kind(kind, Collection) or kind in (Callable, type(None)):
+        return False
+    return isinstance(value, kind) if kind.__module__ == "builtins" else False
+
+
+def _is_kind(kind: Any, of: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, of)

@@ -1,0 +1,33 @@
+"""What there is in conf/, and its configs as a run would get them."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from segsuite.core.config import CONF
+from segsuite.engine.help import options
+from segsuite.engine.launch import compose
+
+EXPERIMENTS = options("experiment")
+DATA = options("data")
+DOORS = sorted(path.stem for path in CONF.glob("*.yaml"))
+SWEEPS = options("sweep")
+PARTS = sorted(f"{path.relative_to(CONF).parent}={path.stem}" for path in CONF.glob("*/**/*.yaml"))
+"""Everything that can be chosen, such as `method/head=atm_cascade`."""
+
+_TABLE = "classes:\n  - {id: 0, name: road}\n  - {id: 1, name: crack}\n"
+
+
+def own_data(folder: Path) -> Path:
+    """A folder that `data=folder` counts its classes in."""
+    (folder / "classes.yaml").write_text(_TABLE)
+    return folder
+
+
+def composed(*overrides: str, root: Path | None = None) -> DictConfig:
+    """The config of a training, as the door completes it."""
+    given = [] if root is None else [f"data.root={root}"]
+    cfg = compose("train", [*overrides, *given])
+    cfg.run.folder, cfg.run.id = "logs/train/some/run", "0123"
+    cfg.name = cfg.name or "some"
+    return cfg

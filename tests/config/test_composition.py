@@ -1,0 +1,83 @@
+"""Every config file can be chosen, fits the constructors, and every experiment runs on all data."""
+
+import functools
+import re
+
+import pytest
+import timm
+import torch
+import yaml
+
+from segsuite.core.build import build
+from segsuite.core.config import CONF
+from segsuite.core.contract import check_size
+from segsuite.engine.launch import compose
+from segsuite.engine.training import check_arguments
+from tests.config.composed import DATA, DOORS, EXPERIMENTS, PARTS, composed, own_data
+
+NEEDS = {
+    "method/pruning/scorer": ["method/pruning=exits"],
+    "sweep": ["experiment=cts_dtop_vitt", "data=scenes"],
+}
+"""What must be chosen beside an option of some groups."""
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_fits_every_data_set(experiment, tmp_path):
+    for data in DATA:
+        cfg = composed(f"experiment={experiment}", f"data={data}", root=own_data(tmp_path))
+        check_arguments(cfg)
+        classes = {"camvid": 11, "ade20k": 150, "folder": 2}.get(data, 19)
+        assert cfg.data.num_classes == classes
+        if "num_classes" in cfg.method.network:  # one fact stands once
+            head = cfg.method.network.head.num_classes
+            assert cfg.method.network.num_classes == head == classes
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_can_be_chosen(part, tmp_path):
+    group = part.split("=")[0]
+    root = own_data(tmp_path) if group == "data" else None
+    check_arguments(composed(*NEEDS.get(group, []), part, root=root))
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    """The policies' encoders, each built once: they take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timm, "create_model", functools.cache(timm.create_model))
+        yield
+
+
+@pytest.mark.usefixtures("encoders")
+@pytest.mark.parametrize("data", ["camvid", None])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiments_network_can_be_built(experiment, data):
+    """On its own data and on CamVid, whose pictures are small and not square."""
+    cfg = composed(f"experiment={experiment}", *([f"data={data}"] if data else []))
+    with torch.device("meta"):  # without memory for weights
+        network = build(cfg.method.network, path="method.network")
+    check_size(tuple(cfg.data.crop_size), network.size_divisor)
+    assert sum(parameter.numel() for parameter in network.parameters()) > 1e5
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_composes(door):
+    assert compose(door).run.folder is None
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_says_what_it_is(experiment):
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    assert header[0] == "# @package _global_" and len(header) > 2
+    assert yaml.safe_load(text)["name"] == experiment
+    commands = re.findall(r"experiment=(\w+)", "\n".join(header))
+    assert experiment in commands and set(commands) <= set(EXPERIMENTS)
+
+
+def test_every_file_has_a_headline():
+    for path in CONF.rglob("*.yaml"):
+        lines = path.read_text().splitlines()
+        if path.parent.name != "backbone":  # their names say all
+            assert lines[0].startswith("# "), path

@@ -1,0 +1,53 @@
+"""Sweeps go through Hydra's own -m; nothing is trained here."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from segsuite.core.build import build
+from segsuite.engine import sweeps
+from segsuite.engine.training import check_arguments
+from segsuite.train import main as train
+from tests.config.composed import SWEEPS
+
+
+@pytest.fixture
+def jobs(monkeypatch, tmp_path):
+    """Starts a sweep whose jobs do nothing; the config of each by its folder's name."""
+
+    def swept(*arguments: str) -> dict[str, DictConfig]:
+        found = {}
+
+        def noted(main, cfg: DictConfig, folder: Path) -> float:
+            assert folder.parent.parent == tmp_path / "sweeps"
+            found[folder.name] = cfg.copy()
+            found[folder.name].run.id = "0123"
+            return 0.0
+
+        monkeypatch.setattr(sweeps, "one_job", noted)
+        monkeypatch.setattr(sys, "argv", ["train", "-m", f"paths.logs={tmp_path}", *arguments])
+        train()
+        return found
+
+    return swept
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_value_of_every_sweep_fits(jobs, sweep):
+    # Drawn windows in place of a policy's, which costs time to build and counts them alike.
+    found = jobs("experiment=cts_dtop_vitb", "method/sharing=random", f"sweep={sweep}")
+    assert len(found) > 3 and len({str(cfg.method) for cfg in found.values()}) == len(found)
+    for name, cfg in found.items():
+        check_arguments(cfg)
+        with torch.device("meta"):
+            assert build(cfg.method.network, path="method.network") is not None, name
+
+
+def test_values_that_are_typed_are_swept(jobs):
+    found = jobs("experiment=cts_dtop_vitt", "method.pruning.theta=0.8,0.9", "seed=0,1,2")
+    pairs = {(cfg.method.network.pruning.theta, cfg.data.seed) for cfg in found.values()}
+    assert pairs == {(theta, seed) for theta in (0.8, 0.9) for seed in (0, 1, 2)}
+    assert all("theta=" in name and "seed=" in name for name in found)

@@ -1,0 +1,33 @@
+"""Every experiment trains, validates and is tested, with its networks made small."""
+
+import json
+
+import pytest
+
+from segsuite.train import main as train
+from tests.config.composed import EXPERIMENTS
+from tests.engine.doors import called
+
+TINY = (
+    *("debug=smoke", "data=scenes", "data.crop_size=[64,64]"),
+    *("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
+    *("trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "data.eval_batch_size=1"),
+)
+SMALL = ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.depth=9")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs_to_its_end(experiment, tmp_path, capfd):
+    small = () if "policy" in experiment else SMALL
+    speed = ("callbacks.speed=null",) if experiment == "quickstart" else ()
+    paths = f"paths.logs={tmp_path}"
+    code = called(train, f"experiment={experiment}", *TINY, *small, *speed, paths)
+    assert code == 0, capfd.readouterr().err
+    (folder,) = tmp_path.glob(f"train/{experiment}/*")
+    result = json.loads((folder / "result.json").read_text())
+    assert result["steps"] == 1 and 0 <= result["metrics"]["test/miou"] <= 1
+    losses = {k: v for k, v in result["metrics"].items() if k.startswith("train/")}
+    assert losses["train/loss"] > 0
+    shares = experiment.startswith("cts") or experiment == "quickstart"
+    assert ("train/policy" in losses) == shares, losses
+    assert list((folder / "pictures").iterdir())

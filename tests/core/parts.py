@@ -1,0 +1,42 @@
+"""Small classes for configs to name."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from segsuite.core.errors import DataError
+
+
+class Trunk:
+    def __init__(self, *, depth: int, width: float = 1.0, kind: Literal["plain", "deep"] = "plain"):
+        self.depth, self.width, self.kind = depth, width, kind
+
+    @classmethod
+    def shallow(cls, *, width: float = 1.0) -> "Trunk":
+        return cls(depth=1, width=width)
+
+
+class House:
+    """Keeps what it was given."""
+
+    def __init__(
+        self,
+        *,
+        trunk: Trunk,
+        roof: Trunk | None = None,
+        make: Callable[..., Trunk] | None = None,
+        size: tuple[int, int] = (1, 1),
+        names: Sequence[str] = (),
+        extra: dict[str, int] | None = None,
+    ) -> None:
+        self.trunk, self.roof, self.make = trunk, roof, make
+        self.size, self.names, self.extra = size, names, extra
+
+
+def anything(**keys: object) -> dict[str, object]:
+    return keys
+
+
+def broken(*, how: str) -> None:
+    if how == "data":
+        raise DataError("no such picture")
+    raise ZeroDivisionError("a defect")

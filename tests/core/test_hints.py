@@ -1,0 +1,73 @@
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, TypeVar
+
+import pytest
+import torch
+
+from segsuite.core.hints import expected, fits
+
+
+class Reader(Protocol):
+    def open(self) -> None: ...
+
+
+MADE = {"_target_": "some.Class"}
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (1, int),
+        (True, int),
+        (1, float),
+        (0, bool),
+        ("x", str),
+        (3, str),  # a run may be called 3
+        ("a/b", str | Path),
+        (None, int | None),
+        ([1, 2], tuple[int, int]),
+        ([1, 2, 3], tuple[int, ...]),
+        ([], Sequence[int]),
+        ([MADE], list[Reader]),
+        ([1, 0.5], Sequence[int | float]),
+        ({"a": 1}, Mapping[str, int]),
+        (MADE, Reader),
+        (MADE, Callable[..., int]),
+        (MADE, int),  # an object of whatever type its maker says
+        (0.1, float | torch.Tensor),
+        ("kv", Literal["drop", "kv"]),
+        ("x", Any),
+        ("x", "A forward reference"),
+        ("x", TypeVar("T")),
+        (2, Annotated[int, "positive"]),
+    ],
+)
+def test_what_fits(value, hint):
+    assert fits(value, hint)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "said"),
+    [
+        ("1e-4", float, "a number"),
+        (1e4, int, "a whole number"),
+        ("yes", bool, "true or false"),
+        (None, str, "text"),
+        ([1], str, "text"),
+        ({"a": 1}, str, "text"),
+        ("none", int | None, "a whole number or null"),
+        ([1, 2, 3], tuple[int, int], "a list of 2 (a whole number, a whole number)"),
+        (["a"], Sequence[int], "a list of a whole number each"),
+        ("ab", Sequence[str], "a list of text each"),
+        (5, Mapping[str, int], "a group of keys"),
+        ([], Mapping[str, int], "a group of keys"),
+        ("none", Reader, "a group of keys whose _target_ makes a Reader"),
+        (3, Callable[..., int], "a group of keys whose _target_ makes a Callable"),
+        (1, Literal[True], "True"),
+        ("3", Annotated[int, "positive"], "a whole number"),
+    ],
+)
+def test_what_does_not_fit_and_what_would(value, hint, said):
+    assert not fits(value, hint)
+    assert expected(hint) == said
