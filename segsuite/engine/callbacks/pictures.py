@@ -23,6 +23,7 @@ class Pictures(Callback):
     def __init__(self, *, folder: str, count: int = 4) -> None:
         self.folder, self.count = Path(folder), count
         self._drawn = 0
+        self._newest: Path | None = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._drawn = 0
@@ -43,6 +44,11 @@ class Pictures(Callback):
             draw(pl_module, batch, index, path)
             log_picture(trainer, f"pictures/{self._drawn}", path)
             self._drawn += 1
+            self._newest = path
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._newest is not None:
+            print(f"picture (image, truth, prediction, tokens): {self._newest}", flush=True)
 
 
 def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> None:
