@@ -135,8 +135,8 @@ def built_trainer(settings: Mapping[str, Any], **given: Any) -> Trainer:
     """
     try:
         return build(settings, path="trainer", **given)
-    except MisconfigurationException as error:
-        said = " ".join(str(error).split()).rstrip(".")
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
+        said = " ".join(str(error).split()).rstrip(".!")
         raise ConfigError(
             f"the trainer says: {said}. trainer=default takes the hardware that there is"
         ) from error

@@ -24,8 +24,8 @@ def first_of_class(confidence: Tensor, label: Tensor, count: int) -> Tensor:
     """(B, n) bool: whether a token is among the `count` most confident of its class.
 
     Ties go to the earlier token. With the tokens sorted by class, and within a class by confidence,
-    a token is not among the first exactly when the one `count` places before it is of its class: two
-    sorts, no loop over classes, no data-dependent shape.
+    a token is not among the first exactly when the one `count` places before it is of its class:
+    two sorts, no loop over classes, no data-dependent shape.
 
     Shapes: confidence (B, n), label (B, n) int64
     """

@@ -10,6 +10,7 @@ from tests.engine.doors import called
 
 TINY = (
     *("debug=smoke", "data=scenes", "data.crop_size=[64,64]"),
+    "data.reader.lengths={train: 4, val: 2}",
     *("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
     *("trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "data.eval_batch_size=1"),
 )

@@ -147,8 +147,8 @@ def test_misspelt_keys_and_choices(refused, argument, said):
     ("argument", "said"),
     [
         ("trainer.max_steps=1e4", "Trainer needs a whole number"),
-        ("trainer.accelerator=tpu", "the trainer says: "),
-        ("trainer.accelerator=tpu", "trainer=default takes the hardware that there is"),
+        ("trainer.accelerator=gppu", "the trainer says: "),
+        ("trainer.accelerator=gppu", "trainer=default takes the hardware that there is"),
         ("callbacks.pictures=none", "type null to leave it out"),
         ("seed=abc", "seed=abc is not a whole number"),
     ],

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter, Size, TokenStage, TokenTrace
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmOutput, AtmSingle
-from segsuite.methods.segvit.exits import ExitScores
+from segsuite.methods.segvit.exits import ExitScores, LinearExit
 from segsuite.methods.segvit.predictions import cascade_prediction, presence_scores
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
 from segsuite.methods.segvit.token_sharing import (
@@ -80,6 +80,8 @@ class SegVit(Segmenter):
         head: `AtmSingle` (one head, DToP's) or `AtmCascade` (SegViT v1's three stages).
         sharing: lets windows of patches share tokens; None for the dense grid.
         pruning: lets certain tokens leave early; None for all tokens in all blocks.
+        auxiliary: a linear layer on the final tokens, in training only. Masks alone teach random
+            weights slowly; the paper begins with ImageNet weights and needs none.
         taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head
             of one stage reads the last alone.
         mean, std: of the pixels, in 0..255; 127.5 for AugReg weights.
@@ -98,6 +100,7 @@ class SegVit(Segmenter):
         num_classes: int,
         sharing: TokenSharing | None = None,
         pruning: TokenPruning | None = None,
+        auxiliary: LinearExit | None = None,
         taps: Sequence[int] | None = None,
         mean: Sequence[float] = (127.5, 127.5, 127.5),
         std: Sequence[float] = (127.5, 127.5, 127.5),
@@ -109,6 +112,7 @@ class SegVit(Segmenter):
         self.pad_value = tuple(mean)
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone, self.head, self.sharing, self.pruning = backbone, head, sharing, pruning
+        self.auxiliary = auxiliary
         self.taps = tuple(taps or (depth // 2 - 1, 2 * depth // 3 - 1, depth - 1))
         if any(not 0 <= tap < depth for tap in self.taps) or self.taps[-1] != depth - 1:
             raise ConfigError(
@@ -133,7 +137,7 @@ class SegVit(Segmenter):
         encoded = self._encode(images)
         return SegVitOutput(
             heads=tuple(self._on_grid(o, encoded) for o in self._heads(encoded)),
-            exits=tuple(self._exit_logits(encoded)),
+            exits=tuple(self._exit_logits(encoded, self._judged(encoded))),
             policy=encoded.policy,
             trace=encoded.trace,
         )
@@ -222,20 +226,28 @@ class SegVit(Segmenter):
             masks = masks.gather(2, owner)
         return AtmOutput(masks.unflatten(2, encoded.trace.grid), output.classes)
 
-    def _exit_logits(self, encoded: _Encoded) -> list[ExitLogits]:
+    def _judged(self, encoded: _Encoded) -> list[tuple[Alive, ExitScores]]:
+        """What linear layers said of tokens: the exits', and the auxiliary one's of all slots."""
+        judged = [(alive, scores) for alive, scores in encoded.exits if scores.logits is not None]
+        if self.auxiliary is not None and self.training:
+            features = encoded.alive.features()
+            judged.append((start(features), self.auxiliary(features)))
+        return judged
+
+    def _exit_logits(
+        self, encoded: _Encoded, judged: list[tuple[Alive, ExitScores]]
+    ) -> list[ExitLogits]:
+        """The judgements on the patch grid."""
+        slots = encoded.trace.stages[0].slots.shape
         found = []
-        for alive, scores in encoded.exits:
-            if scores.logits is None:
-                continue
-            size = (scores.logits.shape[0], encoded.exits[0][0].tokens.shape[1])
+        for alive, scores in judged:
             valid = torch.ones_like(alive.slots, dtype=torch.bool)
             valid = valid if alive.valid is None else alive.valid
-            seen = valid.new_zeros(size).scatter(1, alive.slots, valid)
-            canvas = scores.logits.new_zeros(*size, scores.logits.shape[-1])
+            seen = valid.new_zeros(slots).scatter(1, alive.slots, valid)
+            canvas = scores.logits.new_zeros(*slots, scores.logits.shape[-1])
             canvas = scatter_tokens(canvas, alive.slots, scores.logits)
-            owner = encoded.owner
-            rows = owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
-            found.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, owner)))
+            rows = encoded.owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
+            found.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, encoded.owner)))
         return found
 
 
