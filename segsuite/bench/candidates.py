@@ -27,13 +27,16 @@ class Candidate:
     trained: bool
 
 
-def from_experiment(typed: str, *, size: Size, overrides: Sequence[str] = ()) -> Candidate:
+def from_experiment(
+    typed: str, *, size: Size, overrides: Sequence[str] = (), allow: Sequence[str] = ()
+) -> Candidate:
     """The network of an experiment, with random weights.
 
     Args:
         typed: its name, and overrides of its own after spaces:
             "cts_dtop_vitb_static method.sharing.windows=128".
         overrides: for all experiments, such as the data set that was typed.
+        allow: import prefixes of other people's packages.
 
     Raises:
         ConfigError: no such experiment, an override that does not fit, or a size that does not.
@@ -43,13 +46,13 @@ def from_experiment(typed: str, *, size: Size, overrides: Sequence[str] = ()) ->
         "train",
         [
             f"experiment={experiment}",
-            "method.backbone.weights=none",
             *overrides,
             f"data.crop_size=[{size[0]},{size[1]}]",
             *own,
         ],
     )
-    network = build(cfg.method.network, path="method.network")
+    # Constructors fetch nothing: without `load_initial_weights` the weights stay random.
+    network = build(cfg.method.network, path="method.network", allow=tuple(allow))
     check_size(size, network.size_divisor, key="size")
     return Candidate(typed, experiment, network.eval().requires_grad_(False), trained=False)
 
@@ -77,6 +80,7 @@ def candidates(
     *,
     size: Size,
     overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> list[Candidate]:
     """All networks to compare; ratios refer to the first.
 
@@ -84,7 +88,9 @@ def candidates(
         ConfigError: none was named, or one was named twice.
     """
     found = [from_checkpoint(path, size=size) for path in checkpoints]
-    untrained = [from_experiment(typed, size=size, overrides=overrides) for typed in experiments]
+    untrained = [
+        from_experiment(typed, size=size, overrides=overrides, allow=allow) for typed in experiments
+    ]
     found = untrained + found
     names = [candidate.name for candidate in found]
     if not names:

@@ -82,8 +82,9 @@ def compare(
         cfg.checkpoints,
         size=size,
         overrides=[*data_overrides, *cfg.overrides],
+        allow=tuple(cfg.allow),
     )
-    data = build(cfg.data, path="data")
+    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
     data.prepare_data()
     data.setup("validate")
     images = pictures_of(data.val_dataloader(), count=cfg.pictures, size=size)

@@ -143,5 +143,5 @@ def check_size(size: Size, divisor: int, key: str = "data.crop_size") -> None:
         up = [-(-side // divisor) * divisor for side in size]
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
-            f"multiples of {divisor}; set {key}={down} or {key}={up}".replace(" ", " ")
+            f"multiples of {divisor}; set {key}={down} or {key}={up}"
         )

@@ -107,7 +107,7 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
         allow=tuple(cfg.allow),
         network=network,
         classes=data.classes,
-        inference=build(cfg.inference, path="inference"),
+        inference=build(cfg.inference, path="inference", allow=tuple(cfg.allow)),
     )
 
 
@@ -118,10 +118,11 @@ def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Tr
         source=record.plain(cfg, resolve=False),
         classes=data.classes.to_dict(),
     )
-    always = [RandomStates(), Interrupts(last=folder / folders.LAST), identity]
+    # Last, so that what it saves holds what the others do after an iteration, such as averaging.
+    interrupts = Interrupts(last=folder / folders.LAST)
     return built_trainer(
         cfg.trainer,
-        callbacks=[*always, *_built(cfg, "callbacks")],
+        callbacks=[RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
     )

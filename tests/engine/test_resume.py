@@ -15,8 +15,9 @@ from tests.engine.doors import only, run, start, training
 def runs(tmp_path_factory) -> dict[str, Path]:
     """A run left alone, and one that got SIGKILL at 13, SIGTERM at 17, and went on both times."""
     logs = tmp_path_factory.mktemp("logs")
-    alone = start(training(logs, "name=alone"))
-    cut = training(logs, "name=cut")
+    # With averaged weights: an interrupt must save after the iteration was averaged in, too.
+    alone = start(training(logs, "name=alone", "callbacks=ema"))
+    cut = training(logs, "name=cut", "callbacks=ema")
 
     killed, _, _ = run(cut, signal="13:9")
     assert killed == -9

@@ -9,7 +9,7 @@ from torch import nn
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
-from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.network import SegVit, default_taps
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.methods.segvit.token_pruning import TokenPruning
 from segsuite.methods.segvit.token_sharing import (
@@ -184,6 +184,11 @@ def test_oracle_needs_labels_and_size_is_checked(images):
         network(RandomSharing(windows=3, image_size=SIZE)).predict(images[..., :-16, :])
     with pytest.raises(ConfigError, match=r"method/pruning/scorer=linear"):
         network(None, exits("atm"), AtmCascade)
+
+
+def test_the_cascade_reads_the_papers_blocks():
+    assert default_taps(12) == (5, 7, 11)
+    assert default_taps(24) == (7, 15, 23)
 
 
 def test_other_sizes_work(images):

@@ -86,3 +86,9 @@ def test_the_papers_policy_has_the_papers_size_and_grid():
     assert small(torch.zeros(1, 3, 64, 96)).shape == (1, 2, 2, 3)
     with pytest.raises(ConfigError, match="stride / scale"):
         PolicyNetwork(weights="none", stage=3)
+
+
+def test_every_parameter_of_the_small_policy_is_used():
+    policy = PolicyNetwork(weights="none", encoder="mobilenetv3_small_050", stage=3, scale=0.5)
+    policy(torch.rand(2, 3, 64, 64) * 255).square().sum().backward()
+    assert [name for name, p in policy.named_parameters() if p.grad is None] == []

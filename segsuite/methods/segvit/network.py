@@ -20,7 +20,7 @@ from segsuite.core.contract import Prediction, Segmenter, Size, TokenStage, Toke
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmOutput, AtmSingle
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
-from segsuite.methods.segvit.predictions import cascade_prediction, presence_scores
+from segsuite.methods.segvit.predictions import cascade_prediction, single_prediction
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
 from segsuite.methods.segvit.token_sharing import (
     TokenSharing,
@@ -30,7 +30,6 @@ from segsuite.methods.segvit.token_sharing import (
 )
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.normalize import Normalize
-from segsuite.nn.predictions import GridPrediction
 from segsuite.ops.patches import patchify
 from segsuite.ops.tokens import scatter_tokens
 
@@ -83,7 +82,7 @@ class SegVit(Segmenter):
         auxiliary: a linear layer on the final tokens, in training only. Masks alone teach random
             weights slowly; the paper begins with ImageNet weights and needs none.
         taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head
-            of one stage reads the last alone.
+            of one stage reads the last alone. None for SegViT's, see `default_taps`.
         mean, std: of the pixels, in 0..255; 127.5 for AugReg weights.
 
     Raises:
@@ -113,7 +112,7 @@ class SegVit(Segmenter):
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone, self.head, self.sharing, self.pruning = backbone, head, sharing, pruning
         self.auxiliary = auxiliary
-        self.taps = tuple(taps or (depth // 2 - 1, 2 * depth // 3 - 1, depth - 1))
+        self.taps = tuple(taps or default_taps(depth))
         if any(not 0 <= tap < depth for tap in self.taps) or self.taps[-1] != depth - 1:
             raise ConfigError(
                 f"method.network.taps={list(self.taps)} must lie in 0..{depth - 1} and end with "
@@ -149,7 +148,7 @@ class SegVit(Segmenter):
         final = self._on_grid(self._heads(encoded)[-1], encoded)
         if isinstance(self.head, AtmCascade):
             return cascade_prediction(final, trace=encoded.trace)
-        return GridPrediction(presence_scores(final), trace=encoded.trace)
+        return single_prediction(final, trace=encoded.trace)
 
     def load_initial_weights(self) -> None:
         """Loads the backbone's and the policy's pretrained weights, as their configs name them."""
@@ -249,6 +248,12 @@ class SegVit(Segmenter):
             rows = encoded.owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
             found.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, encoded.owner)))
         return found
+
+
+def default_taps(depth: int) -> tuple[int, int, int]:
+    """SegViT's: outputs of blocks 6, 8 and 12 of 12, but 8, 16 and 24 of 24."""
+    first = depth // 3 if depth >= 24 else depth // 2
+    return first - 1, 2 * depth // 3 - 1, depth - 1
 
 
 def _paint(canvas: Tensor | None, alive: Alive, masks: Tensor) -> Tensor:

@@ -77,6 +77,10 @@ class PolicyNetwork(nn.Module):
                 f"per {info.reduction()[-1] / scale:g} pixels, but windows are {window} wide; "
                 "choose stage and scale so that stride / scale is the window"
             )
+        # timm keeps, and runs, blocks behind the last map that is asked for.
+        last = info.module_name()[-1]
+        if last.startswith("blocks."):
+            del self.backbone.blocks[int(last.split(".")[1]) + 1 :]
         self.head = nn.Conv2d(info.channels()[-1], 2, kernel_size=1)
         self.to(memory_format=torch.channels_last)
 
@@ -128,5 +132,4 @@ class PolicyNetwork(nn.Module):
                 + "; train one with experiment=cts_policy_ade20k, or type "
                 "method.sharing.policy=joint"
             )
-        buffers = {k: v for k, v in self.state_dict().items() if k.startswith("normalize.")}
-        load_weights(self, {**buffers, **state}, source=path)
+        load_weights(self, state, source=path)

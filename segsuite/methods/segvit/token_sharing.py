@@ -176,7 +176,7 @@ class ContentAwareSharing(TokenSharing):
     ) -> tuple[Tensor, Tensor | None]:
         """The policy's log-odds that a window holds one class; its logits only when trained."""
         logits = self.policy(images[:, :3])
-        scores = (logits[:, 1] - logits[:, 0]).flatten(1).detach()
+        scores = (logits[:, 1].float() - logits[:, 0].float()).flatten(1).detach()
         return scores, logits if self.joint else None
 
     def train(self, mode: bool = True) -> "ContentAwareSharing":
