@@ -1,0 +1,30 @@
+"""What the ESSNet family hands to its losses: pixel features, class vectors, and how they meet."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Metric = Literal["dot", "sq", "l2"]
+"""How a pixel x meets a class e: s x.e + b, -s |x - e|^2 (paper, equation 5) or -s |x - e|."""
+
+
+@dataclass(frozen=True)
+class EssnetOutput:
+    """Everything that the logits of all pixels and classes follow from, and none of the logits.
+
+    Attributes:
+        features: (B, d, h, w) at the decoder's stride, normalised already unless `normalize_after`.
+        table: (C, d), embeddings (normalised already where wanted), or a linear head's weights.
+        bias: (C,) of a linear head; None for embeddings.
+        scale: s in the metric; 1 / tau for embeddings, 1 for a linear head.
+        metric: how pixels and classes meet; `dot` for a linear head.
+        normalize_after: pixels get unit length after upsampling, not before.
+    """
+
+    features: Tensor
+    table: Tensor
+    bias: Tensor | None
+    scale: float
+    metric: Metric
+    normalize_after: bool = False

@@ -1,0 +1,179 @@
+"""Exact softmax cross-entropy whose memory does not grow with the number of classes."""
+
+import torch
+from torch import Tensor
+
+from segsuite.core.contract import IGNORE
+from segsuite.core.errors import ConfigError
+from segsuite.ops.streaming_softmax import ClassChunks
+
+BUDGET = 2**18
+"""Logits held at once: 1 MB in float32, which stays in a CPU's cache."""
+
+METRICS = ("dot", "sq", "l2")
+
+_BLOCK = 2**16
+"""Numbers of labelled pixels' features copied at once."""
+
+
+def streaming_cross_entropy(
+    features: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    *,
+    bias: Tensor | None = None,
+    scale: float = 1.0,
+    metric: str = "dot",
+    budget: int = BUDGET,
+    kernel: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """The summed loss of all labelled pixels, a scalar, and their number, an int64 scalar.
+
+    -log softmax(logits)[label] over all classes, where the logit of class c is
+
+        dot: scale x.e_c + bias_c      sq: -scale |x - e_c|^2      l2: -scale |x - e_c|
+
+    sq is equation 5 of ESSNet (Jain et al., ICCV 2021), l2 what its code does. Gradients are
+    computed along with the loss, so that the graph keeps (N, d) + (C, d) numbers and no logits; the
+    backward scales them in place and works once. Without a labelled pixel all of these are 0.
+    Everything is done in float32, or in float64 where features are.
+
+    Args:
+        budget: logits held at once; one pixel's at least.
+        kernel: `torch`, `triton` (on a GPU, in one launch), or `auto`, which takes Triton on a GPU.
+
+    Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias (C,)
+
+    Raises:
+        ConfigError: a metric or kernel that is not there, a bias where there is none, one class.
+        IndexError: on a CPU, a label that is not below C. A GPU is not asked, since that waits.
+    """
+    check(table, bias=bias, metric=metric)
+    tensors = [full(t) for t in (features, table, bias)]
+    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    x, e, b = tensors
+    with torch.autocast(features.device.type, enabled=False):
+        total, *_ = _flat(x, e, labels, b, scale, metric, budget, chosen(kernel, x), wanted)
+    return total, (labels != IGNORE).sum()
+
+
+def check(table: Tensor, *, bias: Tensor | None, metric: str) -> None:
+    """Raises ConfigError for what no kernel can do."""
+    if metric not in METRICS:
+        raise ConfigError(f"metric={metric!r} is not known; choose one of {', '.join(METRICS)}")
+    if bias is not None and metric != "dot":
+        raise ConfigError(f"metric={metric} has no bias: classes are points; use metric=dot")
+    if table.shape[0] < 2:
+        raise ConfigError(f"a softmax needs two classes or more, but the table has {len(table)}")
+
+
+def chosen(kernel: str, features: Tensor) -> str:
+    """`torch` or `triton`; raises ConfigError for what cannot run here."""
+    if kernel == "auto":
+        return "triton" if features.is_cuda and features.dtype == torch.float32 else "torch"
+    if kernel not in ("torch", "triton"):
+        raise ConfigError(f"kernel={kernel!r} is not known; choose auto, torch or triton")
+    return kernel
+
+
+def full(values: Tensor | None) -> Tensor | None:
+    """float32 at least: rounded to bfloat16, gradients would be off by a hundredth."""
+    if values is None:
+        return None
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raises IndexError for a label that no class has; on a CPU only."""
+    if labels.device.type == "cpu" and labels.numel() and int(labels.max()) >= classes:
+        raise IndexError(
+            f"label {int(labels.max())} is not below the number of classes, {classes}; "
+            "do data.classes and the masks belong together?"
+        )
+
+
+@torch.library.custom_op("segsuite::streaming_cross_entropy", mutates_args=())
+def _flat(
+    features: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    metric: str,
+    budget: int,
+    kernel: str,
+    gradients: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss, and its gradients by features, table and bias; these empty where not wanted."""
+    check_labels(labels, table.shape[0])
+    if kernel == "triton":
+        from segsuite.ops.streaming_triton import launch
+
+        return launch(features, table, labels, bias, scale, metric, gradients)
+    chunks = ClassChunks(
+        table, bias=bias, scale=scale, metric=metric, budget=budget, gradients=gradients
+    )
+    found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
+    block = max(_BLOCK // features.shape[1], 1)
+    for start in range(0, len(labels), block):
+        near = labels[start : start + block]
+        rows = (near != IGNORE).nonzero().squeeze(1)
+        x = features[start : start + block].index_select(0, rows)
+        part = chunks.add(x, near.index_select(0, rows))
+        if part is not None:
+            found[start : start + block].index_copy_(0, rows, part)
+    total = chunks.sums.loss.to(table.dtype)
+    if found is None:
+        return total, *(table.new_empty(0) for _ in range(3))
+    return total, found, chunks.table_gradient(), bias_gradient(chunks, bias)
+
+
+def bias_gradient(chunks: ClassChunks, bias: Tensor | None) -> Tensor:
+    """(C,) where there is a bias, empty otherwise."""
+    return chunks.table.new_empty(0) if bias is None else chunks.sums.classes
+
+
+@_flat.register_fake
+def _(features, table, labels, bias, scale, metric, budget, kernel, gradients):
+    return fake_outputs(features, table, bias, gradients)
+
+
+def fake_outputs(
+    features: Tensor, table: Tensor, bias: Tensor | None, gradients: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Tensors shaped as the loss and its gradients, for torch.compile."""
+    empty = table.new_empty(0)
+    if not gradients:
+        return table.new_empty(()), empty, empty.clone(), empty.clone()
+    of_bias = empty if bias is None else torch.empty_like(bias)
+    contiguous = torch.contiguous_format
+    return (
+        table.new_empty(()),
+        torch.empty_like(features, memory_format=contiguous),
+        torch.empty_like(table, memory_format=contiguous),
+        of_bias,
+    )
+
+
+def keep_gradients(ctx, inputs, output) -> None:
+    """Saves what the forward found; these outputs are nobody's to differentiate."""
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*output[1:])
+    ctx.has_bias = inputs[3] is not None
+
+
+def scaled_gradients(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What was saved times the incoming gradient, in place: torch refuses a second backward."""
+    found = ctx.saved_tensors
+    for tensor in found:
+        tensor.mul_(gradient.to(tensor.dtype))
+    return found[0], found[1], found[2] if ctx.has_bias else None
+
+
+def _backward(ctx, gradient, *_):
+    features, table, bias = scaled_gradients(ctx, gradient)
+    return features, table, None, bias, None, None, None, None, None
+
+
+_flat.register_autograd(_backward, setup_context=keep_gradients)

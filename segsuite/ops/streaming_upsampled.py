@@ -1,0 +1,154 @@
+"""Exact cross-entropy at full resolution of features at a lower one, which are upsampled in parts.
+
+Neither the logits nor the features ever exist at full resolution: memory is that of the coarse
+map's gradient. Bilinear upsampling is linear, so that features or affine logits may be upsampled.
+"""
+
+import torch
+from torch import Tensor
+
+from segsuite.core.contract import IGNORE
+from segsuite.ops.bilinear import bilinear_matrix
+from segsuite.ops.streaming_cross_entropy import (
+    BUDGET,
+    bias_gradient,
+    check,
+    check_labels,
+    chosen,
+    fake_outputs,
+    full,
+    keep_gradients,
+    scaled_gradients,
+)
+from segsuite.ops.streaming_softmax import ClassChunks
+from segsuite.ops.streaming_tiles import add_tiles
+
+_STRIP = 2**18
+"""Upsampled features held at once: 1 MB in float32."""
+
+_WIDE = 32
+"""Channels from which it is cheaper to upsample logits than features (measured on a CPU)."""
+
+
+def upsampled_cross_entropy(
+    features: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    *,
+    bias: Tensor | None = None,
+    scale: float = 1.0,
+    metric: str = "dot",
+    normalize_after: bool = False,
+    budget: int = BUDGET,
+    kernel: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """`streaming_cross_entropy` of features that are first upsampled to the size of the labels.
+
+    Bilinear, align_corners=False. Gradients arrive at the coarse map.
+
+    Args:
+        normalize_after: upsampled features are brought to unit length.
+
+    Shapes: features (B, d, h, w), table (C, d), labels (B, H, W) int64 with IGNORE
+    """
+    check(table, bias=bias, metric=metric)
+    tensors = [full(t) for t in (features, table, bias)]
+    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    x, e, b = tensors
+    how = chosen(kernel, x)
+    with torch.autocast(features.device.type, enabled=False):
+        total, *_ = _upsampled(x, e, labels, b, scale, metric, normalize_after, budget, how, wanted)
+    return total, (labels != IGNORE).sum()
+
+
+@torch.library.custom_op("segsuite::upsampled_cross_entropy", mutates_args=())
+def _upsampled(
+    features: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    metric: str,
+    normalize_after: bool,
+    budget: int,
+    kernel: str,
+    gradients: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss, and its gradients by features, table and bias; these empty where not wanted."""
+    check_labels(labels, table.shape[0])
+    chunks = ClassChunks(
+        table, bias=bias, scale=scale, metric=metric, budget=budget, gradients=gradients
+    )
+    found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
+    wide = metric != "l2" and not normalize_after and table.shape[1] >= _WIDE
+    for index in range(features.shape[0]):
+        into = None if found is None else found[index]
+        if wide:
+            add_tiles(chunks, features[index], labels[index], into)
+        else:
+            _add_strips(chunks, features[index], labels[index], into, normalize_after)
+    total = chunks.sums.loss.to(table.dtype)
+    if found is None:
+        return total, *(table.new_empty(0) for _ in range(3))
+    return total, found, chunks.table_gradient(), bias_gradient(chunks, bias)
+
+
+def _add_strips(
+    chunks: ClassChunks, features: Tensor, labels: Tensor, into: Tensor | None, normalize: bool
+) -> None:
+    """Adds one picture, a few rows of pixels at a time.
+
+    Shapes: features and into (d, h, w), labels (H, W)
+    """
+    dim, height, width = features.shape
+    kind = {"device": features.device, "dtype": features.dtype}
+    down = bilinear_matrix(height, labels.shape[0], **kind)
+    across = bilinear_matrix(width, labels.shape[1], **kind)
+    step = max(_STRIP // (dim * labels.shape[1]), 1)
+    for start in range(0, labels.shape[0], step):
+        rows = down[start : start + step]
+        # Only a few coarse rows are seen by these rows of pixels.
+        near = rows.any(0).nonzero().squeeze(1)
+        first, last = int(near[0]), int(near[-1]) + 1
+        rows = rows[:, first:last]
+        y = labels[start : start + step].reshape(-1)
+        seen = (y != IGNORE).nonzero().squeeze(1)
+        coarse = features[:, first:last]
+        x = (rows @ coarse @ across.T).flatten(1).index_select(1, seen).T.contiguous()
+        length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
+        x = x if length is None else x / length
+        found = chunks.add(x, y.index_select(0, seen))
+        if into is None:
+            continue
+        if length is not None:
+            found = (found - x * (found * x).sum(1, keepdim=True)) / length
+        fine = found.new_zeros(dim, len(y)).index_copy_(1, seen, found.T)
+        into[:, first:last] += rows.T @ (fine.view(dim, -1, labels.shape[1]) @ across)
+
+
+@_upsampled.register_fake
+def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel, gradients):
+    return fake_outputs(features, table, bias, gradients)
+
+
+def _backward(ctx, gradient, *_):
+    features, table, bias = scaled_gradients(ctx, gradient)
+    return features, table, None, bias, None, None, None, None, None, None
+
+
+_upsampled.register_autograd(_backward, setup_context=keep_gradients)
+
+
+def sampled(labels: Tensor, count: int) -> Tensor:
+    """Labels of `count` pixels drawn at random from those labelled, the others ignored.
+
+    The mean loss over these is an unbiased estimate of that over all. Fewer pixels are all kept.
+
+    Shapes: labels (B, H, W) -> (B, H, W)
+    """
+    flat = labels.reshape(-1)
+    # The largest random numbers win, the ignored ones have none: fixed shapes, no wait for a GPU.
+    draw = torch.rand(flat.shape, device=flat.device).masked_fill_(flat == IGNORE, -1.0)
+    keep = draw.topk(min(count, len(flat))).indices
+    kept = torch.full_like(flat, IGNORE).index_copy_(0, keep, flat.index_select(0, keep))
+    return kept.view_as(labels)
