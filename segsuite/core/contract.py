@@ -102,7 +102,7 @@ class Prediction(Protocol):
         ...
 
     def scores(self, size: Size) -> Tensor:
-        """(B, K, H, W), higher is likelier; averaged over windows, flips and scales."""
+        """(B, K, H, W), higher is likelier."""
         ...
 
 
@@ -127,6 +127,23 @@ class Segmenter(nn.Module, ABC):
     @abstractmethod
     def predict(self, images: Tensor) -> Prediction:
         """Labels and scores at any size, and what was kept where tokens are dropped."""
+
+    def evidence(self, prediction: Prediction, size: Size) -> Tensor:
+        """(B, E, H, W): what windows, flips and scales average, for `decide` to make labels of.
+
+        The scores, unless a network knows something smaller: with 1,284 classes a full score map
+        is 100 times the picture.
+        """
+        return prediction.scores(size)
+
+    def decide(self, evidence: Tensor, size: Size) -> Tensor:
+        """Class ids of averaged evidence, which is upsampled bilinearly first.
+
+        Shapes: evidence (B, E, h, w) -> (B, *size) int64
+        """
+        from segsuite.ops.upsample import upsampled_argmax  # ops know the contract's names
+
+        return upsampled_argmax(evidence, size)
 
     def load_initial_weights(self) -> None:
         """Loads the pretrained weights that the config names; called once, before training."""

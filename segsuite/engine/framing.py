@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import IGNORE, Size
-from segsuite.ops.upsample import upsampled_argmax
 
 
 def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
@@ -33,13 +32,6 @@ def resized(maps: Tensor, size: Size) -> Tensor:
         return maps
     maps = maps if maps.is_floating_point() else maps.float()
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-
-
-def argmax_at(scores: Tensor, size: Size) -> Tensor:
-    """(H, W) class ids of (K, h, w) scores."""
-    if size_of(scores) == size:
-        return scores.argmax(dim=0)
-    return upsampled_argmax(scores[None], size)[0]
 
 
 def grown(size: Size, seen: Size, padded: Size) -> Size:

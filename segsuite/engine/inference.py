@@ -14,7 +14,6 @@ from torch import Tensor
 from segsuite.core.contract import Prediction, Segmenter, Size
 from segsuite.core.errors import ConfigError
 from segsuite.engine.framing import (
-    argmax_at,
     at_least,
     grown,
     padded_to,
@@ -44,11 +43,11 @@ class Inference(ABC):
 
         Shapes: images (3, h, w) each -> (H, W) int64 each
         """
-        found = self.scores(network, images, sizes, watch=watch)
-        return [scores.argmax(dim=0) for scores in found]
+        found = self.evidence(network, images, sizes, watch=watch)
+        return [network.decide(e[None], size)[0] for e, size in zip(found, sizes, strict=True)]
 
     @abstractmethod
-    def scores(
+    def evidence(
         self,
         network: Segmenter,
         images: Sequence[Tensor],
@@ -56,9 +55,9 @@ class Inference(ABC):
         *,
         watch: Watcher | None = None,
     ) -> list[Tensor]:
-        """Scores for each picture, at the size asked for.
+        """What the network decides by for each picture, at the size asked for: scores, mostly.
 
-        Shapes: images (3, h, w) each -> (K, H, W) each
+        Shapes: images (3, h, w) each -> (E, H, W) each
         """
 
 
@@ -89,7 +88,7 @@ class Whole(Inference):
                 answer[member] = map_
         return answer
 
-    def scores(
+    def evidence(
         self,
         network: Segmenter,
         images: Sequence[Tensor],
@@ -100,7 +99,7 @@ class Whole(Inference):
         answer: list[Tensor | None] = [None] * len(images)
         for members, prediction, padded in _predicted(network, images, sizes, self.batch, watch):
             seen = size_of(images[members[0]])
-            maps = prediction.scores(padded)[:, :, : seen[0], : seen[1]]
+            maps = network.evidence(prediction, padded)[:, :, : seen[0], : seen[1]]
             maps = resized(maps, sizes[members[0]])
             for member, map_ in zip(members, maps, strict=True):
                 answer[member] = map_
@@ -108,7 +107,7 @@ class Whole(Inference):
 
 
 class Slide(Inference):
-    """Overlapping windows whose scores are averaged; the last ones end flush with the border.
+    """Overlapping windows whose evidence is averaged; the last ones end flush with the border.
 
     Pictures smaller than the window are padded to it.
 
@@ -136,9 +135,9 @@ class Slide(Inference):
     ) -> list[Tensor]:
         del watch  # it is told of whole pictures only
         averages = self._averages(network, images)
-        return [argmax_at(average, size) for average, size in zip(averages, sizes, strict=True)]
+        return [network.decide(a[None], size)[0] for a, size in zip(averages, sizes, strict=True)]
 
-    def scores(
+    def evidence(
         self,
         network: Segmenter,
         images: Sequence[Tensor],
@@ -151,7 +150,7 @@ class Slide(Inference):
         return [resized(a[None], size)[0] for a, size in zip(averages, sizes, strict=True)]
 
     def _averages(self, network: Segmenter, images: Sequence[Tensor]) -> Iterator[Tensor]:
-        """(K, h, w) for each picture, as soon as its last window is done."""
+        """(E, h, w) for each picture, as soon as its last window is done."""
         self._check(network)
         canvases = [
             padded_to(i, at_least(size_of(i), self.window), network.pad_value) for i in images
@@ -161,8 +160,8 @@ class Slide(Inference):
         for start in range(0, len(places), self.batch):
             chunk = places[start : start + self.batch]
             windows = [canvases[i][:, y : y + height, x : x + width] for i, y, x in chunk]
-            scores = network.predict(torch.stack(windows)).scores(self.window)
-            for (i, y, x), score in zip(chunk, scores, strict=True):
+            found = network.evidence(network.predict(torch.stack(windows)), self.window)
+            for (i, y, x), score in zip(chunk, found, strict=True):
                 if total is None or i != current:
                     if total is not None:
                         yield self._average(total, count, size_of(images[current]))
@@ -195,7 +194,7 @@ class Slide(Inference):
 
 
 class MultiScale(Inference):
-    """Scores averaged over resized and mirrored copies of the picture.
+    """Evidence averaged over resized and mirrored copies of the picture.
 
     Args:
         scales: factors on the sides of the picture.
@@ -210,7 +209,7 @@ class MultiScale(Inference):
             )
         self.scales, self.flip, self.base = tuple(scales), flip, base
 
-    def scores(
+    def evidence(
         self,
         network: Segmenter,
         images: Sequence[Tensor],
@@ -224,8 +223,8 @@ class MultiScale(Inference):
             for mirrored in (False, True) if self.flip else (False,):
                 seen = [copy.flip(-1) for copy in copies] if mirrored else copies
                 told = watch if scale == 1 and not mirrored else None
-                found = self.base.scores(network, seen, sizes, watch=told)
-                found = [scores.flip(-1) for scores in found] if mirrored else found
+                found = self.base.evidence(network, seen, sizes, watch=told)
+                found = [maps.flip(-1) for maps in found] if mirrored else found
                 totals = (
                     found if totals is None else [t + f for t, f in zip(totals, found, strict=True)]
                 )

@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 
 from segsuite.core.errors import ConfigError, did_you_mean
 
-_KEYS = ("match", "lr_scale", "weight_decay", "optional")
+_SETTINGS = ("weight_decay", "momentum", "power")
+_KEYS = ("match", "lr_scale", "optional", *_SETTINGS)
 
 
 def parameter_groups(
@@ -17,8 +18,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Groups for an optimiser: one per rule, and one for the rest.
 
-    A rule is {match: pattern or patterns, lr_scale: 1.0, weight_decay: the optimiser's, optional:
-    false}; a parameter belongs to the first rule of which a pattern (fnmatch, such as
+    A rule is {match: pattern or patterns, lr_scale: 1.0, optional: false}, and where they differ
+    from the optimiser's and the schedule's `weight_decay`, `momentum` (SGD) and `power` (of the
+    polynomial decay). A parameter belongs to the first rule of which a pattern (fnmatch, such as
     `*.norm*.weight`) fits its name. Frozen parameters are left out.
 
     Raises:
@@ -71,6 +73,7 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 def _settings(rule: Mapping[str, Any]) -> dict[str, Any]:
     setting: dict[str, Any] = {"lr_scale": float(rule.get("lr_scale", 1.0))}
-    if rule.get("weight_decay") is not None:
-        setting["weight_decay"] = float(rule["weight_decay"])
+    for key in _SETTINGS:
+        if rule.get(key) is not None:
+            setting[key] = float(rule[key])
     return setting

@@ -1,5 +1,9 @@
 """Learning-rate schedules, in iterations (optimiser steps)."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -35,18 +39,22 @@ def poly(
     warmup_ratio: float = 1e-6,
     min_ratio: float = 0.0,
 ) -> LambdaLR:
-    """A scheduler of `poly_factor`, to be stepped after every iteration."""
-    return LambdaLR(
-        optimizer,
-        lambda step: poly_factor(
-            step,
+    """A scheduler of `poly_factor`, to be stepped after every iteration.
+
+    A group of parameters may have a `power` of its own (see `engine.optim`).
+    """
+
+    def factor_of(group: dict[str, Any]) -> Callable[[int], float]:
+        return partial(
+            poly_factor,
             max_steps=max_steps,
-            power=power,
+            power=group.get("power", power),
             warmup=warmup,
             warmup_ratio=warmup_ratio,
             min_ratio=min_ratio,
-        ),
-    )
+        )
+
+    return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
 
 
 def constant(optimizer: Optimizer, *, max_steps: int, warmup: int = 0) -> LambdaLR:

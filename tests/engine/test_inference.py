@@ -41,7 +41,7 @@ def alone(network, image):
 @pytest.mark.parametrize("batch", [1, 8])
 def test_whole_pads_and_crops_exactly_whatever_the_batch(network, images, batch):
     whole = Whole(batch=batch)
-    scores, labels = whole.scores(network, images, SIZES), whole.labels(network, images, SIZES)
+    scores, labels = whole.evidence(network, images, SIZES), whole.labels(network, images, SIZES)
     for image, found, map_ in zip(images, scores, labels, strict=True):
         expected = alone(network, image)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
@@ -59,7 +59,7 @@ def test_whole_answers_at_the_size_asked_for(network, images):
 def test_slide_is_the_loop_over_windows(network, images, stride, batch):
     big = [image for image in images if image.shape[-2] >= 24]
     slide = Slide(window=(24, 32), stride=stride, batch=batch)
-    found = slide.scores(network, big, [tuple(image.shape[-2:]) for image in big])
+    found = slide.evidence(network, big, [tuple(image.shape[-2:]) for image in big])
     for image, scores in zip(big, found, strict=True):
         expected = slide_by_loops(network, image, (24, 32), stride)
         torch.testing.assert_close(scores, expected, atol=1e-6, rtol=1e-5)
@@ -67,7 +67,7 @@ def test_slide_is_the_loop_over_windows(network, images, stride, batch):
 
 def test_slide_pads_pictures_smaller_than_its_window(network, images):
     slide = Slide(window=(32, 48), stride=(32, 48))
-    (small,) = slide.scores(network, images[3:], [SIZES[3]])
+    (small,) = slide.evidence(network, images[3:], [SIZES[3]])
     padded = torch.full((3, 32, 48), 127.5)
     padded[:, :20, :30] = images[3]
     expected = network.predict(padded[None]).scores((32, 48))[0, :, :20, :30]
@@ -77,7 +77,7 @@ def test_slide_pads_pictures_smaller_than_its_window(network, images):
 def test_slide_with_one_window_is_whole(network, images):
     slide, size = Slide(window=(32, 48), stride=(16, 16)), SIZES[:1]
     (labels,) = slide.labels(network, images[:1], size)
-    assert torch.equal(labels, Whole().scores(network, images[:1], size)[0].argmax(0))
+    assert torch.equal(labels, Whole().evidence(network, images[:1], size)[0].argmax(0))
 
 
 def test_slide_says_what_is_wrong_with_its_window(network, images):
@@ -90,14 +90,16 @@ def test_slide_says_what_is_wrong_with_its_window(network, images):
 def test_multiscale_at_scale_one_is_its_base(network, images):
     multi = MultiScale(scales=[1.0], flip=False, base=Whole())
     for one, two in zip(
-        multi.scores(network, images, SIZES), Whole().scores(network, images, SIZES), strict=True
+        multi.evidence(network, images, SIZES),
+        Whole().evidence(network, images, SIZES),
+        strict=True,
     ):
         torch.testing.assert_close(one, two)
 
 
 def test_flip_averages_the_mirror_image(network, images):
     multi = MultiScale(scales=[1.0], flip=True, base=Whole())
-    (found,) = multi.scores(network, images[:1], SIZES[:1])
+    (found,) = multi.evidence(network, images[:1], SIZES[:1])
     mirrored = alone(network, images[0].flip(-1)).flip(-1)
     expected = (alone(network, images[0]) + mirrored) / 2
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
@@ -106,10 +108,10 @@ def test_flip_averages_the_mirror_image(network, images):
 
 def test_multiscale_weighs_all_scales_alike(network, images):
     at = {
-        scale: MultiScale(scales=[scale], flip=False, base=Whole()).scores(network, images, SIZES)
+        scale: MultiScale(scales=[scale], flip=False, base=Whole()).evidence(network, images, SIZES)
         for scale in (0.5, 2.0)
     }
-    both = MultiScale(scales=[0.5, 2.0], flip=False, base=Whole()).scores(network, images, SIZES)
+    both = MultiScale(scales=[0.5, 2.0], flip=False, base=Whole()).evidence(network, images, SIZES)
     for i in range(len(images)):
         torch.testing.assert_close(both[i], (at[0.5][i] + at[2.0][i]) / 2)
 

@@ -1,1 +1,1 @@
-"""ESSNet: classes as points in a small space, for a thousand classes and more (Jain et al., 2021)."""
+"""ESSNet: classes as points in a small space, a thousand of them and more (Jain et al., 2021)."""

@@ -5,6 +5,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from segsuite.ops.streaming_cross_entropy import full
+
 Metric = Literal["dot", "sq", "l2"]
 """How a pixel x meets a class e: s x.e + b, -s |x - e|^2 (paper, equation 5) or -s |x - e|."""
 
@@ -28,3 +30,12 @@ class EssnetOutput:
     scale: float
     metric: Metric
     normalize_after: bool = False
+
+    def offset(self) -> Tensor | None:
+        """(C,): what is added to x.e so that the highest class is that of the logits.
+
+        -|e|^2 / 2 makes the product a distance, whatever the scale.
+        """
+        if self.metric == "dot":
+            return None if self.bias is None else full(self.bias) / self.scale
+        return -full(self.table).square().sum(1) / 2

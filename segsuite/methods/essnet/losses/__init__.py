@@ -1,0 +1,1 @@
+"""Losses of the ESSNet family, exact and approximate."""

@@ -1,0 +1,18 @@
+"""F.cross_entropy on all logits of all pixels: the control, and what memory it takes."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from segsuite.core.contract import IGNORE
+from segsuite.methods.essnet.losses.base import PixelLoss
+from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.methods.essnet.predictions import EssnetPrediction
+
+
+class DenseLoss(PixelLoss):
+    """Upsampled logits, log-softmax and its gradient at full resolution."""
+
+    def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = EssnetPrediction(output).scores(tuple(labels.shape[1:]))
+        total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+        return total, (labels != IGNORE).sum()

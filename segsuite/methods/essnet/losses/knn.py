@@ -1,0 +1,60 @@
+"""The paper's loss: only the classes nearest to a pixel are compared with its own."""
+
+import torch
+from torch import Tensor
+
+from segsuite.methods.essnet.losses.base import (
+    PixelLoss,
+    check_choice,
+    chosen_squares,
+    labelled_pixels,
+    logits_of,
+)
+from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.methods.essnet.regulariser import MaxMargin
+from segsuite.ops.neighbours import Search, nearest
+
+
+class NeighbourLoss(PixelLoss):
+    """Equation 6: a softmax over the union of a pixel's k nearest classes and its own.
+
+    Never above the exact loss; probabilities are off by at most 1/k - 1/C.
+
+    Args:
+        k: nearest classes.
+        search: `faiss` or `torch`; both exact.
+    """
+
+    metrics = ("sq", "l2")
+
+    def __init__(
+        self,
+        *,
+        k: int = 8,
+        search: Search = "faiss",
+        regulariser: MaxMargin | None = None,
+        max_pixels: int | None = None,
+        global_mean: bool = False,
+    ) -> None:
+        super().__init__(regulariser=regulariser, max_pixels=max_pixels, global_mean=global_mean)
+        self.k, self.search = k, search
+
+    def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
+        check_choice(self.k, len(output.table))
+        pixels, own = labelled_pixels(output, labels)
+        near = nearest(pixels, output.table, self.k, search=self.search)
+        return union_loss(pixels, own, near, output), own.new_tensor(len(own))
+
+
+def union_loss(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutput) -> Tensor:
+    """The summed softmax loss over other classes and the pixel's own, which counts once.
+
+    Shapes: pixels (N, d), own (N,), others (N, k) that may hold the own class
+    """
+    table = output.table.to(pixels.dtype)
+    chosen = torch.cat([own.unsqueeze(1), others], dim=1)
+    logits = logits_of(chosen_squares(pixels, table, chosen), output)
+    twice = others == own.unsqueeze(1)
+    twice = torch.cat([torch.zeros_like(twice[:, :1]), twice], dim=1)
+    logits = logits.masked_fill(twice, -torch.inf)
+    return (logits.logsumexp(1) - logits[:, 0]).sum()

@@ -1,0 +1,55 @@
+"""From pixel features and class vectors to labels, for any number of classes."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segsuite.core.contract import Size
+from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.ops.class_argmax import upsampled_class_argmax
+from segsuite.ops.streaming_cross_entropy import full
+
+
+@dataclass(frozen=True)
+class EssnetPrediction:
+    """The nearest class embedding, or the highest logit, of every pixel."""
+
+    output: EssnetOutput
+    trace: None = None
+
+    def labels(self, size: Size) -> Tensor:
+        """(B, H, W) int64; a running argmax over chunks of classes."""
+        out = self.output
+        return upsampled_class_argmax(
+            out.features, out.table, out.offset(), size, normalize_after=out.normalize_after
+        )
+
+    def features(self, size: Size) -> Tensor:
+        """(B, d, H, W): upsampled pixel features, of unit length where that is done after."""
+        fine = _resized(full(self.output.features), size)
+        return F.normalize(fine, dim=1) if self.output.normalize_after else fine
+
+    def scores(self, size: Size) -> Tensor:
+        """(B, K, H, W) logits, up to a number per pixel that all classes share.
+
+        Made at native stride and upsampled where they are affine in the features.
+        """
+        if self.output.metric == "l2" or self.output.normalize_after:
+            return self._logits(self.features(size))
+        return _resized(self._logits(full(self.output.features)), size)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """(B, K, h, w) of features (B, d, h, w)."""
+        out = self.output
+        table, pixels = out.table.to(x.dtype), x.permute(0, 2, 3, 1)
+        if out.metric == "l2":
+            distances = torch.cdist(pixels.flatten(0, 2), table) * -out.scale
+            return distances.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
+        logits = F.conv2d(x, table[:, :, None, None], out.offset())
+        return logits * (2 * out.scale if out.metric == "sq" else out.scale)
+
+
+def _resized(maps: Tensor, size: Size) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

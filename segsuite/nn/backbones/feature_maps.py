@@ -1,0 +1,130 @@
+"""Two feature maps of any convolutional network that timm knows: a fine one and a deep one."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+from segsuite.nn.backbones.hub import pretrained_file
+from segsuite.nn.backbones.vit_weights import read_tensors
+from segsuite.nn.norms import Norm, with_norm
+
+_FINE = 4
+
+
+class FeatureMaps(nn.Module):
+    """A timm network cut after its last feature map, at the output stride asked for.
+
+    Once that stride is reached, further strides become dilation (DeepLab). `mobilenetv2_100` and
+    `resnet50` are torchvision's networks, weight by weight.
+
+    Args:
+        name: a timm network with feature maps.
+        output_stride: 8, 16 or 32.
+        norm: see `nn.norms`.
+        momentum: of the batch norms (the reference code's is 0.01 here, 0.1 in the head).
+        weights: "none", a timm name, or a file in timm's or torchvision's layout.
+
+    Attributes:
+        channels: of the map at stride 4 and of the last one.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        output_stride: Literal[8, 16, 32] = 16,
+        norm: Norm = "bn",
+        momentum: float = 0.01,
+        weights: str = "none",
+    ) -> None:
+        super().__init__()
+        body = _created(name, output_stride)
+        strides = body.feature_info.reduction()
+        if _FINE not in strides:
+            raise ConfigError(
+                f"method.backbone.name={name} has feature maps at strides {strides}, none at "
+                f"{_FINE}; choose another, such as resnet50 or mobilenetv4_conv_small"
+            )
+        if strides[-1] != output_stride:
+            raise ConfigError(
+                f"method.backbone.name={name} ends at stride {strides[-1]} and cannot be brought "
+                f"to method.output_stride={output_stride}; set it to {strides[-1]}"
+            )
+        self.name, self.weights = name, weights
+        self._fine = strides.index(_FINE)
+        channels = body.feature_info.channels()
+        self.channels = (channels[self._fine], channels[-1])
+        for module in body.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = momentum
+        self.body = with_norm(body, norm)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature maps at stride 4 and at the output stride.
+
+        Shapes: images (B, 3, H, W) -> (B, C1, H / 4, W / 4), (B, C2, H / s, W / s)
+        """
+        maps = self.body(images)
+        return maps[self._fine], maps[-1]
+
+    def load_initial_weights(self) -> None:
+        """Loads the pretrained weights that the config names."""
+        if self.weights == "none":
+            return
+        key = "method.backbone.weights"
+        path = self.weights if "/" in self.weights or self.weights.endswith((".pth", ".pt")) else ""
+        file = path or pretrained_file(self.weights, key=key)
+        load_body(self.body, read_tensors(file), source=f"{key}={self.weights}")
+
+
+def _created(name: str, output_stride: int) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        near = did_you_mean(name, timm.list_models())
+        raise ConfigError(f"method.backbone.name={name} is no network of timm{near}")
+    stride = {} if output_stride == 32 else {"output_stride": output_stride}
+    try:
+        return timm.create_model(name, features_only=True, pretrained=False, **stride)
+    except (NotImplementedError, TypeError, RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"method.backbone.name={name} gives no feature maps at method.output_stride="
+            f"{output_stride} ({error}); type method.output_stride=32 or another name"
+        ) from error
+
+
+def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
+    """Loads all of a network cut short from the weights of the whole one.
+
+    By name where the names are timm's; otherwise one by one in their order, which is how
+    torchvision's file of the same network differs. Running statistics that a network with group
+    norms has no use for are left aside.
+
+    Raises:
+        CheckpointError: a weight is missing or has another shape.
+    """
+    own = body.state_dict()
+    named = {name: tensors[name] for name in own if name in tensors}
+    if len(named) < len(own):
+        in_order = [t for n, t in tensors.items() if not _counts(n)]
+        wanted = [n for n in own if not _counts(n)]
+        named = dict(zip(wanted, in_order, strict=False)) if len(named) < len(own) // 2 else named
+    lacking = [n for n in own if not _counts(n) and n not in named]
+    lacking += [n for n, t in named.items() if t.shape != own[n].shape]
+    if lacking:
+        there = tuple(named[lacking[0]].shape) if lacking[0] in named else "absent"
+        raise CheckpointError(
+            f"{source} does not fit the backbone: {lacking[0]} is {tuple(own[lacking[0]].shape)} "
+            f"here and {there} there ({len(lacking)} such weights); give weights of this network, "
+            "or type method.backbone.weights=none"
+        )
+    with torch.no_grad():
+        for name, tensor in named.items():
+            own[name].copy_(tensor)
+
+
+def _counts(name: str) -> bool:
+    """Whether it is the number of batches that a batch norm has seen."""
+    return name.endswith("num_batches_tracked")

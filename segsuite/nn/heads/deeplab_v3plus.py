@@ -1,0 +1,108 @@
+"""The DeepLabV3+ decoder: atrous spatial pyramid pooling, and a skip at stride 4."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segsuite.core.errors import ConfigError
+from segsuite.nn.heads.convolutions import ConvNormRelu, kaiming
+from segsuite.nn.norms import Norm, with_norm
+
+_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+
+
+class ImagePooling(nn.Module):
+    """The picture's mean, through 1 x 1, spread over the map again."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.project = ConvNormRelu(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, h, w)."""
+        if self.training and len(x) == 1 and isinstance(self.project[1], nn.BatchNorm2d):
+            raise ConfigError(
+                "one picture per step cannot train the batch norm behind image pooling, which then "
+                "sees one number per channel; set data.batch_size to 2 or more, or type "
+                "method.norm=gn16"
+            )
+        pooled = self.project(x.mean((2, 3), keepdim=True))
+        return pooled.expand(-1, -1, *x.shape[2:])
+
+
+class SpatialPyramid(nn.Module):
+    """ASPP: 1 x 1, three 3 x 3 at growing rates and image pooling side by side, then 1 x 1.
+
+    Paper: DeepLabV3 (Chen et al., 2017), section 3.3.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, *, rates: Sequence[int], separable: bool
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [
+                ConvNormRelu(in_channels, channels),
+                *(
+                    ConvNormRelu(
+                        in_channels, channels, kernel=3, dilation=rate, separable=separable
+                    )
+                    for rate in rates
+                ),
+                ImagePooling(in_channels, channels),
+            ]
+        )
+        self.project = ConvNormRelu(len(self.branches) * channels, channels)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, channels, h, w)."""
+        branches = torch.cat([branch(x) for branch in self.branches], dim=1)
+        return self.dropout(self.project(branches))
+
+
+class DeepLabV3Plus(nn.Module):
+    """From a fine and a deep feature map to one at stride 4 (Chen et al., ECCV 2018).
+
+    One 3 x 3 convolution after the skip, as ESSNet's code; the paper has two.
+
+    Args:
+        in_channels: of the fine and the deep map.
+        output_stride: of the deep map; decides the rates.
+        separable: the 3 x 3 convolutions are made per channel, then 1 x 1.
+        norm: see `nn.norms`.
+
+    Attributes:
+        out_channels: of the result.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        output_stride: int = 16,
+        separable: bool = False,
+        norm: Norm = "bn",
+        channels: int = 256,
+        skip_channels: int = 48,
+    ) -> None:
+        super().__init__()
+        fine, deep = in_channels
+        rates = _RATES[output_stride]
+        self.out_channels = channels
+        self.pyramid = SpatialPyramid(deep, channels, rates=rates, separable=separable)
+        self.skip = ConvNormRelu(fine, skip_channels)
+        self.fuse = ConvNormRelu(channels + skip_channels, channels, kernel=3, separable=separable)
+        kaiming(self)
+        with_norm(self, norm)
+
+    def forward(self, fine: Tensor, deep: Tensor) -> Tensor:
+        """(B, channels, H / 4, W / 4).
+
+        Shapes: fine (B, C1, H / 4, W / 4), deep (B, C2, h, w)
+        """
+        coarse = self.pyramid(deep)
+        coarse = F.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        return self.fuse(torch.cat([self.skip(fine), coarse], dim=1))
