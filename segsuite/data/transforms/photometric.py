@@ -1,7 +1,12 @@
-"""Photometric distortion as in mmseg: brightness, contrast, saturation and hue."""
+"""Random brightness, contrast, saturation and hue: as in mmseg, and as in torchvision."""
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_saturation,
+)
 
 
 class PhotometricDistortion:
@@ -48,6 +53,30 @@ class PhotometricDistortion:
         if use_contrast and not contrast_first:
             pixels = pixels.mul_(_between(self._contrast, contrast)).clamp_(0, 255)
         return pixels.round_().to(torch.uint8)
+
+
+class ColorJitter:
+    """Torchvision's: brightness, contrast and saturation by random factors, in random order.
+
+    Args:
+        brightness, contrast, saturation: factors come from 1 - value to 1 + value.
+    """
+
+    def __init__(
+        self, *, brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5
+    ) -> None:
+        self._spans = (brightness, contrast, saturation)
+
+    def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """The distorted picture.
+
+        Shapes: image (3, H, W) uint8 -> (3, H, W) uint8
+        """
+        steps = (adjust_brightness, adjust_contrast, adjust_saturation)
+        draws = torch.rand(3, generator=generator).tolist()
+        for index in torch.randperm(3, generator=generator).tolist():
+            image = steps[index](image, 1 + (2 * draws[index] - 1) * self._spans[index])
+        return image
 
 
 def saturated(pixels: Tensor, factor: float) -> Tensor:

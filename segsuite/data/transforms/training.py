@@ -1,6 +1,6 @@
 """The training transform of mmseg: scale, crop, flip, distort, pad, in that order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +11,11 @@ from torch import Tensor
 from segsuite.core.contract import IGNORE, Size
 from segsuite.data.samples import Sample
 from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image
-from segsuite.data.transforms.photometric import PhotometricDistortion
 
 _REDRAWS = 10
+
+Photometric = Callable[[Tensor, torch.Generator], Tensor]
+"""Changes the colours of a (3, H, W) uint8 picture; all that is random comes from the generator."""
 
 
 class ScaleCropFlip:
@@ -25,9 +27,11 @@ class ScaleCropFlip:
         crop_size: (height, width) of what comes out; smaller pictures are padded bottom and right.
         ratio_range: least and most scale.
         fit: (long, short) side that the picture is fitted in at scale 1; None for its own size.
+        warp: (height, width) that the picture is stretched to at scale 1, instead.
         cat_max_ratio: a crop is drawn again, up to ten times, while one class covers this share of
             its labelled pixels or more, or is the only one.
         flip: probability of a mirror image.
+        photometric: the change of colours; None for none.
         pad_value: RGB of the padding (mmseg pads with 0 after normalisation, its mean grey).
     """
 
@@ -37,14 +41,16 @@ class ScaleCropFlip:
         crop_size: Sequence[int],
         ratio_range: Sequence[float] = (0.5, 2.0),
         fit: Sequence[int] | None = None,
+        warp: Sequence[int] | None = None,
         cat_max_ratio: float = 0.75,
         flip: float = 0.5,
-        photometric: PhotometricDistortion | None = None,
+        photometric: Photometric | None = None,
         pad_value: Sequence[int] = (127, 127, 127),
     ) -> None:
         self._crop_size: Size = (crop_size[0], crop_size[1])
         self._ratio_range = (ratio_range[0], ratio_range[1])
         self._fit = None if fit is None else (fit[0], fit[1])
+        self._warp = None if warp is None else (warp[0], warp[1])
         self._cat_max_ratio, self._flip = cat_max_ratio, flip
         self._photometric = photometric
         self._pad_value = tuple(pad_value)
@@ -75,6 +81,8 @@ class ScaleCropFlip:
     def _scaled_size(self, size: Size, generator: torch.Generator) -> Size:
         low, high = self._ratio_range
         ratio = low + (high - low) * _uniform(generator)
+        if self._warp is not None:
+            return round(self._warp[0] * ratio), round(self._warp[1] * ratio)
         long, short = self._fit or (max(size), min(size))
         return fitted(size, long * ratio, short * ratio)
 
