@@ -6,6 +6,7 @@ The network stops before the classes: losses and predictions go through them in 
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter, Size
@@ -50,7 +51,9 @@ class Essnet(Segmenter):
 
         Shapes: images (B, 3, H, W) in 0..255; any size
         """
-        return self.head(self.decoder(*self.backbone(self.normalize(images))))
+        # Convolutions work in this layout, a third faster, whatever their weights lie in.
+        pixels = self.normalize(images).contiguous(memory_format=torch.channels_last)
+        return self.head(self.decoder(*self.backbone(pixels)))
 
     def predict(self, images: Tensor) -> Prediction:
         """The best class of every pixel."""
