@@ -23,7 +23,7 @@ _UNKNOWN = -2
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
 _BUILT_IN = Path(__file__).parent / "classes"
 _TABLE_KEYS = {"classes", "ignore", "ignored"}
-_CLASS_KEYS = {"id", "name", "color", "thing"}
+_CLASS_KEYS = {"id", "name", "color", "thing", "group"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,8 @@ class ClassTable:
         ignore: the raw id written for pixels without a class; None when files have none.
         ignored: further raw ids that are read as "no class".
         things: classes whose members are counted one by one.
+        groups: of each class, such as how frequent it is; scores are also reported by group. Empty
+            where the table has none.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,7 @@ class ClassTable:
     ignore: int | None = 255
     ignored: tuple[int, ...] = ()
     things: frozenset[int] = frozenset()
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,6 +86,7 @@ class ClassTable:
             ignore=content.get("ignore"),
             ignored=tuple(content.get("ignored", ())),
             things=frozenset(n for n, row in enumerate(rows) if row.get("thing", False)),
+            groups=_groups([row.get("group") for row in rows], path),
         )
         _check_ids(table, path)
         return table
@@ -97,6 +101,7 @@ class ClassTable:
             ignore=plain["ignore"],
             ignored=tuple(plain["ignored"]),
             things=frozenset(plain["things"]),
+            groups=tuple(plain.get("groups", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,6 +113,7 @@ class ClassTable:
             "ignore": self.ignore,
             "ignored": list(self.ignored),
             "things": sorted(self.things),
+            "groups": list(self.groups),
         }
 
     def labels(self, raw: NDArray[Any], source: str | Path) -> NDArray[Any]:
@@ -229,6 +235,15 @@ def _colors(given: list[Any], path: Path) -> NDArray[np.uint8]:
             )
         colors[number] = color
     return colors
+
+
+def _groups(given: list[Any], path: Path) -> tuple[str, ...]:
+    if not any(given):
+        return ()
+    for number, group in enumerate(given):
+        if not isinstance(group, str):
+            raise DataError(f"class {number} of {path} has no group, as other classes have")
+    return tuple(given)
 
 
 def _check_ids(table: ClassTable, path: Path) -> None:

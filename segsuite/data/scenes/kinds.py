@@ -41,6 +41,8 @@ THINGS = frozenset(range(KINDS.index("person"), len(KINDS)))
 _VARIED = tuple(kind for kind in KINDS if kind not in ("road", "sky"))
 _DIRECTIONS = ((1.0, 0.0), (0.0, 1.0), (0.75, 0.75), (0.75, -0.75))
 _COAT_SEED = 0xC0A7
+_COMMON = 8
+"""Variants of a kind that count as common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +115,14 @@ def class_table(num_classes: int) -> ClassTable:
                 *(len(KINDS) + n for n, kind in enumerate(kinds) if KINDS.index(kind) in THINGS),
             ]
         ),
+        groups=_groups(variants),
     )
+
+
+def _groups(variants: int) -> tuple[str, ...]:
+    """How often classes are drawn: kinds, their first variants, and the long tail."""
+    if not variants:
+        return ()
+    ranks = (number // len(_VARIED) + 1 for number in range(variants))
+    tail = ("common" if rank <= _COMMON else "rare" for rank in ranks)
+    return (*("frequent" for _ in KINDS), *tail)

@@ -1,0 +1,1 @@
+"""Official annotation files become masks that a reader can open one by one."""

@@ -1,0 +1,91 @@
+"""COCO-style annotation files, read once and kept small."""
+
+import json
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segsuite.core.errors import DataError
+
+
+class Region(NamedTuple):
+    """An annotation: which class, and which pixels (polygons as arrays, or run lengths)."""
+
+    id: int
+    category: int
+    segmentation: Any
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """A file's images and their regions, in the file's order.
+
+    Attributes:
+        images: by id, the image's folder and file name (`val2017/000000000139`), height and width.
+        regions: by image id.
+        strays: ids of annotations whose image the file does not list.
+    """
+
+    source: Path
+    images: dict[int, tuple[str, int, int]]
+    regions: dict[int, list[Region]]
+    strays: list[tuple[int, int]]
+
+
+def read_annotations(path: Path) -> Annotations:
+    """The file's content.
+
+    The official files hold a hundred million numbers, which as Python objects would fill 10 GB;
+    they are packed as they are read.
+
+    Raises:
+        DataError: the file is absent, cut short, or lacks what is needed.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no annotation file {path}")
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = json.load(file, object_hook=_packed)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is not whole JSON ({error}); was its download cut short?"
+        ) from error
+    absent = [key for key in ("images", "annotations") if key not in content]
+    if absent:
+        raise DataError(f"{path} has no list `{absent[0]}`; give COCO's or LVIS's annotations")
+    images = {image["id"]: _image(image, path) for image in content["images"]}
+    regions: dict[int, list[Region]] = defaultdict(list)
+    strays = []
+    for annotation in content["annotations"]:
+        if isinstance(annotation, Mapping):
+            raise DataError(f"{path}: annotation {annotation.get('id')} has no segmentation")
+        image, region = annotation
+        if image in images:
+            regions[image].append(region)
+        else:
+            strays.append((region.id, image))
+    return Annotations(source=path, images=images, regions=dict(regions), strays=strays)
+
+
+def _packed(entry: dict[str, Any]) -> Any:
+    """Annotations as (image id, Region), their numbers packed; everything else as it is."""
+    if "segmentation" not in entry or "image_id" not in entry:
+        return entry
+    shape = entry["segmentation"]
+    if isinstance(shape, list):
+        shape = [array("d", polygon) for polygon in shape]
+    return entry["image_id"], Region(entry["id"], entry["category_id"], shape)
+
+
+def _image(image: Mapping[str, Any], path: Path) -> tuple[str, int, int]:
+    """LVIS v1 has no file names; its URLs end with folder and file."""
+    url = image.get("coco_url", "")
+    parts = url.rsplit("/", 2)[-2:] if url else ["", image.get("file_name", "")]
+    name = "/".join(part for part in parts if part).rpartition(".")[0]
+    if not name:
+        raise DataError(f"{path}: image {image.get('id')} has neither `coco_url` nor `file_name`")
+    return name, image["height"], image["width"]
+
