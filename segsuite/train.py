@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> float | None:
     task = training.make_task(cfg, network, data)
     trainer = training.make_trainer(cfg, data, folder)
 
-    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    training.fit(trainer, task, data, checkpoint)
     figures = training.final_figures(cfg, trainer, task, data, folder)
     return training.finish(cfg, figures, trainer, folder)
 

@@ -53,6 +53,11 @@ def from_experiment(
     )
     # Constructors fetch nothing: without `load_initial_weights` the weights stay random.
     network = build(cfg.method.network, path="method.network", allow=tuple(allow))
+    if not isinstance(network, Segmenter):
+        raise ConfigError(
+            f"experiments=[{typed}]: {type(network).__name__} segments nothing, so that it cannot "
+            "be compared; name the experiments that use it"
+        )
     check_size(size, network.size_divisor, key="size")
     return Candidate(typed, experiment, network.eval().requires_grad_(False), trained=False)
 

@@ -38,7 +38,8 @@ def _(network: SegVit, trace: TokenTrace) -> Cost:
         (end - stage.after) * vit.block(alive, slots - alive if keeps_context else 0)
         for stage, end, alive in zip(trace.stages, ends, computed, strict=True)
     )
-    embedded = slots + (patches if isinstance(network.sharing, CosineSharing) else 0)
+    compares = isinstance(network.sharing, CosineSharing) and slots < patches
+    embedded = slots + (patches if compares else 0)
     scorers = () if network.pruning is None else network.pruning.scorers
     exits = total(_exit(scorer, seen) for scorer, seen in zip(scorers, computed, strict=False))
     carries = network.pruning is None or network.pruning.carries

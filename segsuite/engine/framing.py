@@ -26,6 +26,20 @@ def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
     return canvas
 
 
+def resized_picture(image: Tensor, size: Size) -> Tensor:
+    """The picture, bilinear; channels after the first three, such as an oracle's labels, nearest.
+
+    Shapes: image (C, h, w) -> (C, *size) float, or the input itself
+    """
+    if size_of(image) == size:
+        return image
+    colours = resized(image[None, :3], size)[0]
+    if image.shape[0] == 3:
+        return colours
+    ids = F.interpolate(image[None, 3:].float(), size=size, mode="nearest-exact")[0]
+    return torch.cat([colours, ids])
+
+
 def resized(maps: Tensor, size: Size) -> Tensor:
     """Bilinear, (B, C, *size); the input itself where the size is the same already."""
     if size_of(maps) == size:

@@ -19,6 +19,7 @@ from segsuite.engine.framing import (
     padded_to,
     pair,
     resized,
+    resized_picture,
     rounded_up,
     scaled,
     size_of,
@@ -219,7 +220,7 @@ class MultiScale(Inference):
     ) -> list[Tensor]:
         totals: list[Tensor] | None = None
         for scale in self.scales:
-            copies = [resized(i[None], scaled(size_of(i), scale))[0] for i in images]
+            copies = [resized_picture(i, scaled(size_of(i), scale)) for i in images]
             for mirrored in (False, True) if self.flip else (False,):
                 seen = [copy.flip(-1) for copy in copies] if mirrored else copies
                 told = watch if scale == 1 and not mirrored else None

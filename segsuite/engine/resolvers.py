@@ -10,13 +10,14 @@ from segsuite.engine import folders
 
 
 def register() -> None:
-    """Makes `${classes_in:}`, `${or_none:}`, `${two_thirds:}` and those of folders known."""
+    """Makes `${classes_in:}`, `${or_none:}`, `${two_thirds:}`, `${twice:}` and those of folders."""
     for name, resolver in {
         "classes_in": _classes_in,
         "or_none": _or_none,
         "sweep_folder": _sweep_folder,
         "job_name": _job_name,
         "two_thirds": _two_thirds,
+        "twice": _twice,
     }.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     # Cached: a run folder is named by the time, and every look at it must see the same.
@@ -38,6 +39,11 @@ def _or_none(value: Any, other: Any) -> Any:
 def _two_thirds(sides: Sequence[int]) -> list[int]:
     """Two thirds of each side, rounded down: the stride of windows that overlap by a third."""
     return [max(side * 2 // 3, 1) for side in sides]
+
+
+def _twice(number: int) -> int:
+    """Twice the number: the side of a window of 2x2 patches."""
+    return 2 * number
 
 
 def _run_folder(

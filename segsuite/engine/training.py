@@ -17,7 +17,7 @@ from segsuite.core.contract import Segmenter, check_size
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine import folders, record
-from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
+from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import on_main_process
@@ -122,20 +122,26 @@ def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Tr
     interrupts = Interrupts(last=folder / folders.LAST)
     return built_trainer(
         cfg.trainer,
+        allow=tuple(cfg.allow),
         callbacks=[RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
     )
 
 
-def built_trainer(settings: Mapping[str, Any], **given: Any) -> Trainer:
+def built_trainer(
+    settings: Mapping[str, Any], *, allow: tuple[str, ...] = (), **given: Any
+) -> Trainer:
     """Lightning's trainer.
+
+    Args:
+        allow: import prefixes of other people's packages.
 
     Raises:
         ConfigError: settings that do not go together, or hardware that is not there.
     """
     try:
-        return build(settings, path="trainer", **given)
+        return build(settings, path="trainer", allow=allow, **given)
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         said = " ".join(str(error).split()).rstrip(".!")
         raise ConfigError(
@@ -165,6 +171,26 @@ def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
     return float(figures[name])
 
 
+def fit(
+    trainer: Trainer, task: SegmentationTask, data: LightningDataModule, checkpoint: Path | None
+) -> None:
+    """Trains to the end, from a checkpoint if one is given.
+
+    A run that was stopped in its last validation has nothing left to train; Lightning would end it
+    without that validation, and its best checkpoint would be an earlier one.
+    """
+    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    nothing_left = (
+        checkpoint is not None
+        and read_checkpoint(checkpoint).get("global_step") == trainer.max_steps
+    )
+    for callback in trainer.callbacks if nothing_left else ():
+        if isinstance(callback, Checkpoints) and callback.last.exists():
+            _give(task, callback.last)
+            trainer.validate(task, datamodule=data, verbose=False)
+            callback.catch_up(trainer)
+
+
 def final_figures(
     cfg: DictConfig,
     trainer: Trainer,
@@ -177,11 +203,15 @@ def final_figures(
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
     if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
         chosen = folder / folders.LAST
-    # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
-    load_weights(task.network, network_state(read_checkpoint(chosen)), source=str(chosen))
+    _give(task, chosen)
     trainer.test(task, datamodule=data, verbose=False)
     figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {**figures, "checkpoint": str(chosen)}
+
+
+def _give(task: SegmentationTask, checkpoint: Path) -> None:
+    # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
+    load_weights(task.network, network_state(read_checkpoint(checkpoint)), source=str(checkpoint))
 
 
 def finish(

@@ -71,3 +71,8 @@ def test_a_missing_checkpoint_is_said() -> None:
 
 def test_papers_figures_are_of_experiments_that_exist() -> None:
     assert published().keys() <= {path.stem for path in (CONF / "experiment").glob("*.yaml")}
+
+
+def test_a_policy_alone_is_not_compared() -> None:
+    with pytest.raises(ConfigError, match="segments nothing"):
+        from_experiment("cts_policy_cityscapes", size=(64, 64))

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
+from segsuite.engine.framing import resized, resized_picture
 from segsuite.engine.inference import MultiScale, Slide, Whole
 from tests.reference.slide_loops import slide_by_loops
 from tests.toy import ToySegmenter
@@ -132,3 +133,11 @@ def test_channels_beyond_colour_are_padded_as_ignored():
     Whole().labels(echo, [image], [(20, 30)])
     assert echo.seen.shape == (1, 4, 24, 32)
     assert echo.seen[0, :, 23, 31].tolist() == [127.5, 127.5, 127.5, -1]
+
+
+def test_labels_beyond_colour_are_resized_without_being_mixed():
+    picture = torch.cat([torch.rand(3, 20, 30) * 255, torch.randint(0, 2, (1, 20, 30)) * 100.0])
+    larger = resized_picture(picture, (31, 47))
+    assert larger.shape == (4, 31, 47)
+    assert set(larger[3].unique().tolist()) == {0.0, 100.0}
+    assert torch.equal(larger[:3], resized(picture[None, :3], (31, 47))[0])

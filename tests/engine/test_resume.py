@@ -13,7 +13,7 @@ from tests.engine.doors import only, run, start, training
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
-    """A run left alone, and one that got SIGKILL at 13, SIGTERM at 17, and went on both times."""
+    """A run left alone, and one that got SIGKILL at 13, SIGTERM at 17 and 23, and went on."""
     logs = tmp_path_factory.mktemp("logs")
     # With averaged weights: an interrupt must save after the iteration was averaged in, too.
     alone = start(training(logs, "name=alone", "callbacks=ema"))
@@ -29,6 +29,9 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     assert "resume=true" in err and "Traceback" not in err
     after_term = read_checkpoint(only(logs, "train/cut/*/checkpoints/last.ckpt"))["global_step"]
     assert after_term == 18, "the iteration in which the signal came is finished"
+
+    last_iteration, _, _ = run([*cut, "resume=true"], signal="23:15")
+    assert last_iteration == 143, "nothing is left to train, but the last validation is owed"
 
     ended, _, err = run([*cut, "resume=true"])
     assert ended == 0, err
@@ -56,20 +59,38 @@ def test_weights_are_the_same_bit_for_bit(runs):
     assert all(torch.equal(ours, theirs) for ours, theirs in momenta)
 
 
+def test_the_best_checkpoint_is_the_same(runs):
+    scores = [
+        json.loads((folder / "checkpoints" / "best.json").read_text()) for folder in runs.values()
+    ]
+    assert scores[0] == scores[1]
+    for folder, score in zip(runs.values(), scores, strict=True):
+        best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
+        assert best["global_step"] == score["step"]
+
+
 def test_figures_are_the_same_and_none_is_written_twice(runs):
-    tables = []
+    tables, tests = [], []
     for folder in (runs["alone"], runs["cut"]):
         with open(folder / "metrics.csv", newline="") as handle:
             rows = list(csv.DictReader(handle))
         assert [int(row["step"]) for row in rows] == sorted({int(row["step"]) for row in rows})
-        tables.append([{k: v for k, v in row.items() if "per_second" not in k} for row in rows])
+        tables.append(
+            [
+                {k: v for k, v in row.items() if v and "per_second" not in k and "test/" not in k}
+                for row in rows
+                if row["train/loss"]
+            ]
+        )
+        tests.append([row["test/miou"] for row in rows if row["test/miou"]])
     assert tables[0] == tables[1]
-    assert any(row["val/miou"] for row in tables[0])
+    assert any("val/miou" in row for row in tables[0])
+    assert tests[0] == tests[1] and len(tests[0]) == 1
 
 
 def test_the_run_stays_one_run(runs):
     record = json.loads((runs["cut"] / "run.json").read_text())
-    assert len(record["starts"]) == 3
+    assert len(record["starts"]) == 4
     assert record["starts"][0]["versions"]["torch"] == torch.__version__.split("+")[0]
     result = json.loads((runs["cut"] / "result.json").read_text())
     assert result["steps"] == 24 and result["optimized"] == result["metrics"]["test/miou"]

@@ -66,6 +66,7 @@ def pruning(**kwargs) -> TokenPruning:
         ({"mode": "static"}, "one budget for each exit"),
         ({"mode": "static", "budgets": [4, 8]}, "falling order"),
         ({"mode": "static", "budgets": [8, 0]}, "above 0"),
+        ({"mode": "static", "budgets": [8, 0.25]}, "mixes counts"),
         ({"keep_per_class": 0}, "at least 1"),
     ],
 )

@@ -88,4 +88,3 @@ def _image(image: Mapping[str, Any], path: Path) -> tuple[str, int, int]:
     if not name:
         raise DataError(f"{path}: image {image.get('id')} has neither `coco_url` nor `file_name`")
     return name, image["height"], image["width"]
-

@@ -1,6 +1,7 @@
 """last.ckpt for going on, best.ckpt for the figures; each is whole or absent."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from segsuite.core.checkpoint import CONFIG_KEY, read_checkpoint, save_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.core.files import write_json
+from segsuite.core.files import write_json, written_whole
 
 SOURCE_KEY = "config_source"
 """Where a checkpoint keeps its config with interpolations unresolved, to be overridden again."""
@@ -72,15 +73,32 @@ class Checkpoints(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        score = self._score(trainer.callback_metrics)
-        best = self.best_score()
-        # The same on all processes: figures are summed over them.
-        if best is None or (score > best if self.mode == "max" else score < best):
+        if self._is_better(trainer):
             trainer.save_checkpoint(self.best, weights_only=False)
+            self._record(trainer)
+
+    def catch_up(self, trainer: Trainer) -> None:
+        """Lets `last.ckpt` be the best if the validation of it that just ended says so.
+
+        For a run that was stopped in its last validation: it has nothing left to train.
+        """
+        if self._is_better(trainer):
             if trainer.is_global_zero:
-                record = {"score": score, "monitor": self.monitor, "step": trainer.global_step}
-                write_json(self.folder / "best.json", record)
-            trainer.strategy.barrier("best.json")
+                with written_whole(self.best) as beside:
+                    shutil.copyfile(self.last, beside)
+            self._record(trainer)
+
+    def _is_better(self, trainer: Trainer) -> bool:
+        # The same on all processes: figures are summed over them.
+        score, best = self._score(trainer.callback_metrics), self.best_score()
+        return best is None or (score > best if self.mode == "max" else score < best)
+
+    def _record(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            score = self._score(trainer.callback_metrics)
+            record = {"score": score, "monitor": self.monitor, "step": trainer.global_step}
+            write_json(self.folder / "best.json", record)
+        trainer.strategy.barrier("best.json")
 
     def _save_last(self, trainer: Trainer) -> None:
         if self._saved_at != trainer.global_step:

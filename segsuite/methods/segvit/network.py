@@ -166,9 +166,12 @@ class SegVit(Segmenter):
         patches = grid[0] * grid[1]
         windows = 0 if self.sharing is None else self.sharing.count(patches)
         if windows == 0:
-            tokens = self.backbone.embed_patches(patchify(pixels, self.backbone.patch)) + position
+            embedded = self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
+            policy = None
+            if self.training and self.sharing is not None:  # a policy that trains along still does
+                _, policy = self.sharing.window_scores(images, lambda: embedded)
             owner = torch.arange(patches, device=images.device).expand(images.shape[0], -1)
-            return tokens, owner, None
+            return embedded + position, owner, policy
         scores, policy = self.sharing.window_scores(
             images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
         )

@@ -151,7 +151,7 @@ class TokenPruning(nn.Module):
         """Tokens that stay after an exit, in an image of that many patches."""
         budget = self.budgets[exit_index]
         whole = budget * patches if isinstance(budget, float) else budget * patches / self.patches
-        return min(round(whole), alive)
+        return min(max(round(whole), 1), alive)
 
     def compact(self, alive: Alive, scores: ExitScores, exit_index: int, patches: int) -> Alive:
         """The tokens that go on after an exit."""
@@ -227,6 +227,11 @@ def check_budgets(budgets: Sequence[int | float] | None, after: Sequence[int], m
         raise ConfigError(
             f"method.pruning.budgets={list(budgets)}: each must be above 0; counts of tokens, or "
             "shares of the patches below 1"
+        )
+    if len({isinstance(b, float) for b in budgets}) > 1:
+        raise ConfigError(
+            f"method.pruning.budgets={list(budgets)} mixes counts of tokens with shares of the "
+            "patches; give all as counts, such as [512,384], or all as shares, such as [0.5,0.375]"
         )
     if list(budgets) != sorted(budgets, reverse=True):
         raise ConfigError(

@@ -113,8 +113,8 @@ class TokenSharing(nn.Module, ABC):
         if any(side % (2 * patch) for side in image_size):
             raise ConfigError(
                 f"token sharing needs sides that are multiples of {2 * patch}, but data.crop_size "
-                f"is {list(image_size)}; set it to "
-                f"{[round(side / (2 * patch)) * 2 * patch for side in image_size]}"
+                f"is {list(image_size)}; set data.crop_size="
+                f"{[max(round(side / (2 * patch)), 1) * 2 * patch for side in image_size]}"
             )
         if not 0 <= windows <= self.patches // 4 or (windows < 1 and windows > 0.75):
             raise ConfigError(
