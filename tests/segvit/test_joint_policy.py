@@ -14,8 +14,10 @@ def test_every_parameter_of_the_policy_gets_a_gradient(windows):
     """DDP waits for parameters that get none."""
     cfg = compose(
         "train",
-        ["experiment=cts_dtop_vitt", *SMALL, "method/sharing=cts_small"]
-        + [f"method.sharing.windows={windows}", "method.pruning.after=[2]"],
+        [
+            *("experiment=cts_dtop_vitt", "method/sharing=cts_small", *SMALL),
+            *(f"method.sharing.windows={windows}", "method.pruning.after=[2]"),
+        ],
     )
     network = build(cfg.method.network, path="method.network").train()
     loss = build(cfg.method.loss, path="method.loss")
@@ -29,8 +31,10 @@ def test_the_windows_of_the_policy_are_those_of_the_patches():
     """Patches of 8 have windows of 16 pixels: stride 16 of the encoder is the grid."""
     cfg = compose(
         "train",
-        ["experiment=cts_vitt", *SMALL, "method.backbone.patch=8"]
-        + ["method.sharing.network.stage=3", "method.sharing.windows=4"],
+        [
+            *("experiment=cts_vitt", *SMALL, "method.backbone.patch=8"),
+            *("method.sharing.network.stage=3", "method.sharing.windows=4"),
+        ],
     )
     network = build(cfg.method.network, path="method.network").eval()
     assert network.sharing.policy.window == 16
