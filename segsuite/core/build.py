@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean
@@ -59,6 +60,17 @@ def check(
     config: Any, *, path: str = "", allow: tuple[str, ...] = (), given: tuple[str, ...] = ()
 ) -> None:
     """Raises ConfigError for the first `_target_` below `config` whose arguments do not fit."""
+    try:
+        _check(config, path, allow, given)
+    except InterpolationKeyError as error:
+        said = str(error.msg).splitlines()[0]
+        raise ConfigError(
+            f"`{error.full_key}` refers to a key that this config lacks ({said}): parts of one "
+            "method do not all fit another's"
+        ) from error
+
+
+def _check(config: Any, path: str, allow: tuple[str, ...], given: tuple[str, ...] = ()) -> None:
     if isinstance(config, ListConfig):
         for index in range(len(config)):
             _check_child(config, index, f"{path}[{index}]", allow)
@@ -76,7 +88,7 @@ def _check_child(parent: Any, key: Any, path: str, allow: tuple[str, ...]) -> No
     if parent._get_node(key) is not None and not OmegaConf.is_missing(parent, key):
         child = parent[key]
         if isinstance(child, DictConfig | ListConfig):
-            check(child, path=_as_typed(parent, key, path), allow=allow)
+            _check(child, _as_typed(parent, key, path), allow)
 
 
 def _as_typed(parent: Any, key: Any, path: str) -> str:

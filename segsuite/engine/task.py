@@ -28,7 +28,8 @@ class SegmentationTask(LightningModule):
     """Trains and scores a network; a method whose loss needs more than labels overrides `losses`.
 
     Logs `train/loss`, `train/<name>` for each loss, and `val/` or `test/` miou, pacc, macc, fwiou
-    and baseline_miou, that of always answering the commonest class.
+    and baseline_miou, that of always answering the commonest class; and miou_<group> where the
+    class table has groups.
 
     Args:
         network: what is trained.
@@ -65,6 +66,11 @@ class SegmentationTask(LightningModule):
     def class_names(self) -> tuple[str, ...]:
         """What the network's outputs are called in tables."""
         return self.classes.names
+
+    @property
+    def class_groups(self) -> tuple[str, ...]:
+        """The group of each output, such as `rare`; empty where classes have none."""
+        return self.classes.groups
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses by name, already weighted: their sum is what is minimised."""
@@ -117,7 +123,8 @@ class SegmentationTask(LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, stage: str) -> None:
-        figures = self.metric.compute().summary()
+        scores = self.metric.compute()
+        figures = scores.summary() | scores.group_mious(self.class_groups)
         # Summed over processes already; averaging equal numbers changes nothing, but says so.
         values = {f"{stage}/{name}": value.float() for name, value in figures.items()}
         self.log_dict(values, sync_dist=True)

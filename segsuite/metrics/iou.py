@@ -1,5 +1,6 @@
 """Mean intersection over union and its kin, over a whole data set."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,6 +39,17 @@ class SegmentationScores(NamedTuple):
             "macc": self.macc,
             "fwiou": self.fwiou,
             "baseline_miou": self.baseline_miou,
+        }
+
+    def group_mious(self, groups: Sequence[str]) -> dict[str, Tensor]:
+        """`miou_<group>` of each group of classes, such as rare ones; nan where all are absent.
+
+        Args:
+            groups: one name per class; none at all for a table without groups.
+        """
+        return {
+            f"miou_{group}": self.iou[[n for n, its in enumerate(groups) if its == group]].nanmean()
+            for group in dict.fromkeys(groups)
         }
 
 

@@ -8,11 +8,14 @@ from segsuite.core.contract import Size
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.streaming_cross_entropy import full
 
-_AT_ONCE = 2**20
-"""Logits held at once: 4 MB in float32."""
+_AT_ONCE = 2**18
+"""Logits held at once: 1 MB in float32, which stays in a processor's cache."""
 
 _CLASSES = 4096
 """Classes compared at once; more would leave too few pixels to a chunk."""
+
+_BLOCK = 32
+"""Classes of which the best is found before the best of blocks."""
 
 _STRIP = 2**20
 """Upsampled features held at once: 4 MB in float32."""
@@ -26,27 +29,48 @@ def class_argmax(features: Tensor, table: Tensor, offset: Tensor | None) -> Tens
 
     Shapes: features (N, d), table (C, d), offset (C,)
     """
-    step = max(_AT_ONCE // min(len(table), _CLASSES), 1)
-    return torch.cat([_nearest(x, table, offset) for x in features.split(step)])
+    offset = table.new_zeros(len(table)) if offset is None else offset
+    parts = _parts(table, offset)
+    step = max(_AT_ONCE // len(parts[0][1]), 1)
+    return torch.cat([_best(x, parts) for x in features.split(step)])
 
 
-def _nearest(x: Tensor, table: Tensor, offset: Tensor | None) -> Tensor:
-    best, label = None, None
-    for start in range(0, len(table), _CLASSES):
-        part = slice(start, start + _CLASSES)
-        if offset is None:
-            logits = x @ table[part].T
-        else:
-            logits = torch.addmm(offset[part], x, table[part].T)
-        index = logits.argmax(1)
-        value = logits.gather(1, index.unsqueeze(1)).squeeze(1)
+def _parts(table: Tensor, offset: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The classes in chunks of whole blocks, filled up with classes that never win."""
+    lacking = -len(table) % _BLOCK
+    table = F.pad(table, (0, 0, 0, lacking))
+    offset = F.pad(offset, (0, lacking), value=-torch.inf)
+    return list(zip(table.split(_CLASSES), offset.split(_CLASSES), strict=True))
+
+
+def _best(x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """(n,) the best class of each row, over all chunks."""
+    best, label, start = None, None, 0
+    for table, offset in parts:
+        value, index = _maximum(torch.addmm(offset, x, table.T))
         if best is None:
             best, label = value, index
         else:
             better = value > best
             best = torch.where(better, value, best)
             label = torch.where(better, index + start, label)
+        start += len(table)
     return label
+
+
+def _maximum(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each row and its first place.
+
+    On a CPU argmax goes through numbers one by one, amax by many at once: first the block.
+
+    Shapes: logits (n, C) -> (n,), (n,)
+    """
+    blocks = logits.unflatten(1, (-1, _BLOCK))
+    peaks = blocks.amax(2)
+    block = peaks.argmax(1, keepdim=True)
+    inside = blocks.gather(1, block.unsqueeze(2).expand(-1, -1, _BLOCK)).squeeze(1)
+    index = block.squeeze(1) * _BLOCK + inside.argmax(1)
+    return peaks.gather(1, block).squeeze(1), index
 
 
 def upsampled_class_argmax(

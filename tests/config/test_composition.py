@@ -11,34 +11,76 @@ import yaml
 from segsuite.core.build import build
 from segsuite.core.config import CONF
 from segsuite.core.contract import check_size
+from segsuite.core.errors import ConfigError
 from segsuite.engine.launch import compose
 from segsuite.engine.training import check_arguments
 from tests.config.composed import DATA, DOORS, EXPERIMENTS, PARTS, composed, own_data
 
 NEEDS = {
     "method/pruning/scorer": ["method/pruning=exits"],
+    "method/backbone=timm": ["method.backbone.name=resnet18"],
     "sweep": ["experiment=cts_dtop_vitt", "data=scenes"],
 }
 """What must be chosen beside an option of some groups."""
 
+FAMILIES = ["segvit", "essnet"]
+
+
+CLASSES = {
+    "camvid": 11,
+    "ade20k": 150,
+    "folder": 2,
+    "voc": 21,
+    "voc_aug": 21,
+    "coco_stuff10k": 171,
+    "coco_stuff164k": 171,
+    "coco_lvis": 1284,
+}
+
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_fits_every_data_set(experiment, tmp_path):
-    for data in DATA:
+def test_every_experiment_fits_its_own_data_set_and_others(experiment, tmp_path):
+    for data in (None, "camvid", "folder"):
+        others = [] if data is None else [f"data={data}"]
+        cfg = composed(f"experiment={experiment}", *others, root=own_data(tmp_path))
+        check_arguments(cfg)
+        _one_number_of_classes(cfg)
+        assert data is None or cfg.data.num_classes == {"camvid": 11, "folder": 2}[data]
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_every_data_set_fits_every_family(data, tmp_path):
+    for experiment in ("cts_dtop_vitb", "essnet_ade20k_resnet50"):
         cfg = composed(f"experiment={experiment}", f"data={data}", root=own_data(tmp_path))
         check_arguments(cfg)
-        classes = {"camvid": 11, "ade20k": 150, "folder": 2}.get(data, 19)
-        assert cfg.data.num_classes == classes
-        if "num_classes" in cfg.method.network:  # one fact stands once
-            head = cfg.method.network.head.num_classes
-            assert cfg.method.network.num_classes == head == classes
+        _one_number_of_classes(cfg)
+        assert cfg.data.num_classes == CLASSES.get(data, 19)
+
+
+def _one_number_of_classes(cfg):
+    """One fact stands once."""
+    network = cfg.method.network
+    if "num_classes" in network:
+        assert network.num_classes == cfg.data.num_classes
+    if "num_classes" in network.get("head", {}):
+        assert network.head.num_classes == cfg.data.num_classes
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_can_be_chosen(part, tmp_path):
+    """Parts of methods in at least one family: backbones of ESSNet are none of SegViT's."""
     group = part.split("=")[0]
     root = own_data(tmp_path) if group == "data" else None
-    check_arguments(composed(*NEEDS.get(group, []), part, root=root))
+    families = FAMILIES if group.startswith("method/") else [None]
+    faults = []
+    for family in families:
+        try:
+            chosen = [] if family is None else [f"method={family}"]
+            needed = NEEDS.get(part, NEEDS.get(group, []))
+            return check_arguments(composed(*chosen, *needed, part, root=root))
+        except ConfigError as error:
+            faults.append(str(error))
+    pytest.fail("; ".join(faults))
 
 
 @pytest.fixture(scope="module")

@@ -95,3 +95,13 @@ def test_no_slower_than_a_bincount_of_a_confusion_matrix():
             function()
             seconds.append(time.perf_counter() - start)
     assert min(ours) < 1.2 * min(theirs)  # alone on a machine: about a fifth
+
+
+def test_groups_of_classes_have_a_mean_of_their_own():
+    metric = MeanIoU(num_classes=4)
+    metric.update(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 2]))
+    scores = metric.compute()  # IoU: 1, 1/2, 0, absent
+    found = scores.group_mious(("many", "few", "few", "none"))
+    assert found["miou_many"] == 1 and found["miou_few"] == 0.25
+    assert found["miou_none"].isnan()
+    assert scores.group_mious(()) == {}

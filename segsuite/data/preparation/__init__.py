@@ -1,1 +1,1 @@
-"""Official annotation files become masks that a reader can open one by one."""
+"""Official archives become masks that a reader can open one by one; for `scripts/prepare_*.py`."""

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from segsuite.core.errors import DataError
 
+_NEEDED = {"id", "image_id", "category_id", "segmentation"}
+
 
 class Region(NamedTuple):
     """An annotation: which class, and which pixels (polygons as arrays, or run lengths)."""
@@ -61,7 +63,8 @@ def read_annotations(path: Path) -> Annotations:
     strays = []
     for annotation in content["annotations"]:
         if isinstance(annotation, Mapping):
-            raise DataError(f"{path}: annotation {annotation.get('id')} has no segmentation")
+            lacking = ", ".join(sorted(_NEEDED - annotation.keys()))
+            raise DataError(f"{path}: annotation {annotation.get('id')} lacks {lacking}")
         image, region = annotation
         if image in images:
             regions[image].append(region)
@@ -72,7 +75,7 @@ def read_annotations(path: Path) -> Annotations:
 
 def _packed(entry: dict[str, Any]) -> Any:
     """Annotations as (image id, Region), their numbers packed; everything else as it is."""
-    if "segmentation" not in entry or "image_id" not in entry:
+    if not entry.keys() >= _NEEDED:
         return entry
     shape = entry["segmentation"]
     if isinstance(shape, list):

@@ -30,7 +30,8 @@ class ClassTableReport(Callback):
             return
         scores = pl_module.metric.compute()  # summed over processes already, and kept
         if trainer.is_global_zero:
-            print(f"iteration {trainer.global_step}: {headline(scores)}", file=sys.stderr)
+            line = headline(scores, pl_module.class_groups)
+            print(f"iteration {trainer.global_step}: {line}", file=sys.stderr)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module)
@@ -38,47 +39,70 @@ class ClassTableReport(Callback):
     def _report(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scores, names = pl_module.metric.compute(), pl_module.class_names
         if trainer.is_global_zero:
-            Console().print(class_table(scores, names, most=self.most))
-            print(headline(scores), flush=True)
-            write_classes(self.folder / "classes.csv", scores, names)
+            groups = pl_module.class_groups
+            Console().print(class_table(scores, names, groups, most=self.most))
+            print(headline(scores, groups), flush=True)
+            write_classes(self.folder / "classes.csv", scores, names, groups)
 
 
-def headline(scores: SegmentationScores) -> str:
-    """The main figures in one line, in per cent."""
+def headline(scores: SegmentationScores, groups: Sequence[str] = ()) -> str:
+    """The main figures in one line, in per cent; those of groups of classes behind."""
+    apart = [
+        f", {name.removeprefix('miou_')} {_percent(value)} %"
+        for name, value in scores.group_mious(groups).items()
+    ]
     return (
         f"mIoU {_percent(scores.miou)} % (always answering the commonest class: "
         f"{_percent(scores.baseline_miou)} %), pixel accuracy {_percent(scores.pacc)} %, "
         f"frequency-weighted IoU {_percent(scores.fwiou)} %"
-    )
+    ) + (f"; mIoU by group: {''.join(apart).removeprefix(', ')}" if apart else "")
 
 
-def class_table(scores: SegmentationScores, names: Sequence[str], *, most: int = 40) -> Table:
-    """Classes by falling IoU; absent ones are left out."""
+def class_table(
+    scores: SegmentationScores,
+    names: Sequence[str],
+    groups: Sequence[str] = (),
+    *,
+    most: int = 40,
+) -> Table:
+    """Classes by falling IoU; absent ones are left out.
+
+    Args:
+        groups: of each class; none for a table without that column.
+    """
     share = scores.pixels.double() / scores.pixels.sum()
     present = [i for i, absent in enumerate(scores.iou.isnan().tolist()) if not absent]
     order = sorted(present, key=lambda i: -float(scores.iou[i]))
     table = Table("class", "IoU %", "accuracy %", "share of pixels %", title="per class")
     for column in table.columns[1:]:
         column.justify = "right"
+    if groups:
+        table.add_column("group")
     for place, i in enumerate(order):
         if len(order) > most and most // 2 <= place < len(order) - most // 2:
             if place == most // 2:
                 table.add_row(f"... {len(order) - 2 * (most // 2)} more ...", "", "", "")
             continue
         figures = (scores.iou[i], scores.accuracy[i], share[i])
-        table.add_row(names[i], *map(_percent, figures))
+        table.add_row(names[i], *map(_percent, figures), *groups[i : i + 1])
     return table
 
 
-def write_classes(path: Path, scores: SegmentationScores, names: Sequence[str]) -> None:
+def write_classes(
+    path: Path, scores: SegmentationScores, names: Sequence[str], groups: Sequence[str] = ()
+) -> None:
     """A CSV file with one row per class, absent classes with empty figures."""
-    rows = zip(
-        names, scores.iou.tolist(), scores.accuracy.tolist(), scores.pixels.tolist(), strict=True
-    )
+    columns = {
+        "class": names,
+        "iou": map(_cell, scores.iou.tolist()),
+        "accuracy": map(_cell, scores.accuracy.tolist()),
+        "pixels": scores.pixels.tolist(),
+        **({"group": groups} if groups else {}),
+    }
     with written_whole(path) as beside, open(beside, "w", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["class", "iou", "accuracy", "pixels"])
-        writer.writerows([n, _cell(iou), _cell(acc), count] for n, iou, acc, count in rows)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def _percent(value: float) -> str:

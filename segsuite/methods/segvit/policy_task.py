@@ -40,6 +40,10 @@ class PolicyTask(SegmentationTask):
     def class_names(self) -> tuple[str, ...]:
         return ("mixed", "uniform")
 
+    @property
+    def class_groups(self) -> tuple[str, ...]:
+        return ()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         window = self.loss.window
         for image, label in zip(batch["image"], batch["label"], strict=True):

@@ -1,0 +1,211 @@
+"""COCO and LVIS merged: 1,203 classes of LVIS v1, and the stuff of COCO that LVIS lacks.
+
+Source: Jain et al., "Scaling Semantic Segmentation Beyond 1K Classes on a Single GPU" (ICCV 2021),
+section 4.1, and its released converter, whose defects are repeated only on request.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segsuite.core.errors import DataError
+from segsuite.core.files import write_json, written_whole
+from segsuite.data.preparation import jobs
+from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
+from segsuite.data.preparation.rasterise import Overlap, coco_masks, fault, painted
+
+LVIS_CLASSES = 1203
+_STUFF = range(92, 183)
+_OTHER = 183
+"""COCO's name for all that is no stuff; not a class here."""
+
+_SHARED = {
+    92: 50,  # banner
+    93: 110,  # blanket
+    98: 181,  # cabinet
+    108: 346,  # cupboard
+    109: 350,  # curtain
+    137: 713,  # napkin
+    141: 804,  # pillow
+    153: 904,  # salad
+    165: 1050,  # table
+    168: 1108,  # towel
+}
+"""Stuff that LVIS has as a thing, by COCO's ids."""
+
+_CASCADED = {93: 1217, 98: 1283}
+"""What the released converter makes of blanket and cabinet, by renumbering one array in place."""
+
+_DROPPED_IMAGE = 429995
+"""Left out by the released code."""
+
+
+def stuff_ids(*, paper_compat: bool = False) -> dict[int, int]:
+    """The merged id of each stuff category of COCO: an LVIS class, or 1204 and on in order."""
+    apart = [category for category in _STUFF if category not in _SHARED]
+    merged = {c: LVIS_CLASSES + 1 + place for place, c in enumerate(apart)} | _SHARED
+    return merged | (_CASCADED if paper_compat else {})
+
+
+def lvis_ids() -> dict[int, int]:
+    """The merged ids of LVIS's categories: their own."""
+    return {number: number for number in range(1, LVIS_CLASSES + 1)}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The annotation files of one split; COCO's stuff may be several (LVIS mixes its splits)."""
+
+    lvis: Path
+    stuff: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split that was read and checked.
+
+    Attributes:
+        skipped: annotations left out, by the reason.
+    """
+
+    images: dict[int, tuple[str, int, int]]
+    lvis: dict[int, list[tuple[int, Any]]]
+    stuff: dict[int, list[tuple[int, Any]]]
+    skipped: Counter[str]
+
+
+def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = False) -> Split:
+    """The split's images and the regions to paint on each, in the files' order.
+
+    Raises:
+        DataError: a file is absent or cut short; or, if `strict`, the first annotation that does
+            not fit, by its file and id.
+    """
+    coco_masks()  # said before files of a gigabyte are read
+    lvis = read_annotations(sources.lvis)
+    images = {
+        number: image
+        for number, image in lvis.images.items()
+        if not (paper_compat and number == _DROPPED_IMAGE)
+    }
+    skipped: Counter[str] = Counter()
+    things = _fitting(lvis, images, lvis_ids(), skipped, strict)
+    stuff: dict[int, list[tuple[int, Any]]] = {}
+    for path in sources.stuff:
+        read = read_annotations(path)
+        found = _fitting(read, images, stuff_ids(paper_compat=paper_compat), skipped, strict)
+        for number, regions in found.items():
+            stuff.setdefault(number, []).extend(regions)
+    return Split(images, things, stuff, skipped)
+
+
+def _fitting(
+    read: Annotations,
+    images: dict[int, tuple[str, int, int]],
+    ids: dict[int, int],
+    skipped: Counter[str],
+    strict: bool,
+) -> dict[int, list[tuple[int, Any]]]:
+    """(merged id, segmentation) of the annotations that can be drawn, by image."""
+
+    def refuse(kind: str, annotation: int, image: int, what: str) -> None:
+        if strict:
+            raise DataError(
+                f"{read.source}: annotation {annotation} of image {image}: {what}. To leave out "
+                "and count what does not fit, type --no-strict"
+            )
+        skipped[kind] += 1
+
+    for annotation, image in read.strays:
+        refuse("image not listed", annotation, image, "the file lists no such image")
+    found: dict[int, list[tuple[int, Any]]] = {}
+    for image in images.keys() & read.regions.keys():
+        size = images[image][1:]
+        for its in read.regions[image]:
+            if its.category == _OTHER and its.category not in ids:
+                continue
+            if its.category not in ids:
+                span = f"{min(ids)} to {max(ids)}"
+                refuse(
+                    "unknown category",
+                    its.id,
+                    image,
+                    f"category {its.category} is none of the {len(ids)} known ({span})",
+                )
+            elif wrong := fault(its.segmentation, size):
+                refuse(_kind(its), its.id, image, wrong)
+            else:
+                found.setdefault(image, []).append((ids[its.category], its.segmentation))
+    return found
+
+
+def _kind(region: Region) -> str:
+    return "mask of another size" if isinstance(region.segmentation, dict) else "polygon too short"
+
+
+def merged(
+    size: tuple[int, int],
+    lvis: Sequence[tuple[int, Any]],
+    stuff: Sequence[tuple[int, Any]],
+    overlap: Overlap,
+) -> Any:
+    """(H, W) uint16: LVIS where it says something, else COCO's stuff, else 0."""
+    things = painted(lvis, size, overlap)
+    background = painted(stuff, size, overlap)
+    things[things == 0] = background[things == 0]
+    return things
+
+
+def write_split(
+    split: Split, name: str, folder: Path, *, overlap: Overlap, workers: int
+) -> tuple[int, int]:
+    """Writes the masks that are not there yet, then the split's list; (written, there before).
+
+    Files: `folder/train2017/000000000009.png`, where the image is; `folder/NAME.txt` lists them.
+    """
+    missing = {i: image for i, image in split.images.items() if not _path(folder, image).exists()}
+    steps = jobs.in_parallel(_write, _tasks(split, missing, folder, overlap), workers)
+    written = jobs.with_progress(steps, total=len(missing), title=f"{name} masks")
+    names = sorted(image[0] for image in split.images.values())
+    with written_whole(folder / f"{name}.txt") as beside:
+        beside.write_text("".join(f"{name}\n" for name in names))
+    return written, len(split.images) - written
+
+
+def write_index(splits: dict[str, Split], folder: Path) -> None:
+    """`index.json`: each image's file, height and width, and what was left out of its split."""
+    write_json(
+        folder / "index.json",
+        {
+            "images": {
+                str(number): {"path": path, "height": height, "width": width}
+                for split in splits.values()
+                for number, (path, height, width) in sorted(split.images.items())
+            },
+            "skipped": {name: dict(split.skipped) for name, split in splits.items()},
+        },
+    )
+
+
+def _tasks(
+    split: Split, missing: dict[int, tuple[str, int, int]], folder: Path, overlap: Overlap
+) -> Iterator[tuple[Any, ...]]:
+    for number, image in missing.items():
+        lvis, stuff = split.lvis.get(number, ()), split.stuff.get(number, ())
+        yield _path(folder, image), image[1:], lvis, stuff, overlap
+
+
+def _write(
+    path: Path,
+    size: tuple[int, int],
+    lvis: Sequence[tuple[int, Any]],
+    stuff: Sequence[tuple[int, Any]],
+    overlap: Overlap,
+) -> None:
+    jobs.write_mask(path, merged(size, lvis, stuff, overlap))
+
+
+def _path(folder: Path, image: tuple[str, int, int]) -> Path:
+    return folder / f"{image[0]}.png"

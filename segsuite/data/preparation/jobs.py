@@ -1,0 +1,80 @@
+"""Many files written side by side; a run that was killed goes on where it stopped."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from segsuite.core.errors import DataError
+from segsuite.core.files import write_json, written_whole
+
+_AHEAD = 8
+"""Tasks that wait for each worker: enough to keep it busy, few enough to hold in memory."""
+
+
+def begin(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Makes the folder, or finds that it was begun with the same settings.
+
+    Raises:
+        DataError: it was begun with others: files of both kinds would lie side by side.
+    """
+    record = folder / "preparation.json"
+    if record.exists():
+        import json
+
+        there = json.loads(record.read_text())
+        differing = [f"{k}={there.get(k)}" for k, v in settings.items() if there.get(k) != v]
+        if differing:
+            raise DataError(
+                f"{folder} was begun with {', '.join(differing)}; delete it, or choose another "
+                "folder"
+            )
+    for cut in folder.glob("**/.*.part*"):  # of a run that was killed
+        cut.unlink()
+    write_json(record, dict(settings))
+
+
+def write_mask(path: Path, raw: NDArray[Any]) -> None:
+    """Writes ids as a PNG of 8 or 16 bits, by their data type; whole or not at all."""
+    with written_whole(path) as beside:
+        Image.fromarray(raw).save(beside)
+
+
+def in_parallel(
+    work: Callable[..., None], tasks: Iterable[tuple[Any, ...]], workers: int
+) -> Iterator[None]:
+    """Calls `work(*task)` for each task, in that many processes; yields as each one ends.
+
+    Raises:
+        Whatever `work` raises, as soon as it is known.
+    """
+    if workers <= 1:
+        for task in tasks:
+            work(*task)
+            yield
+        return
+    context = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        pending: set[Future[None]] = set()
+        try:
+            for task in tasks:
+                pending.add(pool.submit(work, *task))
+                if len(pending) >= _AHEAD * workers:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            done, pending = wait(pending)
+            yield from (future.result() for future in done)
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def with_progress(steps: Iterator[None], *, total: int, title: str) -> int:
+    """Goes through the steps under a progress bar; how many there were."""
+    from rich.progress import track
+
+    return sum(1 for _ in track(steps, total=total, description=title))
