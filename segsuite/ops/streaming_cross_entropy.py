@@ -1,5 +1,9 @@
 """Exact softmax cross-entropy whose memory does not grow with the number of classes."""
 
+import importlib.util
+import os
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -7,10 +11,19 @@ from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.ops.streaming_softmax import ClassChunks
 
-BUDGET = 2**18
+if TYPE_CHECKING:
+    from segsuite.ops.streaming_triton import TritonChunks
+
+_BUDGET = {"cpu": 2**18}
 """Logits held at once: 1 MB in float32, which stays in a CPU's cache."""
 
+_BUDGET_ELSEWHERE = 2**24
+"""64 MB: fewer and larger steps, each of which a GPU has to be told of."""
+
 METRICS = ("dot", "sq", "l2")
+
+_WIDEST = 512
+"""Numbers per pixel up to which Triton's kernel keeps a block of pixels in registers."""
 
 _BLOCK = 2**16
 """Numbers of labelled pixels' features copied at once."""
@@ -24,7 +37,7 @@ def streaming_cross_entropy(
     bias: Tensor | None = None,
     scale: float = 1.0,
     metric: str = "dot",
-    budget: int = BUDGET,
+    budget: int | None = None,
     kernel: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """The summed loss of all labelled pixels, a scalar, and their number, an int64 scalar.
@@ -39,8 +52,10 @@ def streaming_cross_entropy(
     Everything is done in float32, or in float64 where features are.
 
     Args:
-        budget: logits held at once; one pixel's at least.
-        kernel: `torch`, `triton` (on a GPU, in one launch), or `auto`, which takes Triton on a GPU.
+        budget: logits held at once by torch, one pixel's at least; None for 2^18 on a CPU and 2^24
+            on a GPU.
+        kernel: `torch`, `triton` (float32 on a GPU, in one launch), or `auto`, which takes Triton
+            where it can, unless torch is to be deterministic.
 
     Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias (C,)
 
@@ -52,8 +67,9 @@ def streaming_cross_entropy(
     tensors = [full(t) for t in (features, table, bias)]
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     x, e, b = tensors
+    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
-        total, *_ = _flat(x, e, labels, b, scale, metric, budget, chosen(kernel, x), wanted)
+        total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, wanted)
     return total, (labels != IGNORE).sum()
 
 
@@ -67,13 +83,37 @@ def check(table: Tensor, *, bias: Tensor | None, metric: str) -> None:
         raise ConfigError(f"a softmax needs two classes or more, but the table has {len(table)}")
 
 
-def chosen(kernel: str, features: Tensor) -> str:
+def chosen(kernel: str, features: Tensor, table: Tensor, metric: str) -> str:
     """`torch` or `triton`; raises ConfigError for what cannot run here."""
-    if kernel == "auto":
-        return "triton" if features.is_cuda and features.dtype == torch.float32 else "torch"
-    if kernel not in ("torch", "triton"):
+    if kernel not in ("auto", "torch", "triton"):
         raise ConfigError(f"kernel={kernel!r} is not known; choose auto, torch or triton")
-    return kernel
+    if kernel == "torch":
+        return "torch"
+    hindrance = _hindrance(features, table, metric)
+    if kernel == "triton" and hindrance is not None:
+        raise ConfigError(f"kernel=triton cannot run: {hindrance}; type method.loss.kernel=torch")
+    exact = kernel == "auto" and torch.are_deterministic_algorithms_enabled()
+    return "torch" if exact or hindrance is not None else "triton"
+
+
+def _hindrance(features: Tensor, table: Tensor, metric: str) -> str | None:
+    """What keeps Triton's kernel from running."""
+    if metric == "l2":
+        return "it knows no distances that are not squared (metric=l2)"
+    if features.dtype != torch.float32 or table.dtype != torch.float32:
+        return f"it works in float32, not {features.dtype}"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
+    if not features.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        return f"it needs a GPU, and the features are on {features.device}"
+    if table.shape[1] > _WIDEST:
+        return f"it takes features of up to {_WIDEST} numbers, these have {table.shape[1]}"
+    return None
+
+
+def budget_for(features: Tensor, budget: int | None) -> int:
+    """The budget asked for, or that of the device."""
+    return budget or _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
 
 
 def full(values: Tensor | None) -> Tensor | None:
@@ -106,13 +146,10 @@ def _flat(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients)
     if kernel == "triton":
-        from segsuite.ops.streaming_triton import launch
-
-        return launch(features, table, labels, bias, scale, metric, gradients)
-    chunks = ClassChunks(
-        table, bias=bias, scale=scale, metric=metric, budget=budget, gradients=gradients
-    )
+        found = chunks.add(features, labels)
+        return results(chunks, found, bias)
     found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
     block = max(_BLOCK // features.shape[1], 1)
     for start in range(0, len(labels), block):
@@ -122,15 +159,37 @@ def _flat(
         part = chunks.add(x, near.index_select(0, rows))
         if part is not None:
             found[start : start + block].index_copy_(0, rows, part)
+    return results(chunks, found, bias)
+
+
+def class_chunks(
+    table: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    metric: str,
+    budget: int,
+    kernel: str,
+    gradients: bool,
+) -> "ClassChunks | TritonChunks":
+    """What goes through the classes, by the kernel that was chosen."""
+    how = {"bias": bias, "scale": scale, "metric": metric, "gradients": gradients}
+    if kernel == "triton":
+        from segsuite.ops.streaming_triton import TritonChunks
+
+        return TritonChunks(table, **how)
+    return ClassChunks(table, budget=budget, **how)
+
+
+def results(
+    chunks: "ClassChunks | TritonChunks", found: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss, and its gradients by features, table and bias; empty where there are none."""
+    table = chunks.table
     total = chunks.sums.loss.to(table.dtype)
     if found is None:
         return total, *(table.new_empty(0) for _ in range(3))
-    return total, found, chunks.table_gradient(), bias_gradient(chunks, bias)
-
-
-def bias_gradient(chunks: ClassChunks, bias: Tensor | None) -> Tensor:
-    """(C,) where there is a bias, empty otherwise."""
-    return chunks.table.new_empty(0) if bias is None else chunks.sums.classes
+    of_bias = table.new_empty(0) if bias is None else chunks.sums.classes
+    return total, found, chunks.table_gradient(), of_bias
 
 
 @_flat.register_fake

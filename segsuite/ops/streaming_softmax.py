@@ -39,6 +39,15 @@ class Sums:
     classes: Tensor | None
 
 
+def sums_of(table: Tensor, *, gradients: bool) -> Sums:
+    """Nothing added up yet; the table's sum lies in memory as `table` does."""
+    return Sums(
+        loss=table.new_zeros((), dtype=torch.float64),
+        table=torch.zeros_like(table) if gradients else None,
+        classes=table.new_zeros(table.shape[0]) if gradients else None,
+    )
+
+
 class ClassChunks:
     """A table of classes, and the sums over the pixels that were shown to it.
 
@@ -65,11 +74,7 @@ class ClassChunks:
         # -s |x - e|^2 = 2 s x.e - s |e|^2 - s |x|^2, whose last term is the same for all classes.
         self.slope = 2 * scale if metric == "sq" else scale
         self.offset = -scale * _squares(table) if metric == "sq" else bias
-        self.sums = Sums(
-            loss=table.new_zeros((), dtype=torch.float64),
-            table=_accumulator(table) if gradients else None,
-            classes=table.new_zeros(table.shape[0]) if gradients else None,
-        )
+        self.sums = sums_of(_accumulator(table) if gradients else table, gradients=gradients)
         self._room = table.new_empty(self.step, table.shape[0])
         self._wide = _padded(table) if gradients and metric != "l2" else table
 
@@ -167,14 +172,14 @@ def _squares(table: Tensor) -> Tensor:
 
 
 def _accumulator(table: Tensor) -> Tensor:
-    """Zeros (C, d), lying in memory as (d, C) where small: that product is twice as fast.
+    """(C, d) of anything, lying in memory as (d, C) where small: that product is twice as fast.
 
     A large one must not be transposed in the end, which would take its memory twice.
     """
     classes, dim = table.shape
     if table.nbytes <= _PADDED:
-        return table.new_zeros(dim, classes).T
-    return table.new_zeros(classes, dim)
+        return table.new_empty(dim, classes).T
+    return table.new_empty(classes, dim)
 
 
 def _padded(table: Tensor) -> Tensor:

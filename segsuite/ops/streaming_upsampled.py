@@ -4,27 +4,36 @@ Neither the logits nor the features ever exist at full resolution: memory is tha
 map's gradient. Bilinear upsampling is linear, so that features or affine logits may be upsampled.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from segsuite.core.contract import IGNORE
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.streaming_cross_entropy import (
-    BUDGET,
-    bias_gradient,
+    budget_for,
     check,
     check_labels,
     chosen,
+    class_chunks,
     fake_outputs,
     full,
     keep_gradients,
+    results,
     scaled_gradients,
 )
 from segsuite.ops.streaming_softmax import ClassChunks
 from segsuite.ops.streaming_tiles import add_tiles
 
+if TYPE_CHECKING:
+    from segsuite.ops.streaming_triton import TritonChunks
+
 _STRIP = 2**18
 """Upsampled features held at once: 1 MB in float32."""
+
+_WHOLE_STRIP = 2**22
+"""The same on a GPU: 16 MB."""
 
 _WIDE = 32
 """Channels from which it is cheaper to upsample logits than features (measured on a CPU)."""
@@ -39,7 +48,7 @@ def upsampled_cross_entropy(
     scale: float = 1.0,
     metric: str = "dot",
     normalize_after: bool = False,
-    budget: int = BUDGET,
+    budget: int | None = None,
     kernel: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """`streaming_cross_entropy` of features that are first upsampled to the size of the labels.
@@ -55,7 +64,7 @@ def upsampled_cross_entropy(
     tensors = [full(t) for t in (features, table, bias)]
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     x, e, b = tensors
-    how = chosen(kernel, x)
+    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _upsampled(x, e, labels, b, scale, metric, normalize_after, budget, how, wanted)
     return total, (labels != IGNORE).sum()
@@ -76,21 +85,18 @@ def _upsampled(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
-    chunks = ClassChunks(
-        table, bias=bias, scale=scale, metric=metric, budget=budget, gradients=gradients
-    )
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients)
     found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
     wide = metric != "l2" and not normalize_after and table.shape[1] >= _WIDE
     for index in range(features.shape[0]):
         into = None if found is None else found[index]
-        if wide:
+        if kernel == "triton":
+            _add_whole_strips(chunks, features[index], labels[index], into, normalize_after)
+        elif wide:
             add_tiles(chunks, features[index], labels[index], into)
         else:
             _add_strips(chunks, features[index], labels[index], into, normalize_after)
-    total = chunks.sums.loss.to(table.dtype)
-    if found is None:
-        return total, *(table.new_empty(0) for _ in range(3))
-    return total, found, chunks.table_gradient(), bias_gradient(chunks, bias)
+    return results(chunks, found, bias)
 
 
 def _add_strips(
@@ -124,6 +130,32 @@ def _add_strips(
             found = (found - x * (found * x).sum(1, keepdim=True)) / length
         fine = found.new_zeros(dim, len(y)).index_copy_(1, seen, found.T)
         into[:, first:last] += rows.T @ (fine.view(dim, -1, labels.shape[1]) @ across)
+
+
+def _add_whole_strips(
+    chunks: "TritonChunks", features: Tensor, labels: Tensor, into: Tensor | None, normalize: bool
+) -> None:
+    """As `_add_strips`, without asking the host which pixels are labelled: it would wait.
+
+    Shapes: features and into (d, h, w), labels (H, W)
+    """
+    dim, height, width = features.shape
+    kind = {"device": features.device, "dtype": features.dtype}
+    down = bilinear_matrix(height, labels.shape[0], **kind)
+    across = bilinear_matrix(width, labels.shape[1], **kind)
+    wide = features @ across.T
+    step = max(_WHOLE_STRIP // (dim * labels.shape[1]), 1)
+    for rows, y in zip(down.split(step), labels.split(step), strict=True):
+        x = torch.einsum("rh,dhw->rwd", rows, wide).flatten(0, 1)
+        length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
+        x = x if length is None else x / length
+        found = chunks.add(x, y.reshape(-1))
+        if into is None:
+            continue
+        if length is not None:
+            found = (found - x * (found * x).sum(1, keepdim=True)) / length
+        fine = found.view(len(rows), -1, dim)
+        into += torch.einsum("rh,rwd->dhw", rows, fine) @ across
 
 
 @_upsampled.register_fake

@@ -7,7 +7,6 @@ from torch import Tensor
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
-from segsuite.ops.streaming_cross_entropy import BUDGET
 from segsuite.ops.streaming_upsampled import upsampled_cross_entropy
 
 
@@ -15,7 +14,7 @@ class ExactLoss(PixelLoss):
     """Equation 5 of the paper over all classes; for a linear head, what F.cross_entropy gives.
 
     Args:
-        budget: logits held at once; smaller saves a megabyte, larger little time.
+        budget: logits held at once; None for what suits the device.
         kernel: see `ops.streaming_cross_entropy`.
     """
 
@@ -25,7 +24,7 @@ class ExactLoss(PixelLoss):
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,
-        budget: int = BUDGET,
+        budget: int | None = None,
         kernel: Literal["auto", "torch", "triton"] = "auto",
     ) -> None:
         super().__init__(regulariser=regulariser, max_pixels=max_pixels, global_mean=global_mean)
