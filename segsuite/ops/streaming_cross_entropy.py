@@ -22,7 +22,7 @@ _BUDGET_ELSEWHERE = 2**24
 
 METRICS = ("dot", "sq", "l2")
 
-_WIDEST = 512
+_WIDEST = 256
 """Numbers per pixel up to which Triton's kernel keeps a block of pixels in registers."""
 
 _BLOCK = 2**16

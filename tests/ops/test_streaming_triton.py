@@ -106,3 +106,26 @@ def test_where_it_cannot_run_it_says_why(dtype, metric, said, monkeypatch):
         streaming_cross_entropy(x, e, labels, metric=metric, kernel="triton")
     assert "method.loss.kernel=torch" in str(error.value)
     assert streaming_cross_entropy(x, e, labels, metric=metric, kernel="auto")[1] == 3
+
+
+def test_it_compiles_for_a_gpu_that_is_not_here():
+    """To machine code for an H100, with shared memory that smaller ones have, too."""
+    program = (
+        "import triton\n"
+        "from triton.backends.compiler import GPUTarget\n"
+        "from triton.compiler import ASTSource\n"
+        "from segsuite.ops.streaming_triton import _kernel\n"
+        "floats = 'x_ptr table_ptr offset_ptr margin_ptr gx_ptr gtable_ptr gclasses_ptr'.split()\n"
+        "types = {**dict.fromkeys(floats, '*fp32'), 'labels_ptr': '*i64', 'slope': 'fp32',\n"
+        "         **dict.fromkeys(['count', 'classes', 'dim'], 'i32')}\n"
+        "signature = {n: types.get(n, 'constexpr') for n in _kernel.arg_names}\n"
+        "sizes = {'GRADIENTS': True, 'PIXELS': 64, 'CLASSES': 64, 'WIDTH': 16}\n"
+        "source = ASTSource(fn=_kernel, signature=signature, constexprs=sizes)\n"
+        "built = triton.compile(source, target=GPUTarget('cuda', 90, 32))\n"
+        "assert built.asm['cubin'] and built.metadata.shared < 48 * 1024\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr
