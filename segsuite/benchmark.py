@@ -1,4 +1,4 @@
-"""Compares networks on this machine: operations, tokens, time, memory, part by part."""
+"""`python -m segsuite.benchmark`: what networks cost on this machine."""
 
 from omegaconf import DictConfig
 
@@ -11,6 +11,7 @@ def main(cfg: DictConfig) -> None:
 
     python -m segsuite.benchmark experiments=[segvit_vitb,cts_dtop_vitb_static] batch_sizes=[1,8]
     python -m segsuite.benchmark checkpoints=[A.ckpt,B.ckpt] data=camvid data.root=DIR
+    python -m segsuite.benchmark probe=memory    # of training, against the number of classes
 
     Networks take turns on the same pictures: real ones where a data set is named, else drawn ones.
     Prints tables, writes result.json and breakdown.png, and ends with one line of JSON.
@@ -22,20 +23,20 @@ def main(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from segsuite.bench.comparison import compare, show
+    from segsuite.bench.probes import probe_of
     from segsuite.engine.record import write_result
 
     typed = HydraConfig.get().overrides.task
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
-    comparison = compare(
+    measured = probe_of(cfg)(
         cfg,
         data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data."))],
         tell=lambda text: console.print(f"[dim]{text} ...[/]", highlight=False),
     )
     folder = Path(cfg.run.folder)
-    show(comparison, console, folder)
-    write_result(folder, optimized=None, **comparison.to_dict())
-    print(json.dumps(comparison.to_dict(parts=False)))
+    measured.show(console, folder)
+    write_result(folder, optimized=None, **measured.to_dict())
+    print(json.dumps(measured.to_dict(parts=False)))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,22 @@ class Comparison:
             "notes": report.notes(self.measured),
         }
 
+    def show(self, console: Console, folder: Path) -> None:
+        """Prints the tables and the verdicts, and writes breakdown.png."""
+        measured, where = self.measured, self.circumstances
+        console.print(tables.cost_table(measured, f"one picture of {where}"))
+        console.print(tables.speed_table(measured, f"speed, {where}"))
+        console.print(tables.parts_table(measured))
+        papers = tables.paper_table(measured)
+        if papers is not None:
+            console.print(papers)
+        for line in (*report.verdicts(measured), *report.notes(measured)):
+            console.print(line, highlight=False, soft_wrap=True)
+        plots.save_breakdown(measured, folder / "breakdown.png", title=f"batch 1, {where}")
+        console.print(
+            f"written: {folder}/breakdown.png, result.json", highlight=False, soft_wrap=True
+        )
+
 
 def compare(
     cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
@@ -100,36 +116,29 @@ def compare(
     )
 
 
-def show(comparison: Comparison, console: Console, folder: Path) -> None:
-    """Prints the tables and the verdicts, and writes breakdown.png."""
-    measured, where = comparison.measured, comparison.circumstances
-    console.print(tables.cost_table(measured, f"one picture of {where}"))
-    console.print(tables.speed_table(measured, f"speed, {where}"))
-    console.print(tables.parts_table(measured))
-    papers = tables.paper_table(measured)
-    if papers is not None:
-        console.print(papers)
-    for line in (*report.verdicts(measured), *report.notes(measured)):
-        console.print(line, highlight=False, soft_wrap=True)
-    plots.save_breakdown(measured, folder / "breakdown.png", title=f"batch 1, {where}")
-    console.print(f"written: {folder}/breakdown.png, result.json", highlight=False, soft_wrap=True)
+def device_of(cfg: DictConfig) -> torch.device:
+    """Where to measure; raises ConfigError for a GPU that is not there."""
+    _one_of("device", cfg.device, Device)
+    available = torch.cuda.is_available()
+    if cfg.device == "cuda" and not available:
+        raise ConfigError("device=cuda, but torch finds no GPU here; type device=cpu")
+    return torch.device("cuda" if available and cfg.device != "cpu" else "cpu")
+
+
+def _one_of(key: str, value: str, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise ConfigError(f"{key}={value} is not one of {', '.join(get_args(kind))}")
 
 
 def _settings(cfg: DictConfig) -> Settings:
-    for key, kind in (("device", Device), ("precision", Precision)):
-        if cfg[key] not in get_args(kind):
-            raise ConfigError(f"{key}={cfg[key]} is not one of {', '.join(get_args(kind))}")
+    _one_of("precision", cfg.precision, Precision)
     for key in ("rounds", "pictures"):
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]} measures nothing; set it to at least 1")
     if not cfg.batch_sizes or min(cfg.batch_sizes) < 1:
         raise ConfigError(f"batch_sizes={list(cfg.batch_sizes)}: name sizes of at least 1")
-    available = torch.cuda.is_available()
-    if cfg.device == "cuda" and not available:
-        raise ConfigError("device=cuda, but torch finds no GPU here; type device=cpu")
-    device = "cuda" if available and cfg.device != "cpu" else "cpu"
     return Settings(
-        device=torch.device(device),
+        device=device_of(cfg),
         batch_sizes=tuple(dict.fromkeys(cfg.batch_sizes)),
         rounds=cfg.rounds,
         warm_up=cfg.warm_up,

@@ -1,0 +1,50 @@
+"""The class embeddings of a checkpoint: a map as PNG, and the nearest classes as text.
+
+python scripts/show_embeddings.py best.ckpt --of car
+python scripts/show_embeddings.py best.ckpt --map embeddings.png
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
+from segsuite.core.errors import SegsuiteError
+from segsuite.data.class_table import ClassTable
+from segsuite.methods.essnet.callbacks import class_vectors
+from segsuite.methods.essnet.embedding_map import nearest_text, save_map
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 1 with one sentence on stderr."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--of", help="one class; all of them unless given")
+    parser.add_argument("--nearest", type=int, default=5, help="classes listed")
+    parser.add_argument("--map", type=Path, help="a PNG file to write")
+    given = parser.parse_args(arguments)
+    try:
+        show(given.checkpoint, of=given.of, nearest=given.nearest, picture=given.map)
+    except SegsuiteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def show(checkpoint: Path, *, of: str | None, nearest: int, picture: Path | None) -> None:
+    """Prints the nearest classes, and draws the map where one is asked for."""
+    network, _ = network_from_checkpoint(checkpoint)
+    classes = ClassTable.from_dict(read_checkpoint(checkpoint)["classes"])
+    table = class_vectors(network)
+    print(nearest_text(table, classes.names, k=nearest, of=of))
+    if picture is not None:
+        how = {"colors": classes.colors, "groups": classes.groups, "title": checkpoint.name}
+        save_map(table, classes.names, picture, **how)
+        print(f"written: {picture}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""What a training step holds at its peak, against the number of classes and the loss.
+
+The paper's figure 1 and table 6 (Jain et al., ICCV 2021): how many pictures fit a card.
+"""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from torch import nn
+
+from segsuite.bench import machine
+from segsuite.bench.comparison import device_of
+from segsuite.bench.memory import peak_bytes
+from segsuite.bench.memory_report import memory_table, save_memory_plot
+from segsuite.core.build import build
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError
+from segsuite.core.hardware import free_memory
+from segsuite.engine.framing import pair
+from segsuite.engine.launch import compose
+
+_BATCHES = (2, 4)
+"""Measured; batch norms behind image pooling need two pictures. What lies beyond is a line."""
+
+_ON_CPU = (96, 96)
+
+_GIGA = 1e9
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """The peak of a training step as a line in the batch.
+
+    Attributes:
+        constant: bytes whatever the batch: weights, their gradients and momenta, buffers.
+        per_picture: bytes for each picture of the size asked for.
+    """
+
+    constant: float
+    per_picture: float
+
+    def peak(self, batch: int) -> float:
+        """Bytes."""
+        return self.constant + batch * self.per_picture
+
+    def largest_batch(self, bytes_: float) -> int:
+        """Pictures that fit so many bytes; 0 where not even one does."""
+        return max(int((bytes_ - self.constant) // self.per_picture), 0)
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """One way to train at one number of classes; None where it did not fit this machine."""
+
+    arm: str
+    classes: int
+    memory: StepMemory | None
+
+    def to_dict(self, batch: int, gigabytes: float) -> dict[str, Any]:
+        """Plain numbers: the peak at a batch, and the largest batch that fits."""
+        its = self.memory
+        return {
+            "arm": self.arm,
+            "classes": self.classes,
+            "peak_gigabytes": its and its.peak(batch) / _GIGA,
+            "largest_batch": its and its.largest_batch(gigabytes * _GIGA),
+            "megabytes_per_picture": its and its.per_picture / 1e6,
+        }
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """What was found, and about what."""
+
+    rows: list[MemoryRow]
+    experiment: str
+    size: Size
+    measured_at: Size
+    batch: int
+    gigabytes: float
+    machine: dict[str, str | int]
+
+    @property
+    def circumstances(self) -> str:
+        """One phrase that belongs beside every figure."""
+        scaled = ""
+        if self.measured_at != self.size:
+            scaled = f" (measured at {self.measured_at[0]}x{self.measured_at[1]}, by area)"
+        return (
+            f"training {self.experiment}, pictures of {self.size[0]}x{self.size[1]}{scaled}, "
+            f"{machine.shown(self.machine)}"
+        )
+
+    def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
+        """Plain types; the rows are the parts and the whole."""
+        del parts
+        return {
+            "machine": self.machine,
+            "experiment": self.experiment,
+            "size": list(self.size),
+            "measured_at": list(self.measured_at),
+            "gigabytes": self.gigabytes,
+            "batch": self.batch,
+            "rows": [row.to_dict(self.batch, self.gigabytes) for row in self.rows],
+        }
+
+    def show(self, console: Console, folder: Path) -> None:
+        """Prints the table and writes memory.png."""
+        found = self.to_dict()
+        console.print(memory_table(found, self.circumstances))
+        save_memory_plot(found, folder / "memory.png", title=self.circumstances)
+        console.print(f"written: {folder}/memory.png, result.json", highlight=False, soft_wrap=True)
+
+
+def compare_memory(
+    cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
+) -> TrainingMemory:
+    """Measures what `memory` in conf/benchmark.yaml names.
+
+    Args:
+        data_overrides: not used; classes and sizes are the probe's own.
+    """
+    del data_overrides
+    device, asked = device_of(cfg), cfg.memory
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    size = pair(asked.size)
+    measured_at = pair(asked.measured_at or (size if device.type == "cuda" else _ON_CPU))
+    rows = probe(
+        asked.experiment,
+        OmegaConf.to_container(asked.arms),
+        list(asked.classes),
+        size=size,
+        measured_at=measured_at,
+        device=device,
+        overrides=list(cfg.overrides),
+        allow=tuple(cfg.allow),
+        tell=tell,
+    )
+    return TrainingMemory(
+        rows=rows,
+        experiment=asked.experiment,
+        size=size,
+        measured_at=measured_at,
+        batch=asked.batch,
+        gigabytes=asked.gigabytes,
+        machine=machine.machine(device),
+    )
+
+
+def probe(
+    experiment: str,
+    arms: Mapping[str, Sequence[str]],
+    classes: Sequence[int],
+    *,
+    size: Size,
+    measured_at: Size,
+    device: torch.device,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[MemoryRow]:
+    """A row for each arm and number of classes.
+
+    Args:
+        arms: overrides of the experiment by name, such as {"exact": ["method/loss=exact"]}.
+        size: of the pictures that are asked about.
+        measured_at: of those that are measured; smaller on a CPU. Activations grow by the area.
+
+    Raises:
+        ConfigError: an experiment or override that does not fit.
+    """
+    rows = []
+    for name, own in arms.items():
+        for count in classes:
+            tell(f"{name}, {count} classes")
+            typed = [f"experiment={experiment}", "data=scenes", f"data.num_classes={count}"]
+            typed += [f"data.crop_size=[{measured_at[0]},{measured_at[1]}]", *overrides, *own]
+            cfg = compose("train", typed)
+            found = _memory(cfg, measured_at, size, count, device, tuple(allow))
+            rows.append(MemoryRow(name, count, found))
+    return rows
+
+
+def _memory(
+    cfg: Any, measured_at: Size, size: Size, classes: int, device: torch.device, allow: tuple
+) -> StepMemory | None:
+    if classes < 2:
+        raise ConfigError(f"memory.classes: {classes} is no number of classes; give 2 or more")
+    network = build(cfg.method.network, path="method.network", allow=allow).to(device).train()
+    loss = build(cfg.method.loss, path="method.loss", allow=allow)
+    loss = loss.to(device) if isinstance(loss, nn.Module) else loss
+    peaks: list[int] = []
+    for batch in _BATCHES:
+        # Three maps of all classes are what a dense loss holds at least; a machine that runs out
+        # of memory takes its other programs along.
+        if len(peaks) == 1 and 4 * peaks[0] > free_memory(device):
+            return None
+        if not peaks and _dense_bytes(batch, measured_at, classes, cfg) > free_memory(device):
+            return None
+        try:
+            peaks.append(_step_peak(network, loss, batch, measured_at, classes, device))
+        except torch.OutOfMemoryError:
+            return None
+    slope = (peaks[1] - peaks[0]) / (_BATCHES[1] - _BATCHES[0])
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    area = (size[0] * size[1]) / (measured_at[0] * measured_at[1])
+    constant = max(peaks[0] - _BATCHES[0] * slope, 0.0) + 3 * weights  # with gradients, momenta
+    return StepMemory(constant=constant, per_picture=slope * area)
+
+
+def _dense_bytes(batch: int, size: Size, classes: int, cfg: Any) -> int:
+    """What three float32 maps of all classes would take, if the loss makes them."""
+    dense = cfg.method.loss["_target_"].rsplit(".", 1)[-1] == "DenseLoss"
+    return 3 * 4 * batch * size[0] * size[1] * classes if dense else 0
+
+
+def _step_peak(
+    network: nn.Module, loss: Any, batch: int, size: Size, classes: int, device: torch.device
+) -> int:
+    """Bytes beyond weights, their gradients and pictures.
+
+    Gradients are there from the start, as in all steps but the first: at a small size they would
+    otherwise hide what grows with the batch.
+    """
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (batch, 3, *size), generator=random).float().to(device)
+    labels = torch.randint(0, classes, (batch, *size), generator=random).to(device)
+
+    def step() -> None:
+        sum(loss(network(images), labels).values()).backward()
+
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    gc.collect()
+    return peak_bytes(step, device)

@@ -1,0 +1,71 @@
+"""Class embeddings shown while they are learnt."""
+
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.files import written_whole
+from segsuite.engine.loggers import log_picture
+from segsuite.methods.essnet.embedding_map import nearest_text, plane, save_map
+
+
+class EmbeddingMap(Callback):
+    """At every validation a map as PNG, also for the loggers; at the end each class's nearest.
+
+    Args:
+        folder: where `<iteration>.png` and `nearest_classes.txt` go.
+        nearest: classes listed for each.
+        most_rows: of W&B's table, which takes up to 10,000 gladly.
+    """
+
+    def __init__(self, *, folder: str, nearest: int = 5, most_rows: int = 10_000) -> None:
+        self.folder, self.nearest, self.most_rows = Path(folder), nearest, most_rows
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        class_vectors(pl_module.network)  # said before anything is trained
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.state.fn != "fit":
+            return
+        path = self.folder / f"{trainer.global_step:07d}.png"
+        save_map(
+            class_vectors(pl_module.network),
+            pl_module.class_names,
+            path,
+            colors=pl_module.classes.colors,
+            groups=pl_module.class_groups,
+            title=f"class embeddings after {trainer.global_step} iterations",
+        )
+        log_picture(trainer, "embeddings", path)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        table, names = class_vectors(pl_module.network), pl_module.class_names
+        path = self.folder / "nearest_classes.txt"
+        with written_whole(path) as beside:
+            beside.write_text(nearest_text(table, names, k=self.nearest) + "\n")
+        points = plane(table).tolist()[: self.most_rows]
+        groups = pl_module.class_groups or ("",) * len(names)
+        rows = [[n, g, *p] for n, g, p in zip(names, groups, points, strict=False)]
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_table"):  # wandb
+                logger.log_table("class_embeddings", ["class", "group", "x", "y"], rows)
+        print(f"class embeddings: {self.folder}/*.png, {path.name}", flush=True)
+
+
+def class_vectors(network: object) -> Tensor:
+    """(C, d): a network's class embeddings, or the class vectors of its plain head.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    head = getattr(network, "head", None)
+    if not hasattr(head, "classes"):
+        raise ConfigError(
+            f"callbacks=embeddings shows class vectors, and {type(network).__name__} has none; "
+            "type callbacks=default"
+        )
+    return head.classes()["table"]

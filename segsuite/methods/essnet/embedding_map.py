@@ -1,0 +1,104 @@
+"""What class embeddings have learnt: a map of them in the plane, and each class's nearest ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.files import written_whole
+from segsuite.ops.neighbours import nearest
+
+_NAMED = 60
+"""Classes up to which all are named on the map; beyond, an even choice of them."""
+
+
+def plane(table: Tensor) -> Tensor:
+    """(C, 2) the embeddings on their two principal axes; the same on every machine up to rounding.
+
+    An axis has no natural direction: the largest entry is made positive.
+
+    Shapes: table (C, d)
+    """
+    points = table.detach().double().cpu()
+    points = points - points.mean(0)
+    _, _, axes = torch.linalg.svd(points, full_matrices=False)
+    found = F.pad(points @ axes[:2].T, (0, max(2 - len(axes), 0)))
+    largest = found.gather(0, found.abs().argmax(0, keepdim=True))
+    return found * torch.where(largest < 0, -1.0, 1.0)
+
+
+def nearest_classes(table: Tensor, k: int) -> Tensor:
+    """(C, k) int64: for each class the k others whose embeddings lie nearest, nearest first."""
+    table = table.detach().float().cpu()
+    k = min(k, len(table) - 1)
+    found = nearest(table, table, k + 1, search="torch")
+    own = torch.arange(len(table)).unsqueeze(1)
+    # The own class is there, unless others coincide with it: then any one is left out.
+    keep = (found != own).long()
+    keep[:, -1] -= (keep.sum(1) > k).long()
+    return found[keep.bool()].view(len(table), k)
+
+
+def nearest_text(table: Tensor, names: Sequence[str], *, k: int = 5, of: str | None = None) -> str:
+    """A line per class, `car: bus 0.31, truck 0.35, ...` with distances; or of one class alone.
+
+    Raises:
+        ConfigError: there is no class of that name.
+    """
+    if of is not None and of not in names:
+        raise ConfigError(f"no class is called {of!r}{did_you_mean(of, names)}")
+    rows = range(len(names)) if of is None else [list(names).index(of)]
+    found, points = nearest_classes(table, k), table.detach().float().cpu()
+    lines = []
+    for row in rows:
+        near = found[row]
+        gaps = (points[near] - points[row]).norm(dim=1)
+        pairs = zip(near.tolist(), gaps.tolist(), strict=True)
+        lines.append(f"{names[row]}: " + ", ".join(f"{names[n]} {gap:.3f}" for n, gap in pairs))
+    return "\n".join(lines)
+
+
+def save_map(
+    table: Tensor,
+    names: Sequence[str],
+    path: str | Path,
+    *,
+    colors: NDArray[np.uint8],
+    groups: Sequence[str] = (),
+    title: str = "",
+) -> None:
+    """Writes the map as PNG: a point per class, coloured by group where there are groups.
+
+    Args:
+        colors: (C, 3) of classes, for tables without groups.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points = plane(table).numpy()
+    figure = Figure(figsize=(9, 7), dpi=110)
+    FigureCanvasAgg(figure)  # no window system is needed
+    axes = figure.subplots()
+    size = 40 if len(names) <= _NAMED else 8
+    for group in dict.fromkeys(groups):
+        rows = [n for n, its in enumerate(groups) if its == group]
+        axes.scatter(points[rows, 0], points[rows, 1], s=size, label=f"{group} ({len(rows)})")
+    if groups:
+        axes.legend(fontsize=8)
+    else:
+        axes.scatter(points[:, 0], points[:, 1], s=size, c=colors / 255, edgecolors="grey", lw=0.5)
+    for row in range(0, len(names), max(-(-len(names) // _NAMED), 1)):
+        axes.annotate(
+            names[row], points[row], fontsize=6, xytext=(3, 3), textcoords="offset points"
+        )
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    figure.tight_layout()
+    with written_whole(path) as beside:
+        figure.savefig(beside)

@@ -1,0 +1,51 @@
+"""The memory of training steps against classes and losses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from segsuite.bench.training_memory import StepMemory
+from tests.bench.test_benchmark_door import run
+
+
+def test_the_largest_batch_is_the_last_that_fits() -> None:
+    memory = StepMemory(constant=100.0, per_picture=10.0)
+    assert memory.largest_batch(155.0) == 5
+    assert memory.peak(5) <= 155.0 < memory.peak(6)
+    assert memory.largest_batch(50.0) == 0
+
+
+def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run(
+        monkeypatch,
+        tmp_path,
+        *("probe=memory", "device=cpu", "memory.classes=[19,1284]", "memory.size=[128,128]"),
+        *("memory.measured_at=[64,64]", "memory.experiment=essnet_cityscapes_mobilenetv2"),
+        *('overrides=["method.separable=true"]', "memory.gigabytes=2", "memory.batch=8"),
+    )
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    rows = {(row["arm"], row["classes"]): row for row in last["rows"]}
+    per_picture = {key: row["megabytes_per_picture"] for key, row in rows.items()}
+    exact = per_picture["embeddings, exact", 1284]
+    assert exact == pytest.approx(per_picture["embeddings, exact", 19], rel=0.1)
+    assert per_picture["plain head, exact", 1284] < 1.1 * exact
+    assert per_picture["embeddings, knn", 1284] > 1.1 * exact
+    # Three maps of 1,284 float32 numbers a pixel at 128x128.
+    assert per_picture["plain head, dense", 1284] - exact > 0.9 * 3 * 4 * 1284 * 128**2 / 1e6
+    assert (
+        rows["plain head, dense", 1284]["largest_batch"]
+        < rows["embeddings, exact", 1284]["largest_batch"] / 4
+    )
+    assert (tmp_path / "memory.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "result.json").read_text())["rows"] == last["rows"]
+
+
+def test_a_probe_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path, "probe=memroy")
+    assert "did you mean `memory`" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""Maps and neighbours of class embeddings; and the family end to end."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from segsuite.core.errors import ConfigError
+from segsuite.methods.essnet.embedding_map import nearest_classes, nearest_text, plane, save_map
+from tests.engine.doors import called
+
+NAMES = ("car", "bus", "tree", "bush")
+TABLE = torch.tensor([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0], [-1.0, 0.5, 0.0], [-1.0, 0.6, 0.1]])
+
+
+def test_the_plane_keeps_distances_of_points_that_lie_in_one():
+    torch.manual_seed(0)
+    flat = torch.randn(20, 2, dtype=torch.float64) @ torch.randn(2, 7, dtype=torch.float64) + 3
+    torch.testing.assert_close(torch.pdist(plane(flat)), torch.pdist(flat))
+    torch.testing.assert_close(plane(flat), plane(flat @ torch.diag(torch.ones(7).double())))
+    assert plane(torch.randn(5, 1)).shape == (5, 2)
+
+
+def test_nearest_classes_leave_the_class_itself_out():
+    assert nearest_classes(TABLE, 1).flatten().tolist() == [1, 0, 3, 2]
+    assert nearest_text(TABLE, NAMES, k=2, of="car").startswith("car: bus 0.141, tree 2.06")
+    assert len(nearest_text(TABLE, NAMES).splitlines()) == 4
+    coinciding = torch.zeros(4, 3)
+    assert nearest_classes(coinciding, 2).shape == (4, 2)
+    assert all(n not in row for n, row in enumerate(nearest_classes(coinciding, 2).tolist()))
+
+
+def test_an_unknown_class_is_named():
+    with pytest.raises(ConfigError, match="did you mean `bush`"):
+        nearest_text(TABLE, NAMES, of="busch")
+
+
+@pytest.mark.parametrize("groups", [(), ("frequent",) * 1000 + ("rare",) * 284])
+def test_a_map_of_1284_classes(tmp_path, groups):
+    torch.manual_seed(0)
+    path, names = tmp_path / "map.png", [f"class {n}" for n in range(1284)]
+    colors = torch.randint(0, 256, (1284, 3), dtype=torch.uint8).numpy()
+    save_map(torch.randn(1284, 12), names, path, colors=colors, groups=groups)
+    assert path.stat().st_size > 20_000
+
+
+def test_trained_shown_evaluated_and_predicted(tmp_path, capsys, monkeypatch):
+    """1,284 classes from training to pictures, on scenes of 64 pixels."""
+    from segsuite.evaluate import main as evaluate
+    from segsuite.train import main as train
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    import show_embeddings
+
+    code = called(
+        train,
+        *("experiment=essnet_cityscapes_mobilenetv2", "data=scenes", "data.num_classes=1284"),
+        *("data.crop_size=[64,64]", "data.reader.lengths={train: 4, val: 2}", "debug=smoke"),
+        *("trainer=cpu", f"paths.logs={tmp_path}", "method.separable=true", "name=small"),
+    )
+    assert code == 0
+    (folder,) = tmp_path.glob("train/small/*")
+    result = json.loads((folder / "result.json").read_text())
+    assert {"test/miou", "test/miou_frequent", "test/miou_rare"} <= set(result["metrics"])
+    assert len(list((folder / "embeddings").glob("*.png"))) == 2
+    lines = (folder / "embeddings" / "nearest_classes.txt").read_text().splitlines()
+    assert len(lines) == 1284 and lines[0].startswith("road: ")
+    assert "group" in (folder / "classes.csv").read_text().splitlines()[0]
+
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    picture = tmp_path / "map.png"
+    assert show_embeddings.main([str(checkpoint), "--of", "car", "--map", str(picture)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2].startswith("car: ") and picture.exists()
+    assert show_embeddings.main([str(checkpoint), "--of", "cra"]) == 1
+
+    again = called(evaluate, f"ckpt_path={checkpoint}", "trainer=cpu", f"paths.logs={tmp_path}")
+    assert again == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    assert found["val/miou"] == result["metrics"]["test/miou"]
