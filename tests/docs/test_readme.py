@@ -117,10 +117,11 @@ def test_comparisons_name_what_exists(arguments, tmp_path, monkeypatch):
         pass
 
     def compared(cfg, **_):
-        assert set(cfg.experiments) <= set(options("experiment"))
+        assert {*cfg.experiments, cfg.memory.experiment} <= set(options("experiment"))
         raise Reached
 
     monkeypatch.setattr("segsuite.bench.comparison.compare", compared)
+    monkeypatch.setattr("segsuite.bench.training_memory.compare_memory", compared)
     with pytest.raises(Reached):
         called(import_module("segsuite.benchmark").main, *arguments, f"paths.logs={tmp_path}")
 
