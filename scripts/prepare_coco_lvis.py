@@ -29,6 +29,8 @@ from segsuite.data.preparation.coco_lvis import (
 )
 from segsuite.data.preparation.rasterise import Overlap
 
+_SPLITS = ("train", "val")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with one sentence on stderr."""
@@ -45,9 +47,14 @@ def prepare(given: argparse.Namespace) -> None:
     """Writes both splits, and says how many masks were written and what was left out."""
     folder, notes = given.out or given.root / "coco_lvis", given.root / "annotations"
     stuff = [notes / "stuff_train2017.json", notes / "stuff_val2017.json"]
-    settings = {key: getattr(given, key) for key in ("overlap", "paper_compat", "strict")}
+    settings = {
+        "overlap": given.overlap,
+        "paper_compat": given.paper_compat,
+        # What was drawn from other annotations must not stay.
+        "sources": jobs.digests([*stuff, *(notes / f"lvis_v1_{s}.json" for s in _SPLITS)]),
+    }
     splits = {}
-    for name in ("train", "val"):
+    for name in _SPLITS:
         print(f"reading the annotations of {name} ...", flush=True)
         sources = Sources(lvis=notes / f"lvis_v1_{name}.json", stuff=stuff)
         split = read_split(sources, strict=given.strict, paper_compat=given.paper_compat)
@@ -58,7 +65,11 @@ def prepare(given: argparse.Namespace) -> None:
         print(f"{name}: {written} masks written, {before} were there; left out: {_of(split)}")
         splits[name] = split
     write_index(splits, folder)
-    print(f"now: python -m segsuite.check_data data=coco_lvis data.root={given.root}")
+    counts = {name: len(split.images) for name, split in splits.items()}
+    fewer = given.paper_compat or not given.strict
+    shown = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    expected = f' "data.reader.expected={{{shown}}}"' if fewer else ""
+    print(f"now: python -m segsuite.check_data data=coco_lvis data.root={given.root}{expected}")
 
 
 def _of(split: object) -> str:

@@ -37,11 +37,34 @@ def probe_of(cfg: DictConfig) -> Probe:
         ConfigError: there is none of that name.
     """
     from segsuite.bench.comparison import compare
+    from segsuite.bench.loss_cost import compare_losses
     from segsuite.bench.training_memory import compare_memory
 
-    probes: dict[str, Probe] = {"speed": compare, "memory": compare_memory}
+    probes: dict[str, Probe] = {
+        "speed": compare,
+        "memory": compare_memory,
+        "losses": compare_losses,
+    }
     if cfg.probe not in probes:
         known = ", ".join(probes)
         near = did_you_mean(cfg.probe, probes)
         raise ConfigError(f"probe={cfg.probe} is not one of {known}{near}")
+    if cfg.probe != "speed":
+        _refuse_others(cfg)
     return probes[cfg.probe]
+
+
+def _refuse_others(cfg: DictConfig) -> None:
+    """Raises ConfigError for keys of the speed probe that were typed and would not be heeded."""
+    typed = {
+        "experiments": bool(cfg.experiments),
+        "checkpoints": bool(cfg.checkpoints),
+        "precision": cfg.precision != "fp32",
+        "compile": cfg.compile,
+    }
+    for key, given in typed.items():
+        if given:
+            raise ConfigError(
+                f"{key}={cfg[key]} is of probe=speed; probe={cfg.probe} has its own keys, "
+                f"{', '.join(f'{cfg.probe}.{name}' for name in cfg[cfg.probe])}"
+            )

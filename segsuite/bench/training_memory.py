@@ -24,6 +24,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import free_memory
 from segsuite.engine.framing import pair
 from segsuite.engine.launch import compose
+from segsuite.methods.essnet.losses.base import PixelLoss
 
 _BATCHES = (2, 4)
 """Measured; batch norms behind image pooling need two pictures. What lies beyond is a line."""
@@ -38,7 +39,7 @@ class StepMemory:
     """The peak of a training step as a line in the batch.
 
     Attributes:
-        constant: bytes whatever the batch: weights, their gradients and momenta, buffers.
+        constant: bytes whatever the batch: weights, their gradients, one momentum each (SGD).
         per_picture: bytes for each picture of the size asked for.
     """
 
@@ -51,7 +52,7 @@ class StepMemory:
 
     def largest_batch(self, bytes_: float) -> int:
         """Pictures that fit so many bytes; 0 where not even one does."""
-        return max(int((bytes_ - self.constant) // self.per_picture), 0)
+        return max(int((bytes_ - self.constant) // max(self.per_picture, 1.0)), 0)
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,10 @@ def _memory(
     loss = loss.to(device) if isinstance(loss, nn.Module) else loss
     peaks: list[int] = []
     for batch in _BATCHES:
-        # Three maps of all classes are what a dense loss holds at least; a machine that runs out
-        # of memory takes its other programs along.
-        if len(peaks) == 1 and 4 * peaks[0] > free_memory(device):
-            return None
-        if not peaks and _dense_bytes(batch, measured_at, classes, cfg) > free_memory(device):
+        pixels = batch * measured_at[0] * measured_at[1]
+        needed = loss.least_bytes(pixels, classes) if isinstance(loss, PixelLoss) else 0
+        # Before it is tried: a machine that runs out of memory takes its other programs along.
+        if max([needed, *(2 * peak for peak in peaks)]) > free_memory(device):
             return None
         try:
             peaks.append(_step_peak(network, loss, batch, measured_at, classes, device))
@@ -211,14 +211,8 @@ def _memory(
     slope = (peaks[1] - peaks[0]) / (_BATCHES[1] - _BATCHES[0])
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     area = (size[0] * size[1]) / (measured_at[0] * measured_at[1])
-    constant = max(peaks[0] - _BATCHES[0] * slope, 0.0) + 3 * weights  # with gradients, momenta
+    constant = max(peaks[0] - _BATCHES[0] * slope, 0.0) + 3 * weights  # gradients, momenta
     return StepMemory(constant=constant, per_picture=slope * area)
-
-
-def _dense_bytes(batch: int, size: Size, classes: int, cfg: Any) -> int:
-    """What three float32 maps of all classes would take, if the loss makes them."""
-    dense = cfg.method.loss["_target_"].rsplit(".", 1)[-1] == "DenseLoss"
-    return 3 * 4 * batch * size[0] * size[1] * classes if dense else 0
 
 
 def _step_peak(

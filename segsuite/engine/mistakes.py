@@ -52,6 +52,8 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     parent, _, leaf = key.rpartition(".")
     if parent in known and not any(path.startswith(f"{parent}.") for path in known):
         return _childless(key, parent)
+    if key in known:  # there before another override, of a group that stands above it, took it away
+        return f"there is no config key `{key}` beside the other overrides; leave one of them out"
     suggestion = did_you_mean(key, known - {parent})
     if "did you mean" not in suggestion:  # not near as a whole: perhaps the right name elsewhere
         tails = {path.rsplit(".", 1)[-1]: path for path in sorted(known, reverse=True)}

@@ -179,11 +179,10 @@ def fit(
     A run that was stopped in its last validation has nothing left to train; Lightning would end it
     without that validation, and its best checkpoint would be an earlier one.
     """
+    # Asked now: what is trained is saved in the same file.
+    begun_at = 0 if checkpoint is None else read_checkpoint(checkpoint).get("global_step")
+    nothing_left = begun_at == trainer.max_steps
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    nothing_left = (
-        checkpoint is not None
-        and read_checkpoint(checkpoint).get("global_step") == trainer.max_steps
-    )
     for callback in trainer.callbacks if nothing_left else ():
         if isinstance(callback, Checkpoints) and callback.last.exists():
             _give(task, callback.last)

@@ -8,7 +8,7 @@ from torch import Tensor
 _AT_ONCE = 2**20
 """Distances held at once: 4 MB in float32."""
 
-Search = Literal["faiss", "torch"]
+Search = Literal["auto", "faiss", "torch"]
 
 
 @torch.no_grad()
@@ -16,11 +16,12 @@ def nearest(queries: Tensor, table: Tensor, k: int, *, search: Search = "torch")
     """(N, k) int64: the k nearest rows of the table, the nearest first; no gradients.
 
     Both searches are exhaustive and give the same rows, up to distances that tie within rounding.
-    On a CPU faiss is the faster one; tensors on a GPU are brought to the CPU for it and back.
+    `auto` is faiss on a CPU, where it is the faster one, and torch on a GPU, whose tensors would be
+    brought to the CPU and back.
 
     Shapes: queries (N, d), table (C, d)
     """
-    if search == "faiss":
+    if search == "faiss" or (search == "auto" and not queries.is_cuda):
         return _by_faiss(queries, table, k)
     squares = table.square().sum(1)
     found = queries.new_empty(len(queries), k, dtype=torch.int64)

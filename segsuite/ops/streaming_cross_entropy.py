@@ -61,7 +61,8 @@ def streaming_cross_entropy(
 
     Raises:
         ConfigError: a metric or kernel that is not there, a bias where there is none, one class.
-        IndexError: on a CPU, a label that is not below C. A GPU is not asked, since that waits.
+        IndexError: on a CPU, a label that is not below C. A GPU is not asked, since that waits;
+            Triton's kernel makes the loss nan.
     """
     check(table, bias=bias, metric=metric)
     tensors = [full(t) for t in (features, table, bias)]
@@ -125,7 +126,11 @@ def full(values: Tensor | None) -> Tensor | None:
 
 def check_labels(labels: Tensor, classes: int) -> None:
     """Raises IndexError for a label that no class has; on a CPU only."""
-    if labels.device.type == "cpu" and labels.numel() and int(labels.max()) >= classes:
+    if labels.device.type != "cpu" or not labels.numel():
+        return
+    if int(labels.min()) < IGNORE:
+        raise IndexError(f"label {int(labels.min())} is below {IGNORE}, that of ignored pixels")
+    if int(labels.max()) >= classes:
         raise IndexError(
             f"label {int(labels.max())} is not below the number of classes, {classes}; "
             "do data.classes and the masks belong together?"

@@ -70,12 +70,13 @@ class ClassChunks:
         gradients: bool,
     ) -> None:
         self.table, self.metric, self.gradients = table, metric, gradients
-        self.step = max(budget // table.shape[0], 1)
+        # Distances, not squared, are kept beside the logits and made anew for the gradient.
+        self.step = max(budget // (table.shape[0] * (3 if metric == "l2" else 1)), 1)
         # -s |x - e|^2 = 2 s x.e - s |e|^2 - s |x|^2, whose last term is the same for all classes.
         self.slope = 2 * scale if metric == "sq" else scale
         self.offset = -scale * _squares(table) if metric == "sq" else bias
         self.sums = sums_of(_accumulator(table) if gradients else table, gradients=gradients)
-        self._room = table.new_empty(self.step, table.shape[0])
+        self._room = table.new_empty(0 if metric == "l2" else self.step, table.shape[0])
         self._wide = _padded(table) if gradients and metric != "l2" else table
 
     def add(self, features: Tensor, labels: Tensor) -> Tensor | None:

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from segsuite.core.contract import IGNORE
 from segsuite.ops.streaming_softmax import Sums, sums_of
 
 
@@ -38,7 +39,7 @@ class TritonChunks:
     def add(self, features: Tensor, labels: Tensor) -> Tensor | None:
         """The gradient (n, d) of the pixels' summed loss, which is added to the sums.
 
-        Shapes: features (n, d), labels (n,) in 0 .. C - 1, or below 0 for pixels left out
+        Shapes: features (n, d), labels (n,) in 0 .. C - 1, or IGNORE; others make the loss nan
         """
         x, count = features.contiguous(), len(features)
         margin = x.new_empty(count)
@@ -54,7 +55,7 @@ class TritonChunks:
             CLASSES=64 if width <= 64 else 32,
             WIDTH=width,
         )
-        losses = F.softplus(margin).masked_fill_(labels < 0, 0.0)
+        losses = F.softplus(margin).masked_fill_(labels == IGNORE, 0.0)
         self.sums.loss.add_(losses.sum(dtype=torch.float64))
         return found if self.gradients else None
 
@@ -112,11 +113,13 @@ def _kernel(
         higher = tl.maximum(high, tl.max(z, 1))
         total = total * tl.exp(high - higher) + tl.sum(tl.exp(z - higher[:, None]), 1)
         high = higher
-    margin = high + tl.log(total) - target
+    # The host does not look at labels here, since that waits: a wrong one makes all of it nan.
+    wrong = (y >= classes) | (y < -1)
+    margin = tl.where(wrong, float("nan"), high + tl.log(total) - target)
     tl.store(margin_ptr + rows, margin, mask=seen)
 
     if GRADIENTS:
-        weight = tl.where(y >= 0, 1.0 / (1.0 + tl.exp(-margin)), 0.0)
+        weight = tl.where(y != -1, 1.0 / (1.0 + tl.exp(-margin)), 0.0)
         weighted = x * weight[:, None]
         gx = tl.zeros([PIXELS, WIDTH], tl.float32)
         for start in range(0, classes, CLASSES):

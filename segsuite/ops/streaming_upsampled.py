@@ -29,11 +29,11 @@ from segsuite.ops.streaming_tiles import add_tiles
 if TYPE_CHECKING:
     from segsuite.ops.streaming_triton import TritonChunks
 
-_STRIP = 2**18
-"""Upsampled features held at once: 1 MB in float32."""
+_STRIP = 2**16
+"""Upsampled features held at once: 256 kB in float32, of which there are a few copies."""
 
-_WHOLE_STRIP = 2**22
-"""The same on a GPU: 16 MB."""
+_WHOLE_STRIP = 2**18
+"""The same on a GPU, 1 MB: fewer and larger steps."""
 
 _WIDE = 32
 """Channels from which it is cheaper to upsample logits than features (measured on a CPU)."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from segsuite.bench.memory_report import save_memory_plot
 from segsuite.bench.training_memory import StepMemory
 from tests.bench.test_benchmark_door import run
 
@@ -40,7 +41,31 @@ def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(
         < rows["embeddings, exact", 1284]["largest_batch"] / 4
     )
     assert (tmp_path / "memory.png").stat().st_size > 10_000
+    figure = save_memory_plot(last, tmp_path / "again.png", title="")
+    for axes, key in zip(figure.axes, ("peak_gigabytes", "largest_batch"), strict=True):
+        low, high = axes.get_ylim()
+        values = [row[key] for row in last["rows"]]
+        assert low < min(values) and max(values) < high, "every point is inside"
     assert json.loads((tmp_path / "result.json").read_text())["rows"] == last["rows"]
+
+
+def test_losses_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run(
+        monkeypatch,
+        tmp_path,
+        *("probe=losses", "device=cpu", "losses.classes=[700]", "losses.side=64"),
+        *("rounds=2", "warm_up=1"),
+    )
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    rows = {row["arm"]: row for row in last["rows"]}
+    assert last["pixels"] == 4096 and set(rows) == {"exact", "knn", "dense"}
+    assert all(row["seconds"] > 0 for row in rows.values())
+    peaks = {arm: row["peak_megabytes"] for arm, row in rows.items()}
+    if None not in peaks.values():  # Linux says
+        assert peaks["dense"] > 3 * 4 * 700 * 4096 / 1e6 * 0.9
+        assert peaks["exact"] < 12 * 4 * 4096 / 1e6 + 8.4
 
 
 def test_a_probe_that_is_not_there(
@@ -49,3 +74,11 @@ def test_a_probe_that_is_not_there(
     with pytest.raises(SystemExit):
         run(monkeypatch, tmp_path, "probe=memroy")
     assert "did you mean `memory`" in capsys.readouterr().err
+
+
+def test_keys_of_the_other_probe_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path, "probe=memory", "experiments=[segvit_vitt]")
+    assert "is of probe=speed" in capsys.readouterr().err

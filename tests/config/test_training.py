@@ -14,12 +14,16 @@ TINY = (
     *("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
     *("trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "data.eval_batch_size=1"),
 )
-SMALL = ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.depth=9")
+SMALL = {
+    "segvit": ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.depth=9"),
+    "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
+}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_to_its_end(experiment, tmp_path, capfd):
-    small = () if "policy" in experiment else SMALL
+    family = "essnet" if experiment.startswith("essnet") else "segvit"
+    small = () if "policy" in experiment else SMALL[family]
     speed = ("callbacks.speed=null",) if experiment == "quickstart" else ()
     paths = f"paths.logs={tmp_path}"
     code = called(train, f"experiment={experiment}", *TINY, *small, *speed, paths)

@@ -15,7 +15,7 @@ from segsuite.data.decode import decode_mask
 from segsuite.data.preparation import coco_lvis, jobs
 from segsuite.data.preparation.annotations import read_annotations
 from segsuite.data.preparation.coco_lvis import lvis_ids, merged, stuff_ids
-from segsuite.data.preparation.rasterise import painted, region
+from segsuite.data.preparation.rasterise import painted, region, unpacked
 from tests.data.layouts import write_image
 
 pytest.importorskip("pycocotools")
@@ -228,13 +228,26 @@ def test_several_processes_write_the_same(coco, tmp_path):
 
 
 FAULTS = {
-    "polygon": (annotation(90, 2, 5, [[1, 1, 2, 2]]), "2 points", "polygon too short"),
-    "none": (annotation(90, 2, 5, []), "no polygon", "polygon too short"),
+    "polygon": (annotation(90, 2, 5, [[1, 1, 2, 2]]), "2 points", "unfit polygon"),
+    "none": (annotation(90, 2, 5, []), "no polygon", "unfit polygon"),
     "size": (
         annotation(90, 2, 5, run_lengths(np.ones((3, 4)))),
         "3x4, but the image is 12x16",
-        "mask of another size",
+        "unfit mask",
     ),
+    "runs": (
+        annotation(90, 2, 5, {"size": [12, 16], "counts": [5]}),
+        "runs cover 5 pixels, but the image has 192",
+        "unfit mask",
+    ),
+    "text": (
+        annotation(90, 2, 5, {"size": [12, 16], "counts": "abc~"}),
+        "run lengths cannot be read",
+        "unfit mask",
+    ),
+    "odd": (annotation(90, 2, 5, [[1, 1, 5, 1, 5, 5, 1]]), "half a point", "unfit polygon"),
+    "words": (annotation(90, 2, 5, [["a", "b"] * 3]), "is no polygon", "unfit polygon"),
+    "null": (annotation(90, 2, 5, None), "no polygon", "unfit polygon"),
     "class": (annotation(90, 2, 1204, square(0, 0, 2)), "category 1204", "unknown category"),
     "image": (annotation(90, 77, 5, square(0, 0, 2)), "no such image", "image not listed"),
 }
@@ -275,6 +288,50 @@ def test_a_broken_file_is_named(tmp_path, content, said):
     with pytest.raises(DataError, match=said) as error:
         read_annotations(path)
     assert str(path) in str(error.value)
+
+
+def test_an_image_without_stuff_is_named_or_counted(coco):
+    write(coco / "annotations" / "stuff_train2017.json", [1, 2, 3], [], "train2017")
+    stopped = prepared(coco)
+    assert (
+        stopped.returncode == 1 and "1 images" in stopped.stderr and "such as 4" in stopped.stderr
+    )
+    counted = prepared(coco, "--no-strict")
+    assert counted.returncode == 0 and "1 (image without stuff)" in counted.stdout
+
+
+def test_packed_runs_are_read_as_coco_packs_them():
+    from pycocotools import mask as masks
+
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        mask = random.random((37, 41)) < random.random()
+        text = masks.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+        assert unpacked(text).tolist() == run_lengths(mask)["counts"]
+        assert unpacked(text[:-1]) is None or unpacked(text[:-1]).sum() != mask.size
+
+
+def test_other_annotations_do_not_mix_with_what_is_there(coco):
+    assert prepared(coco).returncode == 0
+    path = coco / "annotations" / "lvis_v1_train.json"
+    path.write_text(path.read_text().replace("1203", "1202"))
+    again = prepared(coco)
+    assert again.returncode == 1 and "other sources" in again.stderr
+
+
+def test_not_strict_goes_on_where_strict_stopped(coco):
+    path = coco / "annotations" / "lvis_v1_val.json"
+    content = json.loads(path.read_text())
+    content["annotations"].append(FAULTS["class"][0] | {"image_id": 4})
+    path.write_text(json.dumps(content))
+    assert prepared(coco).returncode == 1  # after the masks of train
+    went_on = prepared(coco, "--no-strict")
+    assert went_on.returncode == 0 and "train: 0 masks written, 3 were there" in went_on.stdout
+
+
+def test_the_command_that_is_suggested_fits_what_was_written(coco):
+    suggested = prepared(coco, "--paper-compat").stdout.splitlines()[-1]
+    assert '"data.reader.expected={train: 3, val: 1}"' in suggested
 
 
 def test_an_absent_file_is_named(coco):

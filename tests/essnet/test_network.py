@@ -96,9 +96,32 @@ def test_weights_of_the_same_network_load_by_name_and_by_order():
     load_body(other.body, renamed, source="renamed")
     assert torch.equal(other.body.state_dict()["layer4.1.conv2.weight"], deepest)
 
+    grouped = FeatureMaps(name="resnet18", norm="gn16")
+    for names in (theirs.state_dict(), renamed):
+        load_body(grouped.body, names, source="with running statistics")
+        assert torch.equal(grouped.body.state_dict()["layer4.1.conv2.weight"], deepest)
+
     short = dict(list(renamed.items())[:20])
     with pytest.raises(CheckpointError, match=r"method\.backbone\.weights=none"):
         load_body(other.body, short, source="short")
+
+
+def test_weights_of_a_larger_network_are_refused():
+    from torchvision.models import resnet34
+
+    larger, maps = resnet34(num_classes=3).state_dict(), FeatureMaps(name="resnet18")
+    renamed = {f"x.{n}.{name.rsplit('.', 1)[-1]}": w for n, (name, w) in enumerate(larger.items())}
+    for tensors in (larger, renamed):
+        with pytest.raises(CheckpointError, match=r"larger network|does not fit"):
+            load_body(maps.body, tensors, source="resnet34")
+
+
+def test_networks_that_put_channels_last():
+    maps = FeatureMaps(name="swinv2_cr_tiny_ns_224", output_stride=32).eval()
+    with torch.inference_mode():
+        fine, deep = maps(torch.zeros(1, 3, 224, 224))
+    assert fine.shape == (1, maps.channels[0], 56, 56)
+    assert deep.shape == (1, maps.channels[1], 7, 7)
 
 
 @pytest.mark.parametrize("normalize_after", [False, True])

@@ -60,6 +60,10 @@ x, e = torch.randn(9, 4, device=device), torch.randn(5, 4, device=device)
 y = torch.randint(5, (9,), device=device)
 values = [float(streaming_cross_entropy(x, e, y, kernel=k)[0]) for k in ("torch", "triton")]
 worst["without gradients"] = abs(values[0] - values[1]) / values[0]
+from segsuite.ops.streaming_triton import TritonChunks
+chunks = TritonChunks(e, bias=None, scale=1.0, metric="dot", gradients=False)
+chunks.add(x[:2], torch.tensor([0, 7], device=device))
+assert chunks.sums.loss.isnan(), "a label that no class has must not pass as a loss"
 print(json.dumps(worst))
 """
 

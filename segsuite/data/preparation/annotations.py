@@ -79,8 +79,16 @@ def _packed(entry: dict[str, Any]) -> Any:
         return entry
     shape = entry["segmentation"]
     if isinstance(shape, list):
-        shape = [array("d", polygon) for polygon in shape]
+        shape = [_numbers(polygon) for polygon in shape]
     return entry["image_id"], Region(entry["id"], entry["category_id"], shape)
+
+
+def _numbers(polygon: Any) -> Any:
+    """The polygon packed; as it is where it holds no numbers, which is said later, by its id."""
+    try:
+        return array("d", polygon)
+    except TypeError:
+        return polygon
 
 
 def _image(image: Mapping[str, Any], path: Path) -> tuple[str, int, int]:
@@ -90,4 +98,7 @@ def _image(image: Mapping[str, Any], path: Path) -> tuple[str, int, int]:
     name = "/".join(part for part in parts if part).rpartition(".")[0]
     if not name:
         raise DataError(f"{path}: image {image.get('id')} has neither `coco_url` nor `file_name`")
-    return name, image["height"], image["width"]
+    size = image.get("height"), image.get("width")
+    if not all(isinstance(side, int) and side > 0 for side in size):
+        raise DataError(f"{path}: image {image.get('id')} has no height and width")
+    return name, *size

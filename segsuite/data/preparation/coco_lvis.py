@@ -93,11 +93,23 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
     skipped: Counter[str] = Counter()
     things = _fitting(lvis, images, lvis_ids(), skipped, strict)
     stuff: dict[int, list[tuple[int, Any]]] = {}
+    listed: set[int] = set()
     for path in sources.stuff:
         read = read_annotations(path)
+        listed |= read.images.keys()
         found = _fitting(read, images, stuff_ids(paper_compat=paper_compat), skipped, strict)
         for number, regions in found.items():
             stuff.setdefault(number, []).extend(regions)
+    unlisted = sorted(images.keys() - listed) if sources.stuff else []
+    if unlisted and strict:
+        files = " nor ".join(path.name for path in sources.stuff)
+        raise DataError(
+            f"{sources.lvis} has {len(unlisted)} images that neither {files} lists, such as "
+            f"{unlisted[0]}; are these COCO's 2017 files? To leave their stuff out and count "
+            "them, type --no-strict"
+        )
+    if unlisted:
+        skipped["image without stuff"] += len(unlisted)
     return Split(images, things, stuff, skipped)
 
 
@@ -142,7 +154,7 @@ def _fitting(
 
 
 def _kind(region: Region) -> str:
-    return "mask of another size" if isinstance(region.segmentation, dict) else "polygon too short"
+    return "unfit mask" if isinstance(region.segmentation, dict) else "unfit polygon"
 
 
 def merged(

@@ -1,5 +1,7 @@
 """Many files written side by side; a run that was killed goes on where it stopped."""
 
+import hashlib
+import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,10 +26,12 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     record = folder / "preparation.json"
     if record.exists():
-        import json
-
         there = json.loads(record.read_text())
-        differing = [f"{k}={there.get(k)}" for k, v in settings.items() if there.get(k) != v]
+        differing = [
+            f"{key}={there.get(key)}" if not isinstance(value, Mapping) else f"other {key}"
+            for key, value in settings.items()
+            if there.get(key) != value
+        ]
         if differing:
             raise DataError(
                 f"{folder} was begun with {', '.join(differing)}; delete it, or choose another "
@@ -36,6 +40,21 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
     for cut in folder.glob("**/.*.part*"):  # of a run that was killed
         cut.unlink()
     write_json(record, dict(settings))
+
+
+def digests(paths: Iterable[Path]) -> dict[str, str]:
+    """What identifies the content of each file, by its name.
+
+    Raises:
+        DataError: one is not there.
+    """
+    found = {}
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"there is no annotation file {path}")
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "md5").hexdigest()
+    return found
 
 
 def write_mask(path: Path, raw: NDArray[Any]) -> None:

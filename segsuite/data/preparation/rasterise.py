@@ -1,5 +1,6 @@
 """COCO's outlines and run lengths to masks, and several of them to one map of ids."""
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,20 +19,59 @@ LEAST_NUMBERS = 6
 """Of a polygon: three points."""
 
 
-def fault(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> str | None:
+def fault(segmentation: Any, size: tuple[int, int]) -> str | None:
     """What keeps an annotation of an image of `size` (height, width) from being drawn."""
     if isinstance(segmentation, Mapping):
-        there = tuple(segmentation.get("size", ()))
-        if there == size and "counts" in segmentation:
-            return None
-        shown = "x".join(map(str, there))
-        return f"its mask is {shown}, but the image is {size[0]}x{size[1]} (height x width)"
-    if not len(segmentation):
+        return _fault_of_runs(segmentation, size)
+    if not isinstance(segmentation, Sequence) or not len(segmentation):
         return "it has no polygon"
-    least = min(len(polygon) for polygon in segmentation)
-    if least < LEAST_NUMBERS:
-        return f"a polygon of {least // 2} points is no area; it needs three or more"
+    for polygon in segmentation:
+        if not isinstance(polygon, array):  # what could not be read as numbers
+            return f"{str(polygon)[:40]} is no polygon"
+        if len(polygon) < LEAST_NUMBERS:
+            return f"a polygon of {len(polygon) // 2} points is no area; it needs three or more"
+        if len(polygon) % 2 or not np.isfinite(np.frombuffer(polygon)).all():
+            return "a polygon has half a point, or a coordinate that is no number"
     return None
+
+
+def _fault_of_runs(runs: Mapping[str, Any], size: tuple[int, int]) -> str | None:
+    there = tuple(runs.get("size", ()))
+    if there != size:
+        shown = "x".join(map(str, there)) or "of no size"
+        return f"its mask is {shown}, but the image is {size[0]}x{size[1]} (height x width)"
+    counts = runs.get("counts")
+    lengths = unpacked(counts) if isinstance(counts, str) else counts
+    if not isinstance(lengths, Sequence | np.ndarray) or not all(
+        isinstance(n, int | np.integer) and n >= 0 for n in lengths
+    ):
+        return "its run lengths cannot be read"
+    total = int(sum(lengths))
+    if total != size[0] * size[1]:
+        return f"its runs cover {total} pixels, but the image has {size[0] * size[1]}"
+    return None
+
+
+def unpacked(text: str) -> NDArray[np.int64] | None:
+    """The run lengths that COCO's compressed text holds; None where it is cut or garbled.
+
+    Five bits a character, the sixth says that more follow; from the fourth number on, differences
+    to the number before the last.
+    """
+    bits = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    if not len(bits) or bits.min() < 0 or bits.max() > 63 or bits[-1] & 0x20:
+        return None
+    ends = np.flatnonzero((bits & 0x20) == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    place = np.arange(len(bits)) - np.repeat(starts, lengths)
+    if place.max() > 10:
+        return None
+    values = np.add.reduceat((bits & 0x1F) << (5 * place), starts)
+    values = np.where(bits[ends] & 0x10, values - (1 << (5 * lengths)), values)
+    values[1::2] = values[1::2].cumsum()
+    values[2::2] = values[2::2].cumsum()
+    return values
 
 
 def region(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -36,9 +36,11 @@ class EssnetPrediction:
 
         Made at native stride and upsampled where they are affine in the features.
         """
-        if self.output.metric == "l2" or self.output.normalize_after:
-            return self._logits(self.features(size))
-        return _resized(self._logits(full(self.output.features)), size)
+        features = self.output.features
+        with torch.autocast(features.device.type, enabled=False):
+            if self.output.metric == "l2" or self.output.normalize_after:
+                return self._logits(self.features(size))
+            return _resized(self._logits(full(features)), size)
 
     def _logits(self, x: Tensor) -> Tensor:
         """(B, K, h, w) of features (B, d, h, w)."""

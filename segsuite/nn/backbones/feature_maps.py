@@ -12,6 +12,9 @@ from segsuite.nn.norms import Norm, with_norm
 
 _FINE = 4
 
+_LAST_LAYERS = 12
+"""Tensors that a whole network has behind its last feature map, at most."""
+
 
 class FeatureMaps(nn.Module):
     """A timm network cut after its last feature map, at the output stride asked for.
@@ -54,6 +57,8 @@ class FeatureMaps(nn.Module):
             )
         self.name, self.weights = name, weights
         self._fine = strides.index(_FINE)
+        # Transformers such as swin give (B, H, W, C).
+        self._channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
         channels = body.feature_info.channels()
         self.channels = (channels[self._fine], channels[-1])
         for module in body.modules():
@@ -67,7 +72,10 @@ class FeatureMaps(nn.Module):
         Shapes: images (B, 3, H, W) -> (B, C1, H / 4, W / 4), (B, C2, H / s, W / s)
         """
         maps = self.body(images)
-        return maps[self._fine], maps[-1]
+        fine, deep = maps[self._fine], maps[-1]
+        if self._channels_last:
+            fine, deep = fine.permute(0, 3, 1, 2), deep.permute(0, 3, 1, 2)
+        return fine, deep
 
     def load_initial_weights(self) -> None:
         """Loads the pretrained weights that the config names."""
@@ -103,14 +111,26 @@ def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> No
     norms has no use for are left aside.
 
     Raises:
-        CheckpointError: a weight is missing or has another shape.
+        CheckpointError: a weight is missing or has another shape, or there are weights left of
+            other blocks.
     """
     own = body.state_dict()
     named = {name: tensors[name] for name in own if name in tensors}
-    if len(named) < len(own):
-        in_order = [t for n, t in tensors.items() if not _counts(n)]
+    parts = {name.split(".")[0] for name in own}
+    beyond = [n for n in tensors if n not in own and n.split(".")[0] in parts and not _counts(n)]
+    if len(named) < len(own) // 2:
+        keep = [n for n in tensors if not _counts(n) and (not _runs(n) or any(map(_runs, own)))]
         wanted = [n for n in own if not _counts(n)]
-        named = dict(zip(wanted, in_order, strict=False)) if len(named) < len(own) // 2 else named
+        named = dict(zip(wanted, (tensors[n] for n in keep), strict=False))
+        beyond = keep[len(wanted) + _LAST_LAYERS :]
+    elif not any(map(_runs, own)):  # group norms have no use for running statistics
+        beyond = [name for name in beyond if not _runs(name)]
+    if beyond:
+        raise CheckpointError(
+            f"{source} is of a larger network: {beyond[0]} and {len(beyond) - 1} more weights have "
+            "no place in the backbone; give weights of this network, or type "
+            "method.backbone.weights=none"
+        )
     lacking = [n for n in own if not _counts(n) and n not in named]
     lacking += [n for n, t in named.items() if t.shape != own[n].shape]
     if lacking:
@@ -128,3 +148,8 @@ def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> No
 def _counts(name: str) -> bool:
     """Whether it is the number of batches that a batch norm has seen."""
     return name.endswith("num_batches_tracked")
+
+
+def _runs(name: str) -> bool:
+    """Whether it is a running statistic of a batch norm."""
+    return name.endswith(("running_mean", "running_var"))

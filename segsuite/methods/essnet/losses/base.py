@@ -36,6 +36,11 @@ class PixelLoss(nn.Module, ABC):
         global_mean: bool = False,
     ) -> None:
         super().__init__()
+        if max_pixels is not None and max_pixels < 1:
+            raise ConfigError(
+                f"method.loss.max_pixels={max_pixels} leaves nothing to learn from; set it to at "
+                "least 1, or to null for all"
+            )
         self.regulariser = regulariser
         self.max_pixels, self.global_mean = max_pixels, global_mean
 
@@ -62,6 +67,11 @@ class PixelLoss(nn.Module, ABC):
     @abstractmethod
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss summed over labelled pixels, and their number."""
+
+    def least_bytes(self, pixels: int, classes: int) -> int:
+        """What a step holds at least that grows with pixels times classes; for benchmarks."""
+        del pixels, classes
+        return 0
 
     def _pixels(self, count: Tensor) -> Tensor:
         """What to divide by; 1 where there is no pixel."""

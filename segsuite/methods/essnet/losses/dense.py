@@ -12,6 +12,10 @@ from segsuite.methods.essnet.predictions import EssnetPrediction
 class DenseLoss(PixelLoss):
     """Upsampled logits, log-softmax and its gradient at full resolution."""
 
+    def least_bytes(self, pixels: int, classes: int) -> int:
+        """Logits, log-softmax and the gradients of both, in float32."""
+        return 4 * 4 * pixels * classes
+
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = EssnetPrediction(output).scores(tuple(labels.shape[1:]))
         total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")

@@ -22,7 +22,7 @@ class NeighbourLoss(PixelLoss):
 
     Args:
         k: nearest classes.
-        search: `faiss` or `torch`; both exact.
+        search: `faiss` or `torch`, both exact; `auto` is faiss on a CPU.
     """
 
     metrics = ("sq", "l2")
@@ -31,7 +31,7 @@ class NeighbourLoss(PixelLoss):
         self,
         *,
         k: int = 8,
-        search: Search = "faiss",
+        search: Search = "auto",
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,

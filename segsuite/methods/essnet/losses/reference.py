@@ -32,7 +32,7 @@ class ReferenceLoss(PixelLoss):
         self,
         *,
         k: int = 8,
-        search: Search = "faiss",
+        search: Search = "auto",
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,

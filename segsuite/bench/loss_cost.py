@@ -1,0 +1,202 @@
+"""Time and memory of losses alone, against the number of classes: one batch of pixels, in turns."""
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from segsuite.bench import machine
+from segsuite.bench.comparison import device_of
+from segsuite.bench.latency import Latency, Ratio, interleaved, ratio
+from segsuite.bench.memory import peak_bytes
+from segsuite.core.build import build
+from segsuite.core.hardware import free_memory, high_water_mark
+from segsuite.engine.launch import compose
+from segsuite.methods.essnet.losses.base import PixelLoss
+from segsuite.methods.essnet.output import EssnetOutput
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """One loss at one number of classes; None where it would not fit this machine.
+
+    Attributes:
+        times: how many times as fast as the first loss.
+        peak: bytes beyond features, classes and labels, the gradients included.
+    """
+
+    arm: str
+    classes: int
+    latency: Latency | None
+    times: Ratio | None
+    peak: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {
+            "arm": self.arm,
+            "classes": self.classes,
+            "seconds": self.latency and self.latency.median,
+            "times_as_fast_as_first": self.times and self.times.to_dict(),
+            "peak_megabytes": None if self.peak is None else self.peak / 1e6,
+        }
+
+
+@dataclass(frozen=True)
+class LossCosts:
+    """What was found, and about what."""
+
+    rows: list[LossRow]
+    pixels: int
+    dim: int
+    machine: dict[str, str | int]
+
+    def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
+        """Plain types; the rows are the parts and the whole."""
+        del parts
+        return {
+            "machine": self.machine,
+            "pixels": self.pixels,
+            "dim": self.dim,
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+    def show(self, console: Console, folder: Path) -> None:
+        """Prints the table."""
+        del folder
+        console.print(
+            loss_table(
+                self.rows,
+                f"loss and gradients of {self.pixels:,} pixels, {self.dim} numbers each, "
+                f"{machine.shown(self.machine)}",
+            )
+        )
+
+
+def loss_table(rows: Sequence[LossRow], title: str) -> Table:
+    """A row per loss and number of classes."""
+    table = Table("classes", "loss", "ms", "times as fast as the first", "peak MB", title=title)
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        if row.latency is None:
+            table.add_row(f"{row.classes:,}", row.arm, "did not fit", "", "")
+            continue
+        times = f"{row.times.median:.2f} ({row.times.low:.2f} to {row.times.high:.2f})"
+        peak = "–" if row.peak is None else f"{row.peak / 1e6:.1f}"
+        table.add_row(f"{row.classes:,}", row.arm, f"{1e3 * row.latency.median:.1f}", times, peak)
+    return table
+
+
+def compare_losses(
+    cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
+) -> LossCosts:
+    """Measures what `losses` in conf/benchmark.yaml names.
+
+    Args:
+        data_overrides: not used; pixels are drawn.
+    """
+    del data_overrides
+    device, asked = device_of(cfg), cfg.losses
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    arms = OmegaConf.to_container(asked.arms)
+    rows = []
+    for classes in asked.classes:
+        tell(f"{classes} classes")
+        rows += _rows(arms, classes, asked.side, asked.dim, device, cfg.rounds, cfg.warm_up)
+    return LossCosts(rows, asked.side**2, asked.dim, machine.machine(device))
+
+
+def _rows(
+    arms: Mapping[str, Sequence[str]],
+    classes: int,
+    side: int,
+    dim: int,
+    device: torch.device,
+    rounds: int,
+    warm_up: int,
+) -> list[LossRow]:
+    """All losses at one number of classes."""
+    losses = {name: loss_of(overrides) for name, overrides in arms.items()}
+    fitting = {n: its for n, its in losses.items() if _fits(its, classes, side, device)}
+    output, labels = problem(classes, side, dim, device)
+    runs = {name: [lambda _, its=its: _step(its, output, labels)] for name, its in fitting.items()}
+    found = interleaved(runs, lambda _: None, rounds=rounds, warm_up=warm_up, device=device)
+    times = {name: latencies[0] for name, latencies in found.items()}
+    rows = []
+    for name, overrides in arms.items():
+        if name not in fitting:
+            rows.append(LossRow(name, classes, None, None, None))
+            continue
+        peak = _peak(overrides, classes, side, dim, device)
+        baseline = times[next(iter(times))]
+        rows.append(LossRow(name, classes, times[name], ratio(baseline, times[name]), peak))
+    return rows
+
+
+def loss_of(overrides: Sequence[str]) -> PixelLoss:
+    """The loss of a config, such as ["method/loss=knn"]; the pixels' alone, without regulariser."""
+    cfg = compose("train", ["method=essnet", "method/regulariser=none", *overrides])
+    return build(cfg.method.loss, path="method.loss")
+
+
+def problem(classes: int, side: int, dim: int, device: torch.device) -> tuple[EssnetOutput, Tensor]:
+    """Drawn features and classes of unit length, and labels (1, side, side), a few ignored."""
+    random = torch.Generator().manual_seed(0)
+    features = torch.randn(1, dim, side, side, generator=random)
+    table = torch.randn(classes, dim, generator=random)
+    labels = torch.randint(-1, classes, (1, side, side), generator=random)
+    output = EssnetOutput(
+        features=F.normalize(features, dim=1).to(device).requires_grad_(),
+        table=F.normalize(table, dim=1).to(device).requires_grad_(),
+        bias=None,
+        scale=20.0,
+        metric="sq",
+    )
+    return output, labels.to(device)
+
+
+def _step(loss: PixelLoss, output: EssnetOutput, labels: Tensor) -> None:
+    """Loss and gradients, which are thrown away."""
+    output.features.grad = output.table.grad = None
+    loss(output, labels)["ce"].backward()
+
+
+def _fits(loss: PixelLoss, classes: int, side: int, device: torch.device) -> bool:
+    """Asked before it is tried: a machine without memory ends other programs."""
+    return loss.least_bytes(side**2, classes) < free_memory(device)
+
+
+def _peak(
+    overrides: Sequence[str], classes: int, side: int, dim: int, device: torch.device
+) -> int | None:
+    """Bytes: a GPU's allocator knows; on a CPU the high-water mark of a process of its own."""
+    if device.type == "cuda":
+        output, labels = problem(classes, side, dim, device)
+        loss = loss_of(overrides)
+        _step(loss, output, labels)
+        output.features.grad = output.table.grad = None
+        return peak_bytes(lambda: _step(loss, output, labels), device)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_own_peak, list(overrides), classes, side, dim).result()
+
+
+def _own_peak(overrides: list[str], classes: int, side: int, dim: int) -> int | None:
+    torch.set_num_threads(1)
+    loss, cpu = loss_of(overrides), torch.device("cpu")
+    _step(loss, *problem(classes, 4, dim, cpu))  # libraries and their buffers
+    held = problem(classes, side, dim, cpu)
+    with high_water_mark() as mark:
+        _step(loss, *held)
+    return mark.bytes
