@@ -78,3 +78,46 @@ def test_trained_shown_evaluated_and_predicted(tmp_path, capsys, monkeypatch):
     assert again == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
     assert found["val/miou"] == result["metrics"]["test/miou"]
+
+
+def test_loggers_get_a_map_and_a_table(tmp_path):
+    from types import SimpleNamespace
+
+    from segsuite.methods.essnet.callbacks import EmbeddingMap
+    from tests.essnet.made import network
+    from tests.toy import toy_classes
+
+    heard = {"images": [], "tables": []}
+    wandb = SimpleNamespace(
+        log_image=lambda name, paths, step: heard["images"].append((name, paths[0], step)),
+        log_table=lambda key, columns, data: heard["tables"].append((key, columns, data)),
+    )
+    trainer = SimpleNamespace(
+        is_global_zero=True, state=SimpleNamespace(fn="fit"), global_step=7, loggers=[wandb]
+    )
+    classes = toy_classes(19)
+    module = SimpleNamespace(
+        network=network("method.separable=true"),
+        classes=classes,
+        class_names=classes.names,
+        class_groups=("rare",) * 19,
+    )
+    callback = EmbeddingMap(folder=str(tmp_path))
+    callback.on_validation_end(trainer, module)
+    callback.on_fit_end(trainer, module)
+    assert heard["images"] == [("embeddings", str(tmp_path / "0000007.png"), 7)]
+    ((key, columns, rows),) = heard["tables"]
+    assert key == "class_embeddings" and columns == ["class", "group", "x", "y"]
+    assert len(rows) == 19 and rows[3][:2] == ["class 3", "rare"]
+
+
+def test_a_network_without_class_vectors_is_refused_before_training(tmp_path):
+    from types import SimpleNamespace
+
+    from segsuite.methods.essnet.callbacks import EmbeddingMap
+    from tests.toy import ToySegmenter
+
+    module = SimpleNamespace(network=ToySegmenter(num_classes=3))
+    module.network.head = None
+    with pytest.raises(ConfigError, match="callbacks=default"):
+        EmbeddingMap(folder=str(tmp_path)).on_fit_start(None, module)
