@@ -35,11 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show(checkpoint: Path, *, of: str | None, nearest: int, picture: Path | None) -> None:
-    """Prints the nearest classes, and draws the map where one is asked for."""
+    """Prints the nearest classes, of all unless one is named or only a map is wanted; draws it."""
     network, _ = network_from_checkpoint(checkpoint)
     classes = ClassTable.from_dict(read_checkpoint(checkpoint)["classes"])
     table = class_vectors(network)
-    print(nearest_text(table, classes.names, k=nearest, of=of))
+    if of is not None or picture is None:
+        print(nearest_text(table, classes.names, k=nearest, of=of))
     if picture is not None:
         how = {"colors": classes.colors, "groups": classes.groups, "title": checkpoint.name}
         save_map(table, classes.names, picture, **how)

@@ -24,6 +24,7 @@ def main(cfg: DictConfig) -> float | None:
     data = training.make_data(cfg)
     network = training.make_network(cfg, checkpoint)
     task = training.make_task(cfg, network, data)
+    training.record_start(cfg, folder)
     trainer = training.make_trainer(cfg, data, folder)
 
     training.fit(trainer, task, data, checkpoint)

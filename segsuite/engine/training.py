@@ -28,17 +28,22 @@ log = logging.getLogger(__name__)
 
 
 def begin(cfg: DictConfig) -> Path:
-    """The run's folder, after every argument in the config was checked and config.yaml written."""
+    """The run's folder, after every argument in the config was checked."""
     folder = Path(cfg.run.folder)
     quiet()
     with open_dict(cfg):
         cfg.run.id = record.run_id(folder)
     check_arguments(cfg)
-    if on_main_process():
-        for change in record.differences(folder, cfg):
-            log.warning("the run is resumed with another config: %s", change)
-        record.write_start(folder, cfg)
     return folder
+
+
+def record_start(cfg: DictConfig, folder: Path) -> None:
+    """Writes the run's record: after data and network were made, so that mistakes change nothing."""
+    if not on_main_process():
+        return
+    for change in record.differences(folder, cfg):
+        log.warning("the run is resumed with another config: %s", change)
+    record.write_start(folder, cfg)
 
 
 def check_arguments(cfg: DictConfig) -> None:

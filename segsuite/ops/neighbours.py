@@ -1,5 +1,6 @@
 """The nearest rows of a table, exactly."""
 
+import logging
 from typing import Literal
 
 import torch
@@ -35,6 +36,7 @@ def nearest(queries: Tensor, table: Tensor, k: int, *, search: Search = "torch")
 
 
 def _by_faiss(queries: Tensor, table: Tensor, k: int) -> Tensor:
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells of every library it tries
     import faiss
 
     index = faiss.IndexFlatL2(table.shape[1])

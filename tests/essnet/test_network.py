@@ -116,6 +116,16 @@ def test_weights_of_a_larger_network_are_refused():
             load_body(maps.body, tensors, source="resnet34")
 
 
+def test_wide_features_meet_classes_at_native_stride(monkeypatch):
+    from segsuite.methods.essnet import predictions
+
+    out, size = output("dot", dim=40), (13, 17)
+    expected = logits(out, size).argmax(3)
+    assert torch.equal(EssnetPrediction(out).labels(size), expected)
+    monkeypatch.setattr(predictions, "_COARSE", 1)  # as with very many classes
+    assert torch.equal(EssnetPrediction(out).labels(size), expected)
+
+
 def test_networks_that_put_channels_last():
     maps = FeatureMaps(name="swinv2_cr_tiny_ns_224", output_stride=32).eval()
     with torch.inference_mode():

@@ -65,7 +65,7 @@ def class_vectors(network: object) -> Tensor:
     head = getattr(network, "head", None)
     if not hasattr(head, "classes"):
         raise ConfigError(
-            f"callbacks=embeddings shows class vectors, and {type(network).__name__} has none; "
-            "type callbacks=default"
+            f"{type(network).__name__} has no class vectors to show, as networks of method=essnet "
+            "have; for a training, type callbacks=default"
         )
     return head.classes()["table"]

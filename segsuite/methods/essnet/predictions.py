@@ -10,6 +10,13 @@ from segsuite.core.contract import Size
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.ops.class_argmax import upsampled_class_argmax
 from segsuite.ops.streaming_cross_entropy import full
+from segsuite.ops.upsample import upsampled_argmax
+
+_WIDE = 32
+"""Numbers per pixel from which it is cheaper to upsample logits than features."""
+
+_COARSE = 2**24
+"""Logits of a picture at native stride: 64 MB in float32."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +27,16 @@ class EssnetPrediction:
     trace: None = None
 
     def labels(self, size: Size) -> Tensor:
-        """(B, H, W) int64; a running argmax over chunks of classes."""
+        """(B, H, W) int64; a running argmax over chunks of classes.
+
+        Wide features meet the classes at native stride, where there are 16 times fewer pixels,
+        unless even that map would be large.
+        """
         out = self.output
+        coarse = out.features[0, 0].numel() * len(out.table)
+        if self._affine and out.features.shape[1] >= _WIDE and coarse <= _COARSE:
+            with torch.autocast(out.features.device.type, enabled=False):
+                return upsampled_argmax(self._logits(full(out.features)), size)
         return upsampled_class_argmax(
             out.features, out.table, out.offset(), size, normalize_after=out.normalize_after
         )
@@ -38,9 +53,14 @@ class EssnetPrediction:
         """
         features = self.output.features
         with torch.autocast(features.device.type, enabled=False):
-            if self.output.metric == "l2" or self.output.normalize_after:
+            if not self._affine:
                 return self._logits(self.features(size))
             return _resized(self._logits(full(features)), size)
+
+    @property
+    def _affine(self) -> bool:
+        """Whether logits may be upsampled in place of features."""
+        return self.output.metric != "l2" and not self.output.normalize_after
 
     def _logits(self, x: Tensor) -> Tensor:
         """(B, K, h, w) of features (B, d, h, w)."""
