@@ -38,7 +38,7 @@ def begin(cfg: DictConfig) -> Path:
 
 
 def record_start(cfg: DictConfig, folder: Path) -> None:
-    """Writes the run's record: after data and network were made, so that mistakes change nothing."""
+    """Writes the run's record, after data and network were made: mistakes change nothing."""
     if not on_main_process():
         return
     for change in record.differences(folder, cfg):
