@@ -23,7 +23,7 @@ NEEDS = {
 }
 """What must be chosen beside an option of some groups."""
 
-FAMILIES = ["segvit", "essnet"]
+FAMILIES = ["segvit", "essnet", "mobile"]
 
 
 CLASSES = {
