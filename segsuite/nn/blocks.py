@@ -73,16 +73,15 @@ def read_colours(
     convolution = next((m for m in layers if isinstance(m, nn.Conv2d)), None)
     if convolution is None:
         return False
-    norm = layers[layers.index(convolution) + 1]
-    if getattr(norm, "running_mean", None) is None or len(norm.running_mean) != len(
-        convolution.weight
-    ):
+    after = layers[layers.index(convolution) + 1 :]
+    moving = getattr(after[0], "running_mean", None) if after else None
+    if moving is None or len(moving) != convolution.out_channels:
         return False
     (mean, std), (our_mean, our_std) = (
         [torch.tensor(part, dtype=torch.double) for part in pair] for pair in (trained, given)
     )
     weight = convolution.weight.double()
     moved = (weight.sum((2, 3)) * ((our_mean - mean) / std)).sum(1)
-    norm.running_mean.sub_(moved)
+    moving.sub_(moved)
     convolution.weight.copy_(weight * (our_std / std)[:, None, None])
     return True

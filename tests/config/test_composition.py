@@ -50,7 +50,7 @@ def test_every_experiment_fits_its_own_data_set_and_others(experiment, tmp_path)
 
 @pytest.mark.parametrize("data", DATA)
 def test_every_data_set_fits_every_family(data, tmp_path):
-    for experiment in ("cts_dtop_vitb", "essnet_ade20k_resnet50"):
+    for experiment in ("cts_dtop_vitb", "essnet_ade20k_resnet50", "mobile_dpc_cityscapes_fine"):
         cfg = composed(f"experiment={experiment}", f"data={data}", root=own_data(tmp_path))
         check_arguments(cfg)
         _one_number_of_classes(cfg)

@@ -60,7 +60,9 @@ def torchvision_file(network: str, name: str, *, key: str) -> Path:
     known = getattr(torchvision.models, network).__members__
     if name not in known:
         near = did_you_mean(name, known)
-        raise ConfigError(f"{key}={name} is neither a file nor one of torchvision's {network}{near}")
+        raise ConfigError(
+            f"{key}={name} is neither a file nor one of torchvision's {network}{near}"
+        )
     url = known[name].url
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if file.is_file():

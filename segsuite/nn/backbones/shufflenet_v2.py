@@ -6,6 +6,7 @@ convolutions" (Turkmen and Heikkila, 2019), table 1: no fifth convolution, no cl
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -19,8 +20,9 @@ from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.norms import Norm, with_norm
 
 _STEM = 24
-_CHANNELS = {0.5: 48, 1.0: 116, 1.5: 176, 2.0: 224}
-"""Of stage 2; every further stage has twice as many."""
+_CHANNELS = {0.5: 48, 1.0: 116, 1.5: 176, 2.0: 244}
+"""Of stage 2; every further stage has twice as many. At 2.0, the code of the paper on phones has 224;
+torchvision has 244."""
 
 _UNITS = (4, 8, 4)
 
@@ -96,9 +98,11 @@ class ShuffleNetV2(nn.Module):
         """
         if self.weights == "none":
             return
-        path = self.weights if "/" in self.weights or self.weights.endswith((".pth", ".pt")) else ""
-        size = f"{self.width:.1f}".replace(".", "_")
-        file = path or torchvision_file(f"ShuffleNet_V2_X{size}_Weights", self.weights, key=_KEY)
+        if "/" in self.weights or self.weights.endswith((".pth", ".pt")):
+            file = Path(self.weights).expanduser()
+        else:
+            size = f"{self.width:.1f}".replace(".", "_")
+            file = torchvision_file(f"ShuffleNet_V2_X{size}_Weights", self.weights, key=_KEY)
         self.load_torchvision(read_tensors(file), source=f"{_KEY}={self.weights}")
 
     def load_torchvision(self, tensors: Mapping[str, Tensor], *, source: str) -> None:
