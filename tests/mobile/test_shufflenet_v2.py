@@ -94,6 +94,21 @@ def test_channels_take_turns():
     assert shuffled(*pair).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 
+def test_the_layout_in_memory_stays_and_changes_nothing():
+    pair = torch.randn(2, 2, 6, 5, 4)
+    last = [half.contiguous(memory_format=torch.channels_last) for half in pair]
+    found = shuffled(*last)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, shuffled(*pair)) and shuffled(*pair).is_contiguous()
+    built = ours(torchvisions(0.5), width=0.5)
+    images = torch.randn(1, 3, 65, 97)
+    with torch.inference_mode():
+        expected = built(images)[-1]
+        found = built(images.contiguous(memory_format=torch.channels_last))[-1]
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_weights_from_a_file(tmp_path):
     theirs = torchvisions(0.5)
     torch.save(theirs.state_dict(), tmp_path / "own.pth")
