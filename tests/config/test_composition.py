@@ -8,7 +8,7 @@ import timm
 import torch
 import yaml
 
-from segsuite.core.build import build
+from segsuite.core.build import build, check
 from segsuite.core.config import CONF
 from segsuite.core.contract import check_size
 from segsuite.core.errors import ConfigError
@@ -23,6 +23,9 @@ NEEDS = {
 }
 """What must be chosen beside an option of some groups."""
 
+ELSEWHERE = {"scores": "evaluate", "submission": "evaluate"}
+"""Groups of other doors than training."""
+
 FAMILIES = ["segvit", "essnet", "mobile"]
 
 
@@ -35,6 +38,7 @@ CLASSES = {
     "coco_stuff10k": 171,
     "coco_stuff164k": 171,
     "coco_lvis": 1284,
+    "coco9": 10,
 }
 
 
@@ -70,6 +74,10 @@ def _one_number_of_classes(cfg):
 def test_every_part_can_be_chosen(part, tmp_path):
     """Parts of methods in at least one family: backbones of ESSNet are none of SegViT's."""
     group = part.split("=")[0]
+    if group in ELSEWHERE:
+        cfg = compose(ELSEWHERE[group], [part])
+        cfg.run.folder = "some"
+        return check(cfg[group], path=group)
     root = own_data(tmp_path) if group == "data" else None
     families = FAMILIES if group.startswith("method/") else [None]
     faults = []

@@ -110,7 +110,7 @@ def test_what_is_kept_is_counted_once(root, monkeypatch):
 def test_the_known_number_may_be_of_those_with_more_only(root):
     assert len(opened(root, least=16, expected={"train": 3})) == 4  # one has 16 exactly
     assert len(opened(root, least=16, expected={"train": 4})) == 4
-    with pytest.raises(DataError, match="4 pictures have 16 pixels .* the data set has 5"):
+    with pytest.raises(DataError, match=r"4 pictures have 16 pixels .* the data set has 5"):
         opened(root, least=16, expected={"train": 5})
     assert len(opened(root, least=16, expected={"train": 5}, strict=False)) == 4
 
@@ -147,7 +147,7 @@ def test_files_that_are_absent_or_wrong(root):
     (root / FILE).unlink()
     with pytest.raises(DataError, match=r"no annotation file .*train2017/\*\.jpg"):
         opened(root)
-    with pytest.raises(DataError, match="is not a folder.*cocodataset"):
+    with pytest.raises(DataError, match=r"is not a folder.*cocodataset"):
         opened(root / "nowhere", source="https://cocodataset.org")
 
 
