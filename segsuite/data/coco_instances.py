@@ -259,7 +259,7 @@ def _pixels(
     name = hashlib.sha256(f"{read.source.resolve()} {sorted(ids)}".encode()).hexdigest()[:16]
     path = cache_folder().with_name("coco_instances") / f"{name}.json"
     known = _remembered(path, stamp)
-    if known is not None:
+    if known is not None and known.keys() == regions.keys():
         return known
     logger.info("counting the labelled pixels of %d images (remembered) ...", len(regions))
     pixels = {
