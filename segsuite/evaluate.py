@@ -13,6 +13,8 @@ def main(cfg: DictConfig) -> float | None:
     python -m segsuite.evaluate ckpt_path=FILE
     python -m segsuite.evaluate ckpt_path=FILE inference=slide data.root=DIR
     python -m segsuite.evaluate ckpt_path=FILE inference=multiscale method.pruning.mode=static
+    python -m segsuite.evaluate ckpt_path=FILE scores=cityscapes data.instances=true
+    python -m segsuite.evaluate ckpt_path=FILE submission=cityscapes
 
     The last line of the output is JSON; the same goes to result.json in the run's folder.
     """

@@ -13,6 +13,8 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.predict ckpt_path=FILE input=street.jpg output=found
     python -m segsuite.predict ckpt_path=FILE input='street/*.png' output=found inference=slide
 
+    python -m segsuite.predict ckpt_path=FILE input='*/*.png' output=found submission=cityscapes
+
     Writes output/masks/NAME.png with the raw ids of the class table, and output/overlays/NAME.png.
     """
     from segsuite.engine.prediction import predict

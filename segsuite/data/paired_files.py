@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import InstanceFiles, decode_image, decode_mask
 from segsuite.data.patterns import found, layout
@@ -101,12 +101,13 @@ class PairedFiles:
 
     Args:
         images, masks: patterns below `data.root` with `{id}` and, where splits are folders,
-            `{split}`; an end of `.*` means any picture suffix.
+            `{split}`; an end of `.*` means any picture suffix. Masks may have one for each split.
         splits: for each split its folder, or its list file (`*.txt`, one id a line), or its share
             of all samples (0..1).
         source: where the data come from, for the message when they are not there.
         expected: how many samples each split has, where that is known.
         instances: where instance ids are stored; None when the data have none.
+        without: ids that are left out, such as a picture that is known to be black.
     """
 
     own_classes = None
@@ -115,17 +116,25 @@ class PairedFiles:
         self,
         *,
         images: str,
-        masks: str,
+        masks: str | Mapping[str, str],
         splits: Mapping[str, Split],
         source: str = "",
         expected: Mapping[str, int] | None = None,
         instances: InstanceFiles | None = None,
+        without: Sequence[str] = (),
     ) -> None:
-        self._images, self._masks = images, masks
+        self._images = images
+        self._masks = dict.fromkeys(splits, masks) if isinstance(masks, str) else dict(masks)
         self._splits = dict(splits)
+        if apart := self._masks.keys() ^ self._splits.keys():
+            raise ConfigError(
+                f"data.reader.masks has {', '.join(self._masks)} and data.reader.splits has "
+                f"{', '.join(self._splits)}; give both for `{min(apart)}`, or one pattern for all"
+            )
         self._source = source
         self._expected = dict(expected or {})
         self._instances = instances
+        self._without = frozenset(without)
 
     def open(
         self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
@@ -137,7 +146,8 @@ class PairedFiles:
                 incomplete or another number of them than is known of the data set.
         """
         self._check_root(split, root)
-        images, masks = self._list(self._images, root, split), self._list(self._masks, root, split)
+        images = self._list(self._images, root, split)
+        masks = self._list(self._masks[split], root, split)
         ids, gaps = chosen(split, self._splits, images.keys() & masks.keys(), root)
         if not is_list(self._splits[split]):  # what a list does not name may be incomplete
             gaps += _alone(images, masks)
@@ -149,7 +159,7 @@ class PairedFiles:
         if not ids:
             raise DataError(f"split `{split}` is empty. {self._expectation(root)}")
         samples = PairedSamples(
-            key=f"{root.resolve()} {self._images} {self._masks} {split}",
+            key=f"{root.resolve()} {self._images} {self._masks[split]} {split}",
             ids=ids,
             images=[images[i] for i in ids],
             masks=[masks[i] for i in ids],
@@ -194,7 +204,8 @@ class PairedFiles:
         )
 
     def _list(self, pattern: str, root: Path, split: str) -> dict[str, Path]:
-        return found(pattern, root, self._folder(split))
+        files = found(pattern, root, self._folder(split))
+        return {sample: path for sample, path in files.items() if sample not in self._without}
 
     def _folder(self, split: str) -> str:
         return str(self._splits[split])
@@ -204,7 +215,7 @@ class PairedFiles:
         trees = [
             layout(pattern, root or "DATA.ROOT", self._folder(split))
             for split in self._splits
-            for pattern in (self._images, self._masks)
+            for pattern in (self._images, self._masks[split])
         ]
         source = f" They come from {self._source}." if self._source else ""
         return f"Expected {', '.join(dict.fromkeys(trees))}.{source} Type data.root=FOLDER."

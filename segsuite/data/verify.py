@@ -67,7 +67,7 @@ def fault_of(facts: Facts, files: Iterable[Path], classes: ClassTable) -> str | 
 def inspected(samples: Samples, *, folder: Path | None = None) -> list[Facts]:
     """The facts of every sample, in order, decoding only what is new or changed."""
     name = hashlib.sha256(samples.key.encode()).hexdigest()[:16]
-    path = (folder or _cache_folder()) / f"{name}.json"
+    path = (folder or cache_folder()) / f"{name}.json"
     known = _read(path)
     stamps = [_stamp(samples.files(index)) for index in range(len(samples))]
     facts: list[Facts | None] = [
@@ -83,7 +83,8 @@ def inspected(samples: Samples, *, folder: Path | None = None) -> list[Facts]:
     return [fact for fact in facts if fact is not None]
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where the user's cache keeps what is known of data sets."""
     return (
         Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segsuite" / "verified"
     )

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from lightning import Callback
 from omegaconf import DictConfig
 
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.seeding import seed_everything
+from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.callbacks.progress import EvaluationProgress
 from segsuite.engine.callbacks.table import ClassTableReport
 from segsuite.engine.rebuild import figures_of, network_of
@@ -26,6 +28,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.split not in _STAGES:
         raise ConfigError(f"split={cfg.split} is not one of val, test{did_you_mean(cfg.split, ())}")
     seed_everything(cfg.get("seed", 0))
+    more = _more(cfg)
     data = build(cfg.data, path="data", allow=tuple(cfg.allow))
     network, _ = network_of(cfg, classes=data.classes)
     data.setup(_STAGES[cfg.split])
@@ -33,7 +36,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     settings = {k: v for k, v in cfg.trainer.items() if k != "enable_progress_bar"}
     trainer = built_trainer(
         settings,
-        callbacks=[EvaluationProgress(), ClassTableReport(folder=cfg.run.folder)],
+        callbacks=[EvaluationProgress(), ClassTableReport(folder=cfg.run.folder), *more],
         logger=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
@@ -47,3 +50,16 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         "optimized": figures[f"{cfg.split}/miou"],
         "metrics": figures,
     }
+
+
+def _more(cfg: DictConfig) -> list[Callback]:
+    """What is asked for beside the table of classes."""
+    allow = tuple(cfg.allow)
+    more = []
+    if cfg.get("scores") is not None:
+        more.append(build(cfg.scores, path="scores", allow=allow))
+    if cfg.get("submission") is not None:
+        submission = build(cfg.submission, path="submission", allow=allow)
+        folder = Path(cfg.run.folder) / "submission"
+        more.append(SubmissionFiles(folder=folder, submission=submission))
+    return more

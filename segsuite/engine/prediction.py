@@ -19,6 +19,7 @@ from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
 from segsuite.data.palette import overlay
+from segsuite.data.submission import CityscapesSubmission
 from segsuite.engine.inference import Inference
 from segsuite.engine.rebuild import network_of
 
@@ -27,6 +28,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 def predict(cfg: DictConfig) -> int:
     """Writes a mask and an overlay for every picture; how many there were.
+
+    With a submission also a file in its form, `output/submission/...`.
 
     Raises:
         ConfigError: no input or output was given.
@@ -45,11 +48,15 @@ def predict(cfg: DictConfig) -> int:
         )
     inference = build(cfg.inference, path="inference", allow=tuple(cfg.allow))
     transform = _transform(cfg)
+    submission = _submission(cfg, classes)
     batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
     console = Console(stderr=True)
     for batch in track(batches, "segmenting", console=console):
         for path, image, labels in segmented(batch, network.to(device), inference, transform):
             write(Path(cfg.output), path, image, labels, classes, opacity=cfg.opacity)
+            if submission is not None:
+                folder = Path(cfg.output) / "submission"
+                submission.write(folder, path.stem, labels.numpy(), classes)
     return len(paths)
 
 
@@ -114,6 +121,19 @@ def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:
     if cfg.data.get("eval_transform") is None:
         return lambda image: image
     return build(cfg.data.eval_transform, path="data.eval_transform", allow=tuple(cfg.allow))
+
+
+def _submission(cfg: DictConfig, classes: ClassTable) -> CityscapesSubmission | None:
+    """What writes in a benchmark's form, if that is asked for and the classes are the benchmark's.
+
+    Raises:
+        ConfigError: they are others.
+    """
+    if cfg.get("submission") is None:
+        return None
+    submission = build(cfg.submission, path="submission", allow=tuple(cfg.allow))
+    submission.check(classes)
+    return submission
 
 
 def _device(name: str) -> str:

@@ -57,6 +57,28 @@ def poly(
     return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
 
 
+def slow_poly(
+    optimizer: Optimizer,
+    *,
+    max_steps: int,
+    power: float = 0.9,
+    slow_steps: int = 0,
+    slow_ratio: float = 0.1,
+) -> LambdaLR:
+    """A scheduler of `poly_factor` that begins with a low, constant rate, as DeepLab's code does.
+
+    Args:
+        slow_steps: iterations at `slow_ratio`; the curve then goes on where it would have been.
+    """
+
+    def factor(step: int) -> float:
+        if step < slow_steps:
+            return slow_ratio
+        return poly_factor(step, max_steps=max_steps, power=power)
+
+    return LambdaLR(optimizer, factor)
+
+
 def constant(optimizer: Optimizer, *, max_steps: int, warmup: int = 0) -> LambdaLR:
     """A scheduler that keeps the learning rate, after a linear warm-up."""
     del max_steps  # every schedule is told; this one has no use for it

@@ -99,12 +99,14 @@ class SegmentationTask(LightningModule):
         sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
         return self.inference.labels(self.network, batch["image"], sizes, watch=watch)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
+        """`labels`: what was found in each picture, (H, W), for callbacks with scores of theirs."""
         found = self.predicted_labels(batch)
         self.metric.update(
             torch.cat([labels.flatten() for labels in found]),
             torch.cat([labels.flatten() for labels in batch["label"]]),
         )
+        return {"labels": found}
 
     def on_validation_epoch_start(self) -> None:
         # Here and not at the end, so that callbacks may still ask for the per-class figures.
@@ -113,8 +115,8 @@ class SegmentationTask(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._log_scores("val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.validation_step(batch, batch_idx)
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
+        return self.validation_step(batch, batch_idx)
 
     def on_test_epoch_start(self) -> None:
         self.metric.reset()

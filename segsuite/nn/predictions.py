@@ -1,12 +1,16 @@
-"""The prediction of a network whose scores live on a coarse grid."""
+"""The predictions of networks whose scores live on a coarse grid."""
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import Size, TokenTrace
 from segsuite.ops.upsample import upsampled_argmax
+
+_CLASSES = 16
+"""Upsampled at once where the shortcut of `upsampled_argmax` does not serve."""
 
 
 @dataclass(frozen=True)
@@ -23,3 +27,71 @@ class GridPrediction:
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""
         return F.interpolate(self.grid_scores, size=size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class StridedPrediction:
+    """Scores whose grid points lie on every `stride`-th pixel of the picture, from the first on.
+
+    That is where stride-2 convolutions with a padding of 1 see. For sides of stride * n + 1 it is
+    what DeepLab does, bilinear with align_corners=True. For others, DeepLab's way would stretch the
+    grid, by 15 pixels at the far border; here, scores beyond the last grid point are repeated.
+
+    Attributes:
+        grid_scores: (B, K, h, w).
+        seen: size of the picture that the network was asked about.
+    """
+
+    grid_scores: Tensor
+    seen: Size
+    stride: int
+    trace: TokenTrace | None = None
+
+    def labels(self, size: Size) -> Tensor:
+        """(B, H, W) int64 class ids."""
+        if tuple(size) == tuple(self.seen):
+            inner = upsampled_argmax(self.grid_scores, self._spanned(), align_corners=True)
+            return extended(inner, size)
+        best = labels = None
+        for start in range(0, self.grid_scores.shape[1], _CLASSES):
+            part = self._upsampled(self.grid_scores[:, start : start + _CLASSES], size)
+            value, index = part.max(dim=1)
+            if best is None:
+                best, labels = value, index
+            else:
+                labels = torch.where(value > best, index + start, labels)
+                best = torch.maximum(best, value)
+        return labels
+
+    def scores(self, size: Size) -> Tensor:
+        """(B, K, H, W)."""
+        return self._upsampled(self.grid_scores, size)
+
+    def _spanned(self) -> Size:
+        """The size from the first to the last grid point."""
+        height, width = self.grid_scores.shape[-2:]
+        return self.stride * (height - 1) + 1, self.stride * (width - 1) + 1
+
+    def _upsampled(self, grid: Tensor, size: Size) -> Tensor:
+        maps = F.interpolate(grid, size=self._spanned(), mode="bilinear", align_corners=True)
+        maps = extended(maps, self.seen)
+        if tuple(size) == tuple(self.seen):
+            return maps
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def extended(maps: Tensor, size: Size) -> Tensor:
+    """The maps cropped to `size`, or grown to it by repeating their last row and column.
+
+    Shapes: maps (..., h, w) -> (..., *size)
+    """
+    for dim, side in ((-2, size[0]), (-1, size[1])):
+        lacking = side - maps.shape[dim]
+        if lacking < 0:
+            maps = maps.narrow(dim, 0, side)
+        elif lacking > 0:
+            last = maps.narrow(dim, maps.shape[dim] - 1, 1)
+            shape = list(maps.shape)
+            shape[dim] = lacking
+            maps = torch.cat([maps, last.expand(shape)], dim=dim)
+    return maps

@@ -27,6 +27,7 @@ def bilinear_neighbours(
     source: int,
     target: int,
     *,
+    align_corners: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float,
 ) -> tuple[Tensor, Tensor]:
@@ -35,6 +36,10 @@ def bilinear_neighbours(
     The upper neighbour is the next one, but at the last source position where that is the end.
     """
     positions = torch.arange(target, device=device, dtype=dtype)
-    position = ((positions + 0.5) * (source / target) - 0.5).clamp(min=0)
+    if align_corners:
+        # Divided once: a position on a source pixel is then exactly there.
+        position = positions * (source - 1) / max(target - 1, 1)
+    else:
+        position = ((positions + 0.5) * (source / target) - 0.5).clamp(min=0)
     low = position.long()
     return low, position - low

@@ -1,6 +1,7 @@
 """Labels at full resolution without a full-resolution score map."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,15 @@ _AT_ONCE = 2**20
 """Scores at full resolution held at once: 4 MB, which stays in a CPU's cache."""
 
 
-def upsampled_argmax(scores: Tensor, size: Size, *, static: bool | None = None) -> Tensor:
-    """(B, H, W) int64: the argmax of `scores` after bilinear upsampling (align_corners=False).
+def upsampled_argmax(
+    scores: Tensor, size: Size, *, align_corners: bool = False, static: bool | None = None
+) -> Tensor:
+    """(B, H, W) int64: the argmax of `scores` after bilinear upsampling.
 
     Exact either way, up to scores that tie within rounding; exact ties go to the lowest class.
 
     Args:
+        align_corners: as in F.interpolate.
         static: True for fixed shapes and no look at the values, for GPUs and export; False for the
             shortcut that a CPU gains from. None: fixed shapes but on a CPU outside a compiler.
 
@@ -30,15 +34,21 @@ def upsampled_argmax(scores: Tensor, size: Size, *, static: bool | None = None) 
     if static is None:
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         static = traced or scores.device.type != "cpu"
-    return argmax_by_classes(scores, size) if static else argmax_by_cells(scores, size)
+    way = argmax_by_classes if static else argmax_by_cells
+    return way(scores, size, align_corners=align_corners)
 
 
-def argmax_by_classes(scores: Tensor, size: Size, *, chunk: int = 16) -> Tensor:
+def argmax_by_classes(
+    scores: Tensor, size: Size, *, align_corners: bool = False, chunk: int = 16
+) -> Tensor:
     """`upsampled_argmax` as a running maximum over chunks of classes: fixed shapes throughout."""
     best = labels = None
     for start in range(0, scores.shape[1], chunk):
         part = F.interpolate(
-            scores[:, start : start + chunk], size=size, mode="bilinear", align_corners=False
+            scores[:, start : start + chunk],
+            size=size,
+            mode="bilinear",
+            align_corners=align_corners,
         )
         value, index = part.max(dim=1)
         if best is None:
@@ -50,7 +60,7 @@ def argmax_by_classes(scores: Tensor, size: Size, *, chunk: int = 16) -> Tensor:
     return labels
 
 
-def argmax_by_cells(scores: Tensor, size: Size) -> Tensor:
+def argmax_by_cells(scores: Tensor, size: Size, *, align_corners: bool = False) -> Tensor:
     """`upsampled_argmax` that looks only at the classes which can win in each cell of the grid.
 
     A pixel's scores are a weighted mean of those at the four corners of its cell. So a class that
@@ -64,7 +74,7 @@ def argmax_by_cells(scores: Tensor, size: Size) -> Tensor:
     corners = _corners(batch, height, width, scores.device)
     winner = table.argmax(dim=1)
     winners = winner[corners]
-    pixels = _Pixels(scores, size)
+    pixels = _Pixels(scores, size, align_corners)
     labels = pixels.spread(winner).flatten()
     open_cells = (winners != winners[:, :1]).any(dim=1).nonzero().squeeze(1)
     corners, winners = corners[open_cells], winners[open_cells]
@@ -93,9 +103,10 @@ def argmax_by_cells(scores: Tensor, size: Size) -> Tensor:
 class _Pixels:
     """The pixels of an upsampled grid and the cells that they lie in."""
 
-    def __init__(self, scores: Tensor, size: Size) -> None:
+    def __init__(self, scores: Tensor, size: Size, align_corners: bool) -> None:
         batch, _, *self.grid = scores.shape
-        kind = {"device": scores.device, "dtype": scores.dtype}
+        kind: dict[str, Any] = {"device": scores.device, "dtype": scores.dtype}
+        kind["align_corners"] = align_corners
         self.row, self.down = bilinear_neighbours(self.grid[0], size[0], **kind)
         self.column, self.across = bilinear_neighbours(self.grid[1], size[1], **kind)
         self.cells = batch * self.grid[0] * self.grid[1]

@@ -8,7 +8,7 @@ import timm
 import torch
 import yaml
 
-from segsuite.core.build import build
+from segsuite.core.build import build, check
 from segsuite.core.config import CONF
 from segsuite.core.contract import check_size
 from segsuite.core.errors import ConfigError
@@ -23,7 +23,10 @@ NEEDS = {
 }
 """What must be chosen beside an option of some groups."""
 
-FAMILIES = ["segvit", "essnet"]
+ELSEWHERE = {"scores": "evaluate", "submission": "evaluate"}
+"""Groups of other doors than training."""
+
+FAMILIES = ["segvit", "essnet", "mobile"]
 
 
 CLASSES = {
@@ -35,6 +38,7 @@ CLASSES = {
     "coco_stuff10k": 171,
     "coco_stuff164k": 171,
     "coco_lvis": 1284,
+    "coco9": 10,
 }
 
 
@@ -50,7 +54,7 @@ def test_every_experiment_fits_its_own_data_set_and_others(experiment, tmp_path)
 
 @pytest.mark.parametrize("data", DATA)
 def test_every_data_set_fits_every_family(data, tmp_path):
-    for experiment in ("cts_dtop_vitb", "essnet_ade20k_resnet50"):
+    for experiment in ("cts_dtop_vitb", "essnet_ade20k_resnet50", "mobile_dpc_cityscapes_fine"):
         cfg = composed(f"experiment={experiment}", f"data={data}", root=own_data(tmp_path))
         check_arguments(cfg)
         _one_number_of_classes(cfg)
@@ -70,6 +74,10 @@ def _one_number_of_classes(cfg):
 def test_every_part_can_be_chosen(part, tmp_path):
     """Parts of methods in at least one family: backbones of ESSNet are none of SegViT's."""
     group = part.split("=")[0]
+    if group in ELSEWHERE:
+        cfg = compose(ELSEWHERE[group], [part])
+        cfg.run.folder = "some"
+        return check(cfg[group], path=group)
     root = own_data(tmp_path) if group == "data" else None
     families = FAMILIES if group.startswith("method/") else [None]
     faults = []

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import GreenChannel, ThingNumbers, decode_image, decode_mask
 from segsuite.data.paired_files import PairedFiles
 from segsuite.data.splits import chosen
+from segsuite.engine.launch import compose
+from tests.data.cityscapes import write_frames
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 
 CAMVID = {"images": "{split}/{id}.*", "masks": "{split}annot/{id}.png"}
@@ -193,3 +196,34 @@ def test_masks_keep_their_raw_ids(tmp_path: Path) -> None:
     write_image(path)
     with pytest.raises(DataError, match="holds colours"):
         decode_mask(path)
+
+
+def coarse(root: Path, *changes: str) -> Any:
+    """The reader of `data=cityscapes_coarse` and what it is opened with."""
+    cfg = compose("train", ["data=cityscapes_coarse", f"data.root={root}", *changes])
+    return build(cfg.data, path="data")
+
+
+def test_coarse_training_is_validated_on_fine_labels(tmp_path: Path) -> None:
+    write_frames(tmp_path, "val", 2)
+    for number in (3, 73):
+        name = f"train_extra/troisdorf/troisdorf_000000_{number:06}"
+        write_image(tmp_path / f"leftImg8bit/{name}_leftImg8bit.png")
+        write_mask(tmp_path / f"gtCoarse/{name}_gtCoarse_labelIds.png", mask_of([0, 7, 26]))
+    # Coarse labels of val are in the archive too, and are not what is validated on.
+    write_mask(tmp_path / "gtCoarse/val/ulm/ulm_000000_000000_gtCoarse_labelIds.png", mask_of([0]))
+    data = coarse(tmp_path, "data.reader.expected={train:1,val:2}", "data.instances=true")
+    val = data.samples("val")
+    assert val.ids == ["bad-honnef/bad-honnef_000000_000001", "ulm/ulm_000000_000000"]
+    assert "gtFine" in str(val.masks[0]) and val[0].instances is not None
+    data = coarse(tmp_path, "data.reader.expected={train:1,val:2}")
+    train = data.samples("train")
+    assert train.ids == ["troisdorf/troisdorf_000000_000003"], "the black picture is left out"
+    assert train[0].label[0].unique().tolist() == [-1, 0, 13]
+    with pytest.raises(DataError, match=r"1 pairs were found where the data set has 19997.*gtCo"):
+        coarse(tmp_path).samples("train")
+
+
+def test_masks_by_split_name_the_splits_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"masks has train and data\.reader\.splits has train, v"):
+        opened(camvid(tmp_path), masks={"train": "trainannot/{id}.png"})

@@ -136,6 +136,19 @@ def test_scales_span_the_ratio_range() -> None:
     assert sum(height < 64 for height in heights) < 40  # two thirds of the range magnify
 
 
+def test_scales_may_be_drawn_in_steps() -> None:
+    transform = ScaleCropFlip(
+        crop_size=[96, 128], ratio_range=[0.5, 2.0], ratio_step=0.25, cat_max_ratio=1
+    )
+    stored = sample((48, 64))
+    heights = [
+        int((transform(stored, stream(2, number)).label != IGNORE).any(1).sum())
+        for number in range(140)
+    ]
+    assert set(heights) == {24, 36, 48, 60, 72, 84, 96}
+    assert all(heights.count(height) > 8 for height in set(heights))
+
+
 def test_uniform_crops_are_drawn_again() -> None:
     label = torch.zeros(64, 64, dtype=torch.int16)
     label[:, 48:] = 1

@@ -4,7 +4,7 @@ from torch import nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
-from segsuite.engine.schedules import constant, poly, poly_factor
+from segsuite.engine.schedules import constant, poly, poly_factor, slow_poly
 
 
 def rates(schedule, steps: int) -> list[float]:
@@ -33,6 +33,13 @@ def test_warmup_starts_at_its_ratio_and_joins_the_curve():
     assert poly_factor(10, **settings) == poly_factor(10, max_steps=100)
     climbing = [poly_factor(i, **settings) for i in range(11)]
     assert climbing == sorted(climbing)
+
+
+def test_a_slow_start_is_constant_and_then_joins_the_curve():
+    found = rates(slow_poly(optimizer(), max_steps=10, slow_steps=3, slow_ratio=0.1), 11)
+    assert found[:3] == pytest.approx([0.2] * 3)
+    assert found[3:] == pytest.approx([2.0 * (1 - i / 10) ** 0.9 for i in range(3, 11)])
+    assert rates(slow_poly(optimizer(), max_steps=10), 1) == [2.0]
 
 
 def test_constant_stays_after_its_warmup():

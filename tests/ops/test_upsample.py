@@ -40,6 +40,16 @@ def test_labels_are_those_of_the_upsampled_map(way, maps, classes, grid, size):
     assert torch.equal(way(scores, size), full.argmax(dim=1))
 
 
+@pytest.mark.parametrize("way", [argmax_by_classes, argmax_by_cells])
+@pytest.mark.parametrize("maps", [smooth, uneven])
+@pytest.mark.parametrize("classes", [1, 8, 9, 40])
+@pytest.mark.parametrize(("grid", "size"), [*SIZES, ((6, 7), (81, 97)), ((1, 1), (5, 4))])
+def test_corners_may_be_aligned(way, maps, classes, grid, size):
+    scores = maps(classes, grid).double()
+    full = F.interpolate(scores, size=size, mode="bilinear", align_corners=True)
+    assert torch.equal(way(scores, size, align_corners=True), full.argmax(dim=1))
+
+
 @pytest.mark.parametrize("maps", [smooth, uneven])
 def test_single_precision_differs_only_where_scores_tie_within_rounding(maps):
     scores = maps(40, (12, 12))

@@ -3,8 +3,9 @@
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,19 +30,24 @@ class Annotations:
         images: by id, the image's folder and file name (`val2017/000000000139`), height and width.
         regions: by image id.
         strays: ids of annotations whose image the file does not list.
+        categories: their names by id, as the file lists them.
     """
 
     source: Path
     images: dict[int, tuple[str, int, int]]
     regions: dict[int, list[Region]]
     strays: list[tuple[int, int]]
+    categories: dict[int, str] = field(default_factory=dict)
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_annotations(path: Path, *, only: Collection[int] | None = None) -> Annotations:
     """The file's content.
 
     The official files hold a hundred million numbers, which as Python objects would fill 10 GB;
     they are packed as they are read.
+
+    Args:
+        only: the categories whose annotations are wanted; all when None.
 
     Raises:
         DataError: the file is absent, cut short, or lacks what is needed.
@@ -50,7 +56,7 @@ def read_annotations(path: Path) -> Annotations:
         raise DataError(f"there is no annotation file {path}")
     try:
         with path.open(encoding="utf-8") as file:
-            content = json.load(file, object_hook=_packed)
+            content = json.load(file, object_hook=partial(_packed, only=only))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} is not whole JSON ({error}); was its download cut short?"
@@ -62,6 +68,8 @@ def read_annotations(path: Path) -> Annotations:
     regions: dict[int, list[Region]] = defaultdict(list)
     strays = []
     for annotation in content["annotations"]:
+        if annotation is None:  # of a category that is not wanted
+            continue
         if isinstance(annotation, Mapping):
             lacking = ", ".join(sorted(_NEEDED - annotation.keys()))
             raise DataError(f"{path}: annotation {annotation.get('id')} lacks {lacking}")
@@ -70,13 +78,19 @@ def read_annotations(path: Path) -> Annotations:
             regions[image].append(region)
         else:
             strays.append((region.id, image))
-    return Annotations(source=path, images=images, regions=dict(regions), strays=strays)
+    categories = {its["id"]: its.get("name", "") for its in content.get("categories", ())}
+    return Annotations(path, images, dict(regions), strays, categories)
 
 
-def _packed(entry: dict[str, Any]) -> Any:
-    """Annotations as (image id, Region), their numbers packed; everything else as it is."""
+def _packed(entry: dict[str, Any], only: Collection[int] | None) -> Any:
+    """Annotations as (image id, Region), their numbers packed; everything else as it is.
+
+    None for annotations of categories that are not wanted.
+    """
     if not entry.keys() >= _NEEDED:
         return entry
+    if only is not None and entry["category_id"] not in only:
+        return None
     shape = entry["segmentation"]
     if isinstance(shape, list):
         shape = [_numbers(polygon) for polygon in shape]

@@ -80,16 +80,28 @@ def region(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> 
     Raises:
         DataError: pycocotools is not installed.
     """
+    return coco_masks().decode(_encoded(segmentation, size)).astype(bool)
+
+
+def covered(segmentations: Iterable[Outline | Mapping[str, Any]], size: tuple[int, int]) -> int:
+    """How many pixels at least one of the regions has; from run lengths, none of them drawn.
+
+    Raises:
+        DataError: pycocotools is not installed.
+    """
     masks = coco_masks()
-    height, width = size
-    if isinstance(segmentation, Mapping):
-        encoded = dict(segmentation)
-        if isinstance(encoded["counts"], list):  # not yet packed into a string
-            encoded = masks.frPyObjects(encoded, height, width)
-    else:
+    return int(masks.area(masks.merge([_encoded(its, size) for its in segmentations])))
+
+
+def _encoded(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> Any:
+    """Run lengths, column by column, as pycocotools packs them."""
+    masks = coco_masks()
+    if not isinstance(segmentation, Mapping):
         polygons = [list(polygon) for polygon in segmentation]
-        encoded = masks.merge(masks.frPyObjects(polygons, height, width))
-    return masks.decode(encoded).astype(bool)
+        return masks.merge(masks.frPyObjects(polygons, *size))
+    if isinstance(segmentation["counts"], list):  # not yet packed into a string
+        return masks.frPyObjects(dict(segmentation), *size)
+    return dict(segmentation)
 
 
 def painted(

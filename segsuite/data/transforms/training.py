@@ -26,6 +26,7 @@ class ScaleCropFlip:
     Args:
         crop_size: (height, width) of what comes out; smaller pictures are padded bottom and right.
         ratio_range: least and most scale.
+        ratio_step: scales are drawn among the least, that plus the step, and so on; None for any.
         fit: (long, short) side that the picture is fitted in at scale 1; None for its own size.
         warp: (height, width) that the picture is stretched to at scale 1, instead.
         cat_max_ratio: a crop is drawn again, up to ten times, while one class covers this share of
@@ -40,6 +41,7 @@ class ScaleCropFlip:
         *,
         crop_size: Sequence[int],
         ratio_range: Sequence[float] = (0.5, 2.0),
+        ratio_step: float | None = None,
         fit: Sequence[int] | None = None,
         warp: Sequence[int] | None = None,
         cat_max_ratio: float = 0.75,
@@ -49,6 +51,7 @@ class ScaleCropFlip:
     ) -> None:
         self._crop_size: Size = (crop_size[0], crop_size[1])
         self._ratio_range = (ratio_range[0], ratio_range[1])
+        self._ratio_step = ratio_step
         self._fit = None if fit is None else (fit[0], fit[1])
         self._warp = None if warp is None else (warp[0], warp[1])
         self._cat_max_ratio, self._flip = cat_max_ratio, flip
@@ -80,7 +83,12 @@ class ScaleCropFlip:
 
     def _scaled_size(self, size: Size, generator: torch.Generator) -> Size:
         low, high = self._ratio_range
-        ratio = low + (high - low) * _uniform(generator)
+        share = _uniform(generator)
+        if self._ratio_step is None:
+            ratio = low + (high - low) * share
+        else:
+            choices = round((high - low) / self._ratio_step) + 1
+            ratio = low + self._ratio_step * int(share * choices)
         if self._warp is not None:
             return round(self._warp[0] * ratio), round(self._warp[1] * ratio)
         long, short = self._fit or (max(size), min(size))

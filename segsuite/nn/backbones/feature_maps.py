@@ -1,5 +1,6 @@
 """Two feature maps of any convolutional network that timm knows: a fine one and a deep one."""
 
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -82,8 +83,10 @@ class FeatureMaps(nn.Module):
         if self.weights == "none":
             return
         key = "method.backbone.weights"
-        path = self.weights if "/" in self.weights or self.weights.endswith((".pth", ".pt")) else ""
-        file = path or pretrained_file(self.weights, key=key)
+        is_path = "/" in self.weights or self.weights.endswith((".pth", ".pt"))
+        file = (
+            Path(self.weights).expanduser() if is_path else pretrained_file(self.weights, key=key)
+        )
         load_body(self.body, read_tensors(file), source=f"{key}={self.weights}")
 
 

@@ -1,4 +1,4 @@
-"""Pretrained weights by their timm name: from the local cache, else from the hub, or a quick no."""
+"""Pretrained weights by their name: from the local cache, else from the hub, or a quick no."""
 
 import threading
 import urllib.error
@@ -40,6 +40,44 @@ def pretrained_file(name: str, *, key: str) -> Path:
     raise CheckpointError(
         f"the weights {name} are not in the local cache, and {hub} cannot be reached ({reason}); "
         f"type {key}=none to start from scratch, or {key}=FILE for a file that you have"
+    )
+
+
+def torchvision_file(network: str, name: str, *, key: str) -> Path:
+    """The file of torchvision's weights called `name` of a network, downloaded if not in the cache.
+
+    Args:
+        network: torchvision's list of a network's weights, such as ShuffleNet_V2_X1_0_Weights.
+        key: the config key that named them, for messages.
+
+    Raises:
+        ConfigError: torchvision has no such weights.
+        CheckpointError: they are not in the cache and cannot be fetched.
+    """
+    import torch
+    import torchvision
+
+    known = getattr(torchvision.models, network).__members__
+    if name not in known:
+        near = did_you_mean(name, known)
+        raise ConfigError(
+            f"{key}={name} is neither a file nor one of torchvision's {network}{near}"
+        )
+    url = known[name].url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if file.is_file():
+        return file
+    reason = _unreachable(url, TIMEOUT)
+    if reason is None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), progress=False)  # written whole
+            return file
+        except Exception as error:  # a network may fail in many ways
+            reason = f"{type(error).__name__}: {error}"
+    raise CheckpointError(
+        f"the weights {network}.{name} are not in the local cache, and {url} cannot be reached "
+        f"({reason}); type {key}=none to start from scratch, or {key}=FILE for a file that you have"
     )
 
 

@@ -1,0 +1,285 @@
+"""COCO's instances as label maps: read from the official JSON, drawn when a sample is asked for.
+
+Source: Türkmen and Heikkilä, "An Efficient Solution for Semantic Segmentation: ShuffleNet V2 with
+Atrous Separable Convolutions" (2019), section 4.1: COCO 2017 for what is met on roads. As in its
+code, later annotations cover earlier ones, crowds are painted as their class, what nothing covers
+is a class of its own, and pictures with too little of the other classes are left out.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segsuite.core.errors import DataError
+from segsuite.core.files import written_whole
+from segsuite.data.class_table import ClassTable
+from segsuite.data.decode import decode_image
+from segsuite.data.patterns import found, layout
+from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
+from segsuite.data.preparation.rasterise import coco_masks, covered, fault, painted
+from segsuite.data.samples import Facts, Sample
+from segsuite.data.verify import cache_folder
+
+_SHOWN = 10
+_VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CocoSamples:
+    """The samples of a split; their regions are in memory, their pictures in files."""
+
+    key: str
+    source: Path
+    numbers: Sequence[int]
+    ids: Sequence[str]
+    images: Sequence[Path]
+    sizes: Sequence[tuple[int, int]]
+    regions: Sequence[Sequence[Region]]
+    classes: ClassTable
+    gaps: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample; raises DataError, naming file and image, for whatever does not fit."""
+        image, raw = decode_image(self.images[index]), self._raw(index)
+        if image.shape[:2] != raw.shape:
+            raise DataError(self._sizes_differ(index, image.shape))
+        return Sample(
+            id=self.ids[index],
+            # The tensor keeps the decoder's memory order, so that resizing need not copy it.
+            image=torch.from_numpy(image).permute(2, 0, 1),
+            label=torch.from_numpy(self.classes.labels(raw, self._place(index))),
+        )
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return (self.images[index], self.source)
+
+    def inspect(self, index: int) -> Facts:
+        raw, size, wrong = self._raw(index), None, None
+        try:
+            size = decode_image(self.images[index]).shape[:2]
+            wrong = self._sizes_differ(index, size) if size != raw.shape else None
+        except DataError as error:
+            wrong = str(error)
+        ids, pixels = np.unique(raw, return_counts=True)
+        return Facts(
+            image_size=size,
+            label_size=raw.shape,
+            counts={int(i): int(n) for i, n in zip(ids, pixels, strict=True)},
+            fault=wrong,
+        )
+
+    def only(self, indices: Sequence[int]) -> Self:
+        listed = ("numbers", "ids", "images", "sizes", "regions")
+        return replace(self, **{n: [getattr(self, n)[i] for i in indices] for n in listed})
+
+    def _raw(self, index: int) -> NDArray[np.uint16]:
+        """(H, W) COCO's category ids, 0 where there is no region."""
+        regions = [(its.category, its.segmentation) for its in self.regions[index]]
+        return painted(regions, self.sizes[index], "last")
+
+    def _place(self, index: int) -> str:
+        return f"{self.source}: image {self.numbers[index]}"
+
+    def _sizes_differ(self, index: int, size: Sequence[int]) -> str:
+        height, width = self.sizes[index]
+        return (
+            f"{self.images[index]} is {size[0]}x{size[1]}, but {self._place(index)} is "
+            f"{height}x{width} (height x width)"
+        )
+
+
+class CocoInstances:
+    """COCO's instances of the classes of a table, whose ids are COCO's, and 0 for the rest.
+
+    Args:
+        annotations: the file below `data.root`, with `{split}`.
+        images: pattern of the pictures below `data.root`, with `{split}` and `{id}`.
+        splits: COCO's name of each split.
+        least: pictures with fewer pixels of any class but 0 are left out.
+        source: where the data come from, for the message when they are not there.
+        expected: how many pictures each split keeps, where that is known.
+    """
+
+    own_classes = None
+
+    def __init__(
+        self,
+        *,
+        annotations: str,
+        images: str,
+        splits: Mapping[str, str],
+        least: int = 1,
+        source: str = "",
+        expected: Mapping[str, int] | None = None,
+    ) -> None:
+        self._annotations, self._images = annotations, images
+        self._splits = dict(splits)
+        self._least = max(least, 1)  # without a region there is nothing to learn
+        self._source = source
+        self._expected = dict(expected or {})
+
+    def open(
+        self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
+    ) -> CocoSamples:
+        """The samples of a split; which ones are kept is counted once and then remembered.
+
+        Raises:
+            DataError: no such folder, file or split, nothing in it; categories that the file does
+                not know; or (if `strict`) annotations that cannot be drawn, pictures that are not
+                there, or another number of them than is known.
+        """
+        coco_masks()  # said before a file of half a gigabyte is read
+        path = self._file(split, root, instances)
+        read = _annotations(path, set(classes.ids) - {0})
+        regions, gaps = _drawable(read)
+        pixels = _pixels(read, regions, classes.ids)
+        numbers = sorted(number for number, count in pixels.items() if count >= self._least)
+        gaps += self._miscounted(split, numbers, pixels)
+        there = found(self._images, root, self._splits[split])
+        ids = {number: read.images[number][0].rpartition("/")[2] for number in numbers}
+        gaps += [
+            f"{path}: of image {number} there is no picture `{ids[number]}`"
+            for number in numbers
+            if ids[number] not in there
+        ]
+        self._complain(split, gaps, root, strict)
+        numbers = [number for number in numbers if ids[number] in there]
+        if not numbers:
+            raise DataError(f"split `{split}` is empty. {self._expectation(root)}")
+        return CocoSamples(
+            key=f"{path.resolve()} {self._images} {sorted(classes.ids)} {self._least}",
+            source=path,
+            numbers=numbers,
+            ids=[ids[number] for number in numbers],
+            images=[there[ids[number]] for number in numbers],
+            sizes=[read.images[number][1:] for number in numbers],
+            regions=[regions[number] for number in numbers],
+            classes=classes,
+            gaps=gaps,
+        )
+
+    def _file(self, split: str, root: Path | None, instances: bool) -> Path:
+        if split not in self._splits:
+            known = ", ".join(self._splits)
+            raise DataError(f"there is no split `{split}`; data.reader.splits has {known}")
+        if instances:
+            raise DataError("data.instances=true, but this reader draws classes only; leave it out")
+        if root is None or not root.is_dir():
+            raise DataError(f"data.root={root} is not a folder. {self._expectation(root)}")
+        path = root / self._annotations.replace("{split}", self._splits[split])
+        if not path.is_file():
+            raise DataError(f"there is no annotation file {path}. {self._expectation(root)}")
+        return path
+
+    def _miscounted(self, split: str, numbers: list[int], pixels: Mapping[int, int]) -> list[str]:
+        """Whether others kept as many; some keep those with more than the least number only."""
+        more = sum(count > self._least for count in pixels.values())
+        known = self._expected.get(split, len(numbers))
+        if more <= known <= len(numbers):
+            return []
+        return [
+            f"{len(numbers)} pictures have {self._least} pixels of the classes or more, where the "
+            f"data set has {known} of them"
+        ]
+
+    def _complain(self, split: str, gaps: list[str], root: Path | None, strict: bool) -> None:
+        """Raises if `strict`, else warns."""
+        if not gaps:
+            return
+        shown = "; ".join(gaps[:_SHOWN]) + (f"; {len(gaps) - _SHOWN} more" * (len(gaps) > _SHOWN))
+        if strict:
+            raise DataError(
+                f"split `{split}` is not as it should be: {shown}. {self._expectation(root)} To "
+                "leave out what does not fit, type data.strict=false"
+            )
+        logger.warning("split `%s` is incomplete (data.strict=false): %s", split, shown)
+
+    def _expectation(self, root: Path | None) -> str:
+        """What should be where, and where it comes from."""
+        top = root or "DATA.ROOT"
+        trees = [
+            tree
+            for name in self._splits.values()
+            for tree in (
+                f"{top}/{self._annotations.replace('{split}', name)}",
+                layout(self._images, top, name),
+            )
+        ]
+        source = f" They come from {self._source}." if self._source else ""
+        return f"Expected {', '.join(dict.fromkeys(trees))}.{source} Type data.root=FOLDER."
+
+
+def _annotations(path: Path, categories: set[int]) -> Annotations:
+    """Those of the categories; raises DataError if the file does not know one of them."""
+    read = read_annotations(path, only=categories)
+    absent = sorted(categories - read.categories.keys())
+    if absent:
+        raise DataError(
+            f"{path} lists no category {absent[0]}, which the class table has; its ids are COCO's, "
+            "and 0 for all the rest"
+        )
+    return read
+
+
+def _drawable(read: Annotations) -> tuple[dict[int, list[Region]], list[str]]:
+    """The regions that can be drawn, by image; and what is wrong with the others, file and id."""
+    gaps = [
+        f"{read.source}: annotation {number} is of image {image}, which the file does not list"
+        for number, image in read.strays
+    ]
+    kept: dict[int, list[Region]] = {}
+    for image, regions in read.regions.items():
+        for its in regions:
+            if wrong := fault(its.segmentation, read.images[image][1:]):
+                gaps.append(f"{read.source}: annotation {its.id} of image {image}: {wrong}")
+            else:
+                kept.setdefault(image, []).append(its)
+    return kept, gaps
+
+
+def _pixels(
+    read: Annotations, regions: Mapping[int, Sequence[Region]], ids: Sequence[int]
+) -> dict[int, int]:
+    """How many pixels of each image any region covers; counted once for a file and its classes."""
+    stat = read.source.stat()
+    stamp = [_VERSION, stat.st_size, stat.st_mtime_ns]
+    name = hashlib.sha256(f"{read.source.resolve()} {sorted(ids)}".encode()).hexdigest()[:16]
+    path = cache_folder().with_name("coco_instances") / f"{name}.json"
+    known = _remembered(path, stamp)
+    if known is not None and known.keys() == regions.keys():
+        return known
+    logger.info("counting the labelled pixels of %d images (remembered) ...", len(regions))
+    pixels = {
+        image: covered([its.segmentation for its in of_image], read.images[image][1:])
+        for image, of_image in regions.items()
+    }
+    try:
+        with written_whole(path) as beside:
+            beside.write_text(json.dumps({"stamp": stamp, "pixels": pixels}))
+    except OSError as error:  # a home that cannot be written to costs time, not correctness
+        logger.warning("what was counted cannot be remembered in %s: %s", path, error)
+    return pixels
+
+
+def _remembered(path: Path, stamp: list[Any]) -> dict[int, int] | None:
+    """What was counted, or None when the file is absent, broken or of another state of the data."""
+    try:
+        content = json.loads(path.read_text())
+        if content["stamp"] == stamp:
+            return {int(image): pixels for image, pixels in content["pixels"].items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None

@@ -1,0 +1,67 @@
+"""Predictions in the form that a benchmark's server takes."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.files import written_whole
+from segsuite.data.class_table import ClassTable
+
+_FRAME = re.compile(r"([A-Za-z-]+_\d{6}_\d{6})(_leftImg8bit)?")
+
+
+class CityscapesSubmission:
+    """Writes one 8-bit PNG of label ids for each frame, `CITY_SEQUENCE_FRAME_labelIds.png`.
+
+    Cityscapes' evaluator pairs predictions and labels by the first three parts of the name.
+
+    Args:
+        classes: the table whose ids are written; a network's classes are looked up by name.
+    """
+
+    def __init__(self, *, classes: str) -> None:
+        self._name, self._table = classes, ClassTable.load(classes)
+
+    def check(self, trained: ClassTable) -> None:
+        """Raises ConfigError, naming the class, if one of the network's is not in the table."""
+        self._ids(trained)
+
+    def write(
+        self, folder: Path, sample: str, labels: NDArray[np.int64], trained: ClassTable
+    ) -> Path:
+        """The file written, whole or not at all.
+
+        Shapes: labels (H, W), classes of `trained`
+
+        Args:
+            sample: the frame, as a picture's name without suffix or as a sample's id.
+
+        Raises:
+            DataError: a name that is no frame's.
+        """
+        frame = _FRAME.fullmatch(sample.rpartition("/")[2])
+        if frame is None:
+            raise DataError(
+                f"`{sample}` is no frame of Cityscapes (CITY_SEQUENCE_FRAME, such as "
+                "ulm_000001_000019); its server pairs files by these names"
+            )
+        path = folder / f"{frame[1]}_labelIds.png"
+        with written_whole(path) as beside:
+            Image.fromarray(self._ids(trained)[labels]).save(beside)
+        return path
+
+    def _ids(self, trained: ClassTable) -> NDArray[Any]:
+        """(C + 1,) uint8 ids, the last for pixels without a class."""
+        ids = dict(zip(self._table.names, self._table.ids, strict=True))
+        strange = [name for name in trained.names if name not in ids]
+        if strange:
+            raise ConfigError(
+                f"the network's class `{strange[0]}` is not in the table {self._name}, whose ids "
+                "are submitted; give another table as submission.classes=..."
+            )
+        return np.array([*(ids[name] for name in trained.names), self._table.ignore or 0], np.uint8)

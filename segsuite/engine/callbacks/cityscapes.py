@@ -1,0 +1,195 @@
+"""Cityscapes' scores and submission while a network is validated or tested."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.files import write_json
+from segsuite.data.class_table import ClassTable
+from segsuite.data.submission import CityscapesSubmission
+from segsuite.metrics.cityscapes import CityscapesIoU, CityscapesScores
+
+_WITHOUT = "iIoU needs instance ids; type data.instances=true"
+
+
+class _AtEvaluation(Callback):
+    """A callback that sees every evaluated batch with its predictions, in validation and test."""
+
+    def begin(self, pl_module: LightningModule) -> None: ...
+
+    def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None: ...
+
+    def finish(self, pl_module: LightningModule, stage: str) -> None: ...
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin(pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not outputs:
+            raise ConfigError(
+                f"{type(pl_module).__name__} gives no classes of pixels, which Cityscapes' scores "
+                "and submission need"
+            )
+        self.take(outputs["labels"], batch, pl_module)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.finish(pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.finish(pl_module, "test")
+
+
+class CityscapesReport(_AtEvaluation):
+    """Logs class_iou and category_iou, and where instances are read class_iiou and category_iiou.
+
+    Prints a table and writes it to `cityscapes.json`, unless a training goes on.
+
+    Args:
+        folder: where the file goes.
+        categories: the names of each category's classes; together all that the network has.
+        average_sizes: pixels of an average instance, by class; classes left out have no instances.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        categories: Mapping[str, Sequence[str]],
+        average_sizes: Mapping[str, float],
+    ) -> None:
+        self.folder = Path(folder)
+        self.categories = {name: tuple(members) for name, members in categories.items()}
+        self.average_sizes = dict(average_sizes)
+        self._metric: CityscapesIoU | None = None
+
+    def begin(self, pl_module: LightningModule) -> None:
+        if self._metric is None:
+            self._metric = self.metric(pl_module.classes)
+        self._metric.to(pl_module.device).reset()
+
+    def metric(self, classes: ClassTable) -> CityscapesIoU:
+        """The metric for these classes.
+
+        Raises:
+            ConfigError: a class without a category, or named here and not in the table.
+        """
+        number = {n: i for i, its in enumerate(self.categories.values()) for n in its}
+        apart = sorted(set(number) ^ set(classes.names))
+        if apart:
+            where = "is in no category of" if apart[0] in classes.names else "is only in"
+            raise ConfigError(
+                f"the class `{apart[0]}` {where} scores.categories, which must name all classes "
+                "of the network, once"
+            )
+        return CityscapesIoU(
+            ids=classes.ids,
+            categories=[number[name] for name in classes.names],
+            sizes=[self.average_sizes.get(name, 0.0) for name in classes.names],
+        )
+
+    def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None:
+        instances = batch.get("instances", [None] * len(labels))
+        for found, label, its in zip(labels, batch["label"], instances, strict=True):
+            self._metric.update(found, label, its)
+
+    def finish(self, pl_module: LightningModule, stage: str) -> None:
+        scores = self._metric.compute()  # summed over processes
+        means = scores.summary()
+        values = {f"{stage}/{name}": value.float() for name, value in means.items()}
+        pl_module.log_dict(values, sync_dist=True)
+        trainer = pl_module.trainer
+        if trainer.state.fn == "fit" or not trainer.is_global_zero:
+            return
+        names = pl_module.class_names
+        Console().print(scores_table(scores, names, tuple(self.categories)))
+        if not scores.with_instances:
+            print(_WITHOUT, file=sys.stderr)
+        write_json(
+            self.folder / "cityscapes.json",
+            {
+                "means": {name: _number(value) for name, value in means.items()},
+                "classes": _rows(names, scores.iou, scores.iiou),
+                "categories": _rows(
+                    tuple(self.categories), scores.category_iou, scores.category_iiou
+                ),
+            },
+        )
+
+
+class SubmissionFiles(_AtEvaluation):
+    """Writes what was predicted for each picture, in the form that the benchmark's server takes.
+
+    Args:
+        folder: where the files go.
+        submission: how they are written.
+    """
+
+    def __init__(self, *, folder: Path, submission: CityscapesSubmission) -> None:
+        self.folder, self.submission = folder, submission
+
+    def begin(self, pl_module: LightningModule) -> None:
+        self.submission.check(pl_module.classes)
+
+    def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None:
+        for sample, found in zip(batch["id"], labels, strict=True):
+            self.submission.write(self.folder, sample, found.cpu().numpy(), pl_module.classes)
+
+    def finish(self, pl_module: LightningModule, stage: str) -> None:
+        if pl_module.trainer.is_global_zero:
+            print(f"predictions for submission: {self.folder}", flush=True)
+
+
+def scores_table(
+    scores: CityscapesScores, names: Sequence[str], categories: Sequence[str]
+) -> Table:
+    """Classes, then categories, each with its mean, in per cent."""
+    table = Table("", "IoU %", "iIoU %", title="Cityscapes' scores")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for rows, iou, iiou in (
+        (names, scores.iou, scores.iiou),
+        (categories, scores.category_iou, scores.category_iiou),
+    ):
+        for name, figures in _rows(rows, iou, iiou).items():
+            table.add_row(name, *map(_percent, figures.values()))
+        means = map(_percent, (_number(iou.nanmean()), _number(iiou.nanmean())))
+        table.add_section()
+        table.add_row("mean", *means, end_section=True)
+    return table
+
+
+def _rows(names: Sequence[str], iou: Tensor, iiou: Tensor) -> dict[str, dict[str, float | None]]:
+    """Plain figures by name, None for those that are undefined."""
+    return {
+        name: {"iou": _number(a), "iiou": _number(b)}
+        for name, a, b in zip(names, iou, iiou, strict=True)
+    }
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return None if number != number else number
+
+
+def _percent(number: float | None) -> str:
+    return "-" if number is None else f"{number * 100:.2f}"

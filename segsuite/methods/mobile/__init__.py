@@ -1,0 +1,1 @@
+"""ShuffleNet V2 with DeepLab and DPC heads for phones and CPUs (Turkmen and Heikkila, 2019)."""

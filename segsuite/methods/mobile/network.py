@@ -1,0 +1,128 @@
+"""A light encoder at output stride 16, a DeepLab head, class scores, bilinear upsampling.
+
+Paper: "An efficient solution for semantic segmentation: ShuffleNet V2 with atrous separable
+convolutions" (Turkmen and Heikkila, 2019).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segsuite.core.contract import Segmenter
+from segsuite.core.errors import ConfigError
+from segsuite.nn.blocks import read_colours, truncated_normal
+from segsuite.nn.normalize import Normalize
+from segsuite.nn.predictions import StridedPrediction
+
+_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+class Backbone(Protocol):
+    """What is asked of a backbone beside being a module: `FeatureMaps` and `ShuffleNetV2` are."""
+
+    channels: tuple[int, int]
+    weights: str
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def load_initial_weights(self) -> None: ...
+
+
+class ExitFlow(nn.Module):
+    """From features to class scores, and nothing of a decoder behind (figure 5).
+
+    Args:
+        dropout: of the scores, where the paper draws it. Its code has none here, but one in each
+            head, which is what counts.
+    """
+
+    def __init__(self, *, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.classify = nn.Conv2d(in_channels, num_classes, 1)
+        self.dropout = nn.Dropout(dropout)
+        truncated_normal(self.classify.weight, 0.01)
+        nn.init.zeros_(self.classify.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, num_classes, h, w)."""
+        return self.dropout(self.classify(x))
+
+
+class MobileSegmenter(Segmenter):
+    """A backbone, a head and the exit flow.
+
+    Args:
+        head: takes `in_channels`, those of the backbone's deep map.
+        output_stride: of the backbone.
+        dropout: of the class scores, see `ExitFlow`.
+        border: what lies beyond the last grid point. `repeat`: its scores. `pad`: pictures are
+            padded below and to the right to sides of stride * n + 1, so that nothing does; this is
+            how the paper sees Cityscapes, at 1025 x 2049.
+        mean, std: of the pixels, in 0..255; x * 2 / 255 - 1 unless said otherwise.
+        weights_mean, weights_std: that the backbone's initial weights were trained with;
+            ImageNet's unless said otherwise. They are brought to `mean` and `std`.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        head: Callable[..., nn.Module],
+        num_classes: int,
+        output_stride: int = 16,
+        dropout: float = 0.0,
+        border: Literal["repeat", "pad"] = "repeat",
+        mean: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[float] = (127.5, 127.5, 127.5),
+        weights_mean: Sequence[float] = _IMAGENET[0],
+        weights_std: Sequence[float] = _IMAGENET[1],
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.output_stride, self.border = num_classes, output_stride, border
+        self.pad_value = tuple(mean)
+        self._trained = (tuple(weights_mean), tuple(weights_std))
+        self._given = (tuple(mean), tuple(std))
+        self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
+        self.backbone = backbone
+        self.head = head(in_channels=backbone.channels[-1])
+        self.exit = ExitFlow(
+            in_channels=self.head.out_channels, num_classes=num_classes, dropout=dropout
+        )
+
+    def forward(self, images: Tensor) -> StridedPrediction:
+        """Class scores at native stride, which know how to get to the size of the labels.
+
+        Shapes: images (B, 3, H, W) in 0..255; any size
+        """
+        # Convolutions work in this layout, a third faster, whatever their weights lie in.
+        pixels = self.normalize(images).contiguous(memory_format=torch.channels_last)
+        seen = tuple(images.shape[-2:])
+        if self.border == "pad":
+            down, right = (-(side - 1) % self.output_stride for side in seen)
+            pixels = F.pad(pixels, (0, right, 0, down))  # 0 is the mean colour here
+        scores = self.exit(self.head(self.backbone(pixels)[-1]))
+        return StridedPrediction(scores, seen=seen, stride=self.output_stride)
+
+    def predict(self, images: Tensor) -> StridedPrediction:
+        """The best class of every pixel."""
+        return self(images)
+
+    def load_initial_weights(self) -> None:
+        """Loads the backbone's pretrained weights, as its config names them.
+
+        Raises:
+            ConfigError: these expect other colours, and cannot be brought to ours.
+        """
+        self.backbone.load_initial_weights()
+        if self.backbone.weights == "none" or self._trained == self._given:
+            return
+        if not read_colours(self.backbone, trained=self._trained, given=self._given):
+            raise ConfigError(
+                f"method.backbone.weights={self.backbone.weights} expect pixels of mean "
+                f"{list(self._trained[0])} and cannot be brought to method.mean="
+                f"{list(self._given[0])}, because the first convolution has no batch norm; type "
+                f"method.mean={list(self._trained[0])} method.std={list(self._trained[1])}"
+            )

@@ -1,0 +1,87 @@
+"""A convolution, its batch norm and its activation, each with a name that recipes can match."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution without bias, batch norm, and ReLU if asked for.
+
+    The convolution is called `depthwise` where it works per channel and `conv` otherwise, so that
+    a recipe can leave `*depthwise*` and `*norm*` out of weight decay.
+
+    Args:
+        rate: dilation of (rows, columns); the padding keeps the size at stride 1.
+        depthwise: per channel; `out_channels` is then `in_channels`.
+        momentum, eps: of the batch norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        rate: Sequence[int] = (1, 1),
+        depthwise: bool = False,
+        relu: bool = True,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        convolution = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=tuple(step * (kernel // 2) for step in rate),
+            dilation=tuple(rate),
+            groups=in_channels if depthwise else 1,
+            bias=False,
+        )
+        self.add_module("depthwise" if depthwise else "conv", convolution)
+        self.norm = nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum)
+        if relu:
+            self.act = nn.ReLU()
+
+
+def truncated_normal(weight: Tensor, std: float) -> None:
+    """Draws a weight as TensorFlow does: normal, cut at two standard deviations."""
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+@torch.no_grad()
+def read_colours(
+    body: nn.Module,
+    *,
+    trained: tuple[Sequence[float], Sequence[float]],
+    given: tuple[Sequence[float], Sequence[float]],
+) -> bool:
+    """Lets a network that learnt on pixels normalised one way take them normalised another way.
+
+    Its first convolution is scaled, and the mean that its batch norm subtracts is moved: the
+    answers stay, but for the border, where padding now has another colour. False, and nothing is
+    changed, where the first convolution is not followed by a batch norm.
+
+    Args:
+        trained, given: (mean, std) per channel, both on the same scale.
+    """
+    layers = [m for m in body.modules() if not list(m.children()) or hasattr(m, "running_mean")]
+    convolution = next((m for m in layers if isinstance(m, nn.Conv2d)), None)
+    if convolution is None:
+        return False
+    after = layers[layers.index(convolution) + 1 :]
+    moving = getattr(after[0], "running_mean", None) if after else None
+    if moving is None or len(moving) != convolution.out_channels:
+        return False
+    (mean, std), (our_mean, our_std) = (
+        [torch.tensor(part, dtype=torch.double) for part in pair] for pair in (trained, given)
+    )
+    weight = convolution.weight.double()
+    moved = (weight.sum((2, 3)) * ((our_mean - mean) / std)).sum(1)
+    moving.sub_(moved)
+    convolution.weight.copy_(weight * (our_std / std)[:, None, None])
+    return True
