@@ -52,7 +52,8 @@ class Speed:
     def network_rate(self) -> float:
         """Frames a second; without the first batch, in which libraries wake up, if there are more.
 
-        The clock stops only when the device is done.
+        The clock stops only when the device is done. What the encoder still does in threads of its
+        own is not kept off the cores meanwhile.
         """
         first = 1 if len(self.frames) > 1 else 0
         return sum(self.frames[first:]) / sum(self.network[first:])
@@ -141,10 +142,12 @@ def _source(cfg: DictConfig, faults: Faults) -> FrameSource:
 def _labelled(
     source: FrameSource, batch_size: int, parts: tuple, speed: Speed
 ) -> Iterator[tuple[Frame, Tensor]]:
-    """Each frame with its labels (H, W) on the CPU; the next batch is decoded meanwhile."""
+    """Each frame with its labels (H, W) on the CPU; beside a GPU the next are decoded meanwhile."""
     network, _, inference, transform = parts
     device = next(network.parameters()).device
-    batches = _ahead(_batches(source, batch_size))
+    batches = _batches(source, batch_size)
+    if device.type != "cpu":  # there it would take the network's own cores, and spoil its figure
+        batches = decoded_ahead(batches)
     total = -(-source.count // batch_size) if source.count else None
     for batch in track(batches, "segmenting", total=total, console=Console(stderr=True)):
         images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in batch]
@@ -166,7 +169,7 @@ def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
         yield batch
 
 
-def _ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
+def decoded_ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
     """The same, but the next one is made in a thread while the last one is worked on."""
     with ThreadPoolExecutor(1, "decoding") as thread:
         coming = thread.submit(next, batches, None)

@@ -16,6 +16,7 @@ from segsuite.data.frames import Faults, PictureFrames, VideoFrames
 from segsuite.engine import video_output
 from segsuite.engine.launch import compose
 from segsuite.engine.rebuild import as_checkpoint
+from segsuite.engine.video import decoded_ahead
 from segsuite.predict import main as predict
 from tests.engine.doors import TOY, called, training
 from tests.toy import ToySegmenter, toy_classes
@@ -330,3 +331,20 @@ def test_frames_are_read_as_they_are_wanted(tmp_path):
     paths[1].unlink()
     with pytest.raises(Exception, match="frame 2"):
         next(source)
+
+
+def test_one_batch_and_no_more_is_decoded_ahead():
+    begun = []
+
+    def batches():
+        for number in range(4):
+            begun.append(number)
+            if number == 3:
+                raise ValueError("the fourth")
+            yield [number]
+
+    ahead = decoded_ahead(batches())
+    assert next(ahead) == [0] and len(begun) <= 2
+    assert [next(ahead), next(ahead)] == [[1], [2]]
+    with pytest.raises(ValueError, match="the fourth"):
+        next(ahead)
