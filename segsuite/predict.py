@@ -1,4 +1,4 @@
-"""`python -m segsuite.predict`: segments pictures."""
+"""`python -m segsuite.predict`: segments pictures and videos."""
 
 from omegaconf import DictConfig
 
@@ -8,7 +8,7 @@ from segsuite.engine.rebuild import config_from_checkpoint
 
 @door("predict", prepare=config_from_checkpoint)
 def main(cfg: DictConfig) -> None:
-    """Segments a picture, a folder of pictures or a glob.
+    """Segments a picture, a folder of pictures or a glob; or a video.
 
     python -m segsuite.predict ckpt_path=FILE input=street.jpg output=found
     python -m segsuite.predict ckpt_path=FILE input='street/*.png' output=found inference=slide
@@ -16,7 +16,19 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.predict ckpt_path=FILE input='*/*.png' output=found submission=cityscapes
 
     Writes output/masks/NAME.png with the raw ids of the class table, and output/overlays/NAME.png.
+
+    python -m segsuite.predict ckpt_path=FILE input=drive.mp4 output=found.mp4
+    python -m segsuite.predict ckpt_path=FILE input=frames/ output=found.mp4 fps=30
+    python -m segsuite.predict ckpt_path=FILE input=drive.mp4 output=found    # overlaid frames
+
+    Writes one overlaid video, or a folder of overlaid frames, and prints frames a second. Video
+    files need the extra `video`: pip install 'segsuite[video]'.
     """
+    from segsuite.engine.video import is_video, predict_video
+
+    if is_video(cfg):
+        print(predict_video(cfg))
+        return
     from segsuite.engine.prediction import predict
 
     count = predict(cfg)

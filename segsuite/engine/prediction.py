@@ -39,6 +39,27 @@ def predict(cfg: DictConfig) -> int:
     if cfg.input is None or cfg.output is None:
         raise ConfigError("give input=PICTURE, FOLDER or 'GLOB', and output=FOLDER")
     paths = pictures(str(cfg.input))
+    network, classes, inference, transform = loaded(cfg)
+    batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
+    submission = _submission(cfg, classes)
+    console = Console(stderr=True)
+    for batch in track(batches, "segmenting", console=console):
+        for path, image, labels in segmented(batch, network, inference, transform):
+            write(Path(cfg.output), path, image, labels, classes, opacity=cfg.opacity)
+            if submission is not None:
+                folder = Path(cfg.output) / "submission"
+                submission.write(folder, path.stem, labels.numpy(), classes)
+    return len(paths)
+
+
+def loaded(
+    cfg: DictConfig,
+) -> tuple[Segmenter, ClassTable, Inference, Callable[[Tensor], Tensor]]:
+    """The network on its device, its classes, how it is applied, and what pictures go through.
+
+    Raises:
+        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
+    """
     device = torch.device(_device(cfg.device))
     network, classes = network_of(cfg)
     if not isinstance(network, Segmenter):
@@ -47,17 +68,7 @@ def predict(cfg: DictConfig) -> int:
             "the checkpoint of a network that does"
         )
     inference = build(cfg.inference, path="inference", allow=tuple(cfg.allow))
-    transform = _transform(cfg)
-    submission = _submission(cfg, classes)
-    batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
-    console = Console(stderr=True)
-    for batch in track(batches, "segmenting", console=console):
-        for path, image, labels in segmented(batch, network.to(device), inference, transform):
-            write(Path(cfg.output), path, image, labels, classes, opacity=cfg.opacity)
-            if submission is not None:
-                folder = Path(cfg.output) / "submission"
-                submission.write(folder, path.stem, labels.numpy(), classes)
-    return len(paths)
+    return network.to(device), classes, inference, _transform(cfg)
 
 
 def pictures(given: str) -> list[Path]:
