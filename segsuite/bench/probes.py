@@ -37,9 +37,14 @@ def probe_of(cfg: DictConfig) -> Probe:
         ConfigError: there is none of that name.
     """
     from segsuite.bench.comparison import compare
+    from segsuite.bench.runtimes import compare_runtimes
     from segsuite.bench.training_memory import compare_memory
 
-    probes: dict[str, Probe] = {"speed": compare, "memory": compare_memory}
+    probes: dict[str, Probe] = {
+        "speed": compare,
+        "memory": compare_memory,
+        "runtimes": compare_runtimes,
+    }
     if cfg.probe not in probes:
         known = ", ".join(probes)
         near = did_you_mean(cfg.probe, probes)

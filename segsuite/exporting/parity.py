@@ -43,8 +43,9 @@ class Parity:
             raise ExportError(
                 f"{name} answers otherwise than the network: scores differ by up to "
                 f"{self.difference} (of at most {self.scale:.3g}), labels agree on "
-                f"{100 * self.agreement:.4f} %; expected {difference} of the largest and {100 * agreement:.4f} %. "
-                "Nothing was written; parity.difference and parity.agreement say what is accepted"
+                f"{100 * self.agreement:.4f} %; expected {difference} of the largest "
+                f"and {100 * agreement:.4f} %. Nothing was written; parity.difference and "
+                "parity.agreement say what is accepted"
             )
 
     def to_dict(self) -> dict[str, Any]:
