@@ -12,7 +12,7 @@ from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.predictions import StridedPrediction
 
 SIZE = (33, 48)
-CLASSES = 5
+CLASSES = 19
 
 
 class Small(Segmenter):
