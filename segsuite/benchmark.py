@@ -14,6 +14,8 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.benchmark probe=memory    # of training, against the number of classes
     python -m segsuite.benchmark probe=losses    # alone: time and memory
 
+    python -m segsuite.benchmark probe=runtimes checkpoints=[A.ckpt] data=camvid data.root=DIR
+
     Networks take turns on the same pictures: real ones where a data set is named, else drawn ones.
     Prints tables, writes result.json and breakdown.png, and ends with one line of JSON.
     """

@@ -38,18 +38,20 @@ def probe_of(cfg: DictConfig) -> Probe:
     """
     from segsuite.bench.comparison import compare
     from segsuite.bench.loss_cost import compare_losses
+    from segsuite.bench.runtimes import compare_runtimes
     from segsuite.bench.training_memory import compare_memory
 
     probes: dict[str, Probe] = {
         "speed": compare,
         "memory": compare_memory,
         "losses": compare_losses,
+        "runtimes": compare_runtimes,
     }
     if cfg.probe not in probes:
         known = ", ".join(probes)
         near = did_you_mean(cfg.probe, probes)
         raise ConfigError(f"probe={cfg.probe} is not one of {known}{near}")
-    if cfg.probe != "speed":
+    if cfg.probe in ("memory", "losses"):
         _refuse_others(cfg)
     return probes[cfg.probe]
 

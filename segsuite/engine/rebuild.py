@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core.errors import CheckpointError, ConfigError
 
@@ -40,6 +40,34 @@ def config_from_checkpoint(arguments: list[str]) -> list[str]:
     base = {key: config[key] for key in _CARRIED if key in config and key not in typed}
     ConfigStore.instance().store(group="checkpoint", name="loaded", node=base)
     return arguments
+
+
+def config_from_source(arguments: list[str]) -> list[str]:
+    """As `config_from_checkpoint`, or with `experiment=NAME` the config of its training.
+
+    What is typed about an experiment's method and data is composed with it, so that groups can be
+    chosen, and is left out of the arguments that come back.
+
+    Raises:
+        ConfigError: neither or both were given, or the experiment's overrides do not fit.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    from segsuite.engine.launch import compose
+
+    named = [a for a in arguments if a.startswith("experiment=")]
+    if any(a.startswith("ckpt_path=") for a in arguments) or not named:
+        if named:
+            raise ConfigError("give ckpt_path=FILE or experiment=NAME, not both")
+        if not any(a.startswith(("ckpt_path=", "-")) for a in arguments):
+            raise ConfigError("give ckpt_path=FILE, or experiment=NAME for random weights")
+        return config_from_checkpoint(arguments)
+    own = [a for a in arguments if a.lstrip("+~").startswith(("experiment=", "method", "data"))]
+    cfg = OmegaConf.to_container(compose("train", own), resolve=False)
+    base = {key: cfg[key] for key in ("method", "data", "inference", "name") if key in cfg}
+    base["experiment"] = named[-1].partition("=")[2]
+    ConfigStore.instance().store(group="checkpoint", name="loaded", node=base)
+    return [a for a in arguments if a not in own]
 
 
 def _carried(path: str) -> dict[str, Any]:

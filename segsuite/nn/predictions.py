@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import Size, TokenTrace
+from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.upsample import upsampled_argmax
 
 _CLASSES = 16
@@ -27,6 +28,14 @@ class GridPrediction:
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""
         return F.interpolate(self.grid_scores, size=size, mode="bilinear", align_corners=False)
+
+    def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
+        """(H, h) and (W, w), for which scores(size) are rows @ grid_scores @ columns.T."""
+        rows, columns = (
+            bilinear_matrix(source, target)
+            for source, target in zip(self.grid_scores.shape[-2:], size, strict=True)
+        )
+        return rows, columns
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,13 @@ class StridedPrediction:
         """(B, K, H, W)."""
         return self._upsampled(self.grid_scores, size)
 
+    def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
+        """(H, h) and (W, w), for which scores(size) are rows @ grid_scores @ columns.T."""
+        grid = self.grid_scores.shape[-2:]
+        sides = zip(grid, self._spanned(), self.seen, size, strict=True)
+        rows, columns = (_axis(*side) for side in sides)
+        return rows, columns
+
     def _spanned(self) -> Size:
         """The size from the first to the last grid point."""
         height, width = self.grid_scores.shape[-2:]
@@ -78,6 +94,13 @@ class StridedPrediction:
         if tuple(size) == tuple(self.seen):
             return maps
         return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def _axis(points: int, spanned: int, seen: int, wanted: int) -> Tensor:
+    """(wanted, points): what `StridedPrediction._upsampled` does to one axis, as a matrix."""
+    matrix = bilinear_matrix(points, spanned, align_corners=True)
+    matrix = extended(matrix, (seen, points))
+    return matrix if wanted == seen else bilinear_matrix(seen, wanted) @ matrix
 
 
 def extended(maps: Tensor, size: Size) -> Tensor:

@@ -8,15 +8,18 @@ def bilinear_matrix(
     source: int,
     target: int,
     *,
+    align_corners: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float,
 ) -> Tensor:
-    """The matrix (target, source) that resizes one axis as F.interpolate does, corners not aligned.
+    """The matrix (target, source) that resizes one axis as F.interpolate does.
 
     With `rows` and `columns` such matrices, rows @ x @ columns.T resizes x (..., h, w); a few of
     their rows give a few of the pixels.
     """
-    low, weight = bilinear_neighbours(source, target, device=device, dtype=dtype)
+    low, weight = bilinear_neighbours(
+        source, target, align_corners=align_corners, device=device, dtype=dtype
+    )
     matrix = torch.zeros(target, source, device=device, dtype=dtype)
     high = (low + 1).clamp(max=source - 1)
     matrix.scatter_add_(1, low[:, None], 1 - weight[:, None])

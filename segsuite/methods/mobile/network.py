@@ -97,8 +97,10 @@ class MobileSegmenter(Segmenter):
 
         Shapes: images (B, 3, H, W) in 0..255; any size
         """
-        # Convolutions work in this layout, a third faster, whatever their weights lie in.
-        pixels = self.normalize(images).contiguous(memory_format=torch.channels_last)
+        pixels = self.normalize(images)
+        if not torch.compiler.is_exporting():  # other runtimes have layouts of their own
+            # Convolutions work in this one, a third faster, whatever their weights lie in.
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         seen = tuple(images.shape[-2:])
         if self.border == "pad":
             down, right = (-(side - 1) % self.output_stride for side in seen)

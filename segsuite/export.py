@@ -1,0 +1,38 @@
+"""`python -m segsuite.export`: a network as a file for another runtime."""
+
+from omegaconf import DictConfig
+
+from segsuite.engine.launch import door
+from segsuite.engine.rebuild import config_from_source
+
+
+@door("export", prepare=config_from_source)
+def main(cfg: DictConfig) -> None:
+    """Writes a network for ONNX Runtime or ExecuTorch, and compares it with the original.
+
+    python -m segsuite.export ckpt_path=FILE size=[360,640]
+    python -m segsuite.export ckpt_path=FILE formats=[onnx,onnx_int8] data.root=DIR
+    python -m segsuite.export ckpt_path=FILE formats=[executorch,executorch_int8] output=grid
+    python -m segsuite.export experiment=mobile_dpc_cityscapes_fine data=scenes   # random weights
+
+    Shapes are fixed. Files are whole or absent, and a float file that answers otherwise than the
+    network is not written. int8 is calibrated on training pictures, and its mIoU is measured.
+    Prints a table, writes result.json beside the run, and ends with one line of JSON.
+    """
+    import json
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from segsuite.engine.record import write_result
+    from segsuite.exporting.export import export
+
+    console = Console(stderr=True)
+    exported = export(cfg, tell=lambda text: console.print(f"[dim]{text} ...[/]", highlight=False))
+    exported.show(Console())
+    write_result(Path(cfg.run.folder), optimized=None, **exported.to_dict())
+    print(json.dumps(exported.to_dict()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""ExecuTorch programs for XNNPACK, float and int8, and how they are run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segsuite.core.files import written_whole
+from segsuite.exporting.errors import ExportError, needed
+from segsuite.exporting.graph import Graph
+from segsuite.exporting.onnx_file import quietly
+
+EXTRA = "executorch"
+_XNNPACK = "executorch.backends.xnnpack"
+
+
+def to_program(graph: Graph, *, pictures: Tensor | None = None) -> Any:
+    """The graph lowered to XNNPACK; takes (1, 3, H, W) float in 0..255.
+
+    Args:
+        pictures: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
+            activations with the range that these pictures reach. None for float.
+
+    Raises:
+        ExportError: ExecuTorch knows no such operator, or torch cannot trace the network.
+        MissingExtra: executorch or torchao is not installed.
+    """
+    with quietly():
+        partitioner = needed(f"{_XNNPACK}.partition.xnnpack_partitioner", EXTRA)
+        lowering = needed("executorch.exir", EXTRA)
+        example = (torch.zeros(1, 3, *graph.size),)
+        try:
+            traced = torch.export.export(graph.eval(), example)
+            if pictures is not None:
+                traced = torch.export.export(_quantised(traced.module(), pictures), example)
+            edge = lowering.to_edge_transform_and_lower(
+                traced, partitioner=[partitioner.XnnpackPartitioner()]
+            )
+            return edge.to_executorch()
+        except Exception as error:
+            raise ExportError(_refused(error)) from error
+
+
+def delegates(program: Any) -> int:
+    """Into how many pieces XNNPACK's part is cut; 1 when nothing in between stays outside."""
+    nodes = program.exported_program().graph_module.graph.nodes
+    return sum("executorch_call_delegate" in str(node.target) for node in nodes)
+
+
+def write_program(program: Any, path: Path) -> None:
+    """Writes the program, whole or not at all."""
+    with written_whole(path) as beside, open(beside, "wb") as file:
+        program.write_to_file(file)
+
+
+class ExecutorchRunner:
+    """Runs a .pte file, or a program's bytes, on the CPU.
+
+    Args:
+        threads: of XNNPACK; one pool serves all programs of this process.
+
+    Raises:
+        ExportError: the runtime cannot load it, for instance for an operator that it lacks.
+        MissingExtra: executorch is not installed.
+    """
+
+    def __init__(self, program: Path | bytes, *, threads: int = 1) -> None:
+        runtime = needed("executorch.runtime", EXTRA)
+        pool = needed("executorch.extension.pybindings.portable_lib", EXTRA)
+        pool._unsafe_reset_threadpool(threads)
+        source = program if isinstance(program, bytes) else str(program)
+        try:
+            self._program = runtime.Runtime.get().load_program(source)
+            self._method = self._program.load_method("forward")
+        except Exception as error:
+            name = "the program" if isinstance(program, bytes) else program
+            raise ExportError(f"ExecuTorch cannot load {name}: {error}") from error
+
+    def __call__(self, picture: Tensor) -> list[Tensor]:
+        """All outputs.
+
+        Shapes: picture (1, 3, H, W)
+        """
+        # A copy: the runtime's own memory is written over by the next call.
+        return [found.clone() for found in self._method.execute([picture.float()])]
+
+
+def _quantised(module: Any, pictures: Tensor) -> Any:
+    quantizer = needed(f"{_XNNPACK}.quantizer.xnnpack_quantizer", EXTRA)
+    pt2e = needed("torchao.quantization.pt2e.quantize_pt2e", EXTRA)
+    chosen = quantizer.XNNPACKQuantizer().set_global(
+        quantizer.get_symmetric_quantization_config(is_per_channel=True)
+    )
+    watched = pt2e.prepare_pt2e(module, chosen)
+    with torch.inference_mode():
+        for picture in pictures:
+            watched(picture[None].float())
+    return pt2e.convert_pt2e(watched)
+
+
+def _refused(error: BaseException) -> str:
+    found = re.search(r"(?:Missing out variants|not supported|Unsupported)[^\n]*", str(error))
+    said = found[0] if found else next(iter(str(error).splitlines()), type(error).__name__)
+    return (
+        f"ExecuTorch cannot take this network: {said}; write that step with other operators, or "
+        "type output=grid if it only belongs to what comes after the network"
+    )

@@ -1,0 +1,224 @@
+"""A whole export as the door makes it: from its config to files, each compared with the network."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from segsuite.core.build import build
+from segsuite.core.contract import Segmenter, Size
+from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+from segsuite.core.seeding import seed_everything
+from segsuite.engine.framing import pair
+from segsuite.engine.rebuild import network_of
+from segsuite.exporting.accuracy import miou
+from segsuite.exporting.formats import Format, formats
+from segsuite.exporting.graph import Graph, Output
+from segsuite.exporting.parity import Parity, compared, labelled
+from segsuite.exporting.pictures import calibration_pictures, other_pictures
+
+
+@dataclass(frozen=True)
+class Written:
+    """One file.
+
+    Attributes:
+        miou: on the validation split; None where it was not measured.
+    """
+
+    format: str
+    path: Path
+    parity: Parity
+    miou: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types; megabytes of 10^6."""
+        return {
+            "path": str(self.path.resolve()),
+            "megabytes": self.path.stat().st_size / 1e6,
+            "parity": self.parity.to_dict(),
+            "miou": self.miou,
+        }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """All files of one network.
+
+    Attributes:
+        miou: of the network itself, on the same pictures.
+    """
+
+    source: str
+    trained: bool
+    size: Size
+    output: str
+    files: list[Written]
+    miou: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "source": self.source,
+            "trained": self.trained,
+            "size": list(self.size),
+            "output": self.output,
+            "miou": self.miou,
+            "files": {file.format: file.to_dict() for file in self.files},
+        }
+
+    def show(self, console: Console) -> None:
+        """Prints a row for each file."""
+        height, width = self.size
+        table = Table(title=f"{self.source}, {height}x{width}, {self.output}", title_justify="left")
+        table.add_column("file", overflow="fold")
+        for column in ("MB", "largest difference", "equal labels", "mIoU"):
+            table.add_column(column, justify="right")
+        if self.miou is not None:
+            table.add_row("(the network)", "", "", "", f"{100 * self.miou:.2f}")
+        for file in self.files:
+            apart = file.parity.difference
+            table.add_row(
+                file.path.name,
+                f"{file.path.stat().st_size / 1e6:.2f}",
+                "–" if apart is None else f"{apart:.1e}",
+                f"{100 * file.parity.agreement:.4f} %",
+                "–" if file.miou is None else f"{100 * file.miou:.2f}",
+            )
+        console.print(table)
+        folder = self.files[0].path.parent
+        console.print(f"written to {folder}", highlight=False, soft_wrap=True)
+        if not self.trained:
+            console.print("random weights: what int8 answers says nothing of a trained network")
+
+
+class Export:
+    """One export; what several formats need is made once.
+
+    Raises:
+        ConfigError: settings that do not fit; found before anything is exported.
+    """
+
+    def __init__(self, cfg: DictConfig, *, tell: Callable[[str], None]) -> None:
+        _check(cfg)
+        self.cfg, self.tell = cfg, tell
+        seed_everything(cfg.seed)
+        torch.set_num_threads(cfg.threads)
+        self.formats = formats(cfg.formats)
+        self.network, self.trained = _network(cfg)
+        self.size = pair(cfg.size or cfg.data.crop_size)
+        self.measures = _measures(cfg, self.formats, self.trained)
+        for wanted in self.formats:
+            wanted.check()
+
+    @cached_property
+    def data(self) -> Any:
+        """The data set, with the classes that the network was trained for."""
+        data = build(self.cfg.data, path="data", allow=tuple(self.cfg.allow))
+        if self.measures and self.cfg.ckpt_path is not None:
+            network_of(self.cfg, classes=data.classes)
+        data.prepare_data()
+        return data
+
+    @cached_property
+    def calibration(self) -> torch.Tensor:
+        """Pictures that int8 is calibrated with."""
+        asked = self.cfg.calibration
+        return calibration_pictures(
+            self.data, count=asked.pictures, least=asked.least, size=self.size
+        )
+
+    def __call__(self) -> Exported:
+        cfg = self.cfg
+        count = cfg.parity.pictures
+        others = other_pictures(self.data, count=count, size=self.size)
+        if any(wanted.int8 for wanted in self.formats):
+            self.calibration.shape  # noqa: B018  found wanting before minutes of exporting
+        folder = Path(cfg.output_folder or cfg.run.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [self._written(wanted, folder, others) for wanted in self.formats]
+        score = None
+        if self.measures:
+            self.tell("measuring the network's own mIoU")
+            score = self._miou(lambda image, size: self.network.predict(image).labels(size))
+        source = str(cfg.ckpt_path or cfg.experiment)
+        return Exported(source, self.trained, self.size, cfg.output, files, score)
+
+    def _written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
+        cfg = self.cfg
+        path = folder / f"{cfg.name or 'network'}{wanted.suffix}"
+        graph = Graph(self.network, size=self.size, output=cfg.output, witness=wanted.witness)
+        self.tell(f"exporting {path.name}")
+        made = wanted.made(
+            graph, self.calibration if wanted.int8 else None, opset=cfg.opset, threads=cfg.threads
+        )
+        found = compared(made.run, self.network, graph, others)
+        if not wanted.int8:
+            limits = cfg.parity
+            found.check(difference=limits.difference, agreement=limits.agreement, name=path.name)
+        made.write(path)
+        score = None
+        if self.measures:
+            self.tell(f"measuring the mIoU of {path.name}")
+            score = self._miou(labelled(made.run, graph))
+        return Written(wanted.name, path, found, score)
+
+    def _miou(self, labels: Callable[..., torch.Tensor]) -> float:
+        return miou(
+            labels,
+            self.data,
+            size=self.size,
+            num_classes=self.network.num_classes,
+            pictures=self.cfg.accuracy.pictures,
+        )
+
+
+def export(cfg: DictConfig, *, tell: Callable[[str], None] = lambda text: None) -> Exported:
+    """Writes the files that `conf/export.yaml` names.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: what was asked for does not fit together.
+        ExportError: a runtime cannot take the network, or answers otherwise.
+        MissingExtra: a runtime is not installed.
+    """
+    return Export(cfg, tell=tell)()
+
+
+def _network(cfg: DictConfig) -> tuple[Segmenter, bool]:
+    if cfg.ckpt_path is not None:
+        network, _ = network_of(cfg)
+    else:
+        # Constructors fetch nothing: the weights stay random.
+        network = build(cfg.method.network, path="method.network", allow=tuple(cfg.allow)).eval()
+    if not isinstance(network, Segmenter):
+        raise CheckpointError(
+            f"{cfg.ckpt_path or cfg.experiment} is a {type(network).__name__}, which segments "
+            "nothing; give a network that does"
+        )
+    return network, cfg.ckpt_path is not None
+
+
+def _check(cfg: DictConfig) -> None:
+    outputs = get_args(Output)
+    if cfg.output not in outputs:
+        raise ConfigError(
+            f"output={cfg.output} is not one of {', '.join(outputs)}"
+            f"{did_you_mean(str(cfg.output), outputs)}"
+        )
+    if cfg.accuracy.measure not in ("auto", True, False):
+        raise ConfigError(f"accuracy.measure={cfg.accuracy.measure} is not auto, true or false")
+    for key, value in (("parity.pictures", cfg.parity.pictures), ("threads", cfg.threads)):
+        if value < 1:
+            raise ConfigError(f"{key}={value}: at least 1 is needed")
+
+
+def _measures(cfg: DictConfig, chosen: Sequence[Format], trained: bool) -> bool:
+    if cfg.accuracy.measure == "auto":
+        return trained and any(wanted.int8 for wanted in chosen)
+    return bool(cfg.accuracy.measure)

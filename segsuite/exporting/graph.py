@@ -1,0 +1,90 @@
+"""What goes into an exported file: the deployed network, and what is made of its scores."""
+
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.core.contract import Segmenter, Size, check_size
+from segsuite.core.errors import ConfigError
+from segsuite.nn.deploy import deployed
+from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
+
+Output = Literal["labels", "scores", "grid"]
+"""Class ids of all pixels; scores of all pixels; scores at native stride, without a resize."""
+
+
+@runtime_checkable
+class Resized(Protocol):
+    """A prediction that is a coarse grid of scores, resized by a matrix for each axis."""
+
+    grid_scores: Tensor
+
+    def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
+        """(H, h) and (W, w): scores(size) are rows @ grid_scores @ columns.T."""
+        ...
+
+
+class Graph(nn.Module):
+    """From pictures of one size to one output; static shapes throughout.
+
+    Args:
+        network: is not changed; a deployed copy of it is kept.
+        size: of the pictures, (height, width).
+        output: see `Output`.
+        witness: give the scores that labels were made of beside them, for the parity report.
+
+    Raises:
+        ConfigError: the network has no such output, or takes no such size.
+    """
+
+    def __init__(
+        self, network: Segmenter, *, size: Size, output: Output, witness: bool = False
+    ) -> None:
+        super().__init__()
+        check_size(size, network.size_divisor, "size")
+        self.size, self.output, self.witness = size, output, witness
+        example = torch.zeros(1, 3, *size, dtype=torch.uint8)
+        with torch.no_grad():
+            self.network = deployed(
+                network, lambda n: n.predict(example), memory_format=torch.contiguous_format
+            )
+            found = self.network.predict(example)
+        self.on_grid = isinstance(found, Resized)
+        if output == "grid" and not self.on_grid:
+            raise ConfigError(
+                f"output=grid: {type(network).__name__} has no scores on a grid; type "
+                "output=scores or output=labels"
+            )
+        rows, columns = found.resizing(size) if self.on_grid else (torch.empty(0), torch.empty(0))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The output, and the scores behind labels if a witness is wanted.
+
+        Shapes: image (1, 3, H, W) 0..255 -> labels (1, H, W) int64, scores (1, K, H, W), or grid
+        (1, K, h, w)
+        """
+        prediction = self.network.predict(image)
+        if self.output == "labels":
+            labels = self._labels(prediction)
+            return (labels, self._witness(prediction)) if self.witness else labels
+        if self.output == "grid":
+            return prediction.grid_scores
+        if not self.on_grid:
+            return prediction.scores(self.size)
+        rows = resized_rows(prediction.grid_scores, self.rows, self.columns)
+        return rows.transpose(1, 2).contiguous()
+
+    def labels_of(self, grid_scores: Tensor) -> Tensor:
+        """Labels of all pixels (1, H, W) from scores at native stride (1, K, h, w)."""
+        return argmax_of_rows(grid_scores, self.rows, self.columns)
+
+    def _labels(self, prediction: object) -> Tensor:
+        if self.on_grid:
+            return self.labels_of(prediction.grid_scores)
+        return prediction.labels(self.size)
+
+    def _witness(self, prediction: object) -> Tensor:
+        return prediction.grid_scores if self.on_grid else prediction.scores(self.size)

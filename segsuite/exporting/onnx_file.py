@@ -1,0 +1,140 @@
+"""ONNX files of fixed shape, and how ONNX Runtime runs them."""
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segsuite.core.files import written_whole
+from segsuite.exporting.errors import ExportError, needed
+from segsuite.exporting.graph import Graph
+
+EXTRA = "export"
+INPUT = "image"
+_WITNESS = "witness"
+
+
+def to_onnx(graph: Graph, *, opset: int = 18) -> Any:
+    """The graph as an onnx.ModelProto; takes `image`, (1, 3, H, W) uint8 RGB.
+
+    Raises:
+        ExportError: ONNX knows no such operator, or torch cannot trace the network.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    for module in ("onnx", "onnxscript"):
+        needed(module, EXTRA)
+    example = torch.zeros(1, 3, *graph.size, dtype=torch.uint8)
+    outputs = [graph.output, *([_WITNESS] if graph.witness else [])]
+    try:
+        with quietly():
+            program = torch.onnx.export(
+                graph.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=[INPUT],
+                output_names=outputs,
+                verbose=False,
+            )
+    except Exception as error:
+        raise ExportError(_refused(error)) from error
+    return program.model_proto
+
+
+def without_witness(model: Any) -> Any:
+    """A copy of a model that gives the first output alone."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[1:]
+    return copy
+
+
+def write_onnx(model: Any, path: Path) -> None:
+    """Writes the model into one file, whole or not at all.
+
+    Raises:
+        ExportError: it is no valid model.
+    """
+    import onnx
+
+    with written_whole(path) as beside:
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise ExportError(f"the model is not valid ONNX: {error}") from error
+        onnx.save_model(model, str(beside))
+
+
+class OnnxRunner:
+    """Runs an ONNX file, or a model in memory, on the CPU.
+
+    Args:
+        threads: of one operator.
+
+    Raises:
+        ExportError: ONNX Runtime does not know an operator of it, or it is no model.
+        MissingExtra: onnxruntime is not installed.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
+        runtime = needed("onnxruntime", EXTRA)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = runtime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            name = "the model" if isinstance(model, bytes) else model
+            raise ExportError(f"ONNX Runtime cannot load {name}: {_first_line(error)}") from error
+
+    def __call__(self, picture: Tensor) -> list[Tensor]:
+        """All outputs.
+
+        Shapes: picture (1, 3, H, W) uint8
+        """
+        found = self._session.run(None, {INPUT: picture.numpy()})
+        return [torch.from_numpy(array) for array in found]
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keeps the exporters' progress and their complaints about each other off the terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _refused(error: BaseException) -> str:
+    """Why the exporter gave up: the operator, if one is named anywhere in the chain of causes."""
+    cause: BaseException | None = error
+    while cause is not None:
+        found = re.search(r"No ONNX function found for (?:<OpOverload\()?([^\n>)]+)", str(cause))
+        if found:
+            return (
+                f"ONNX knows no operator for {found[1].strip()}; write that step with others, or "
+                "type output=grid if it only belongs to what comes after the network"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return f"torch cannot export this network to ONNX: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

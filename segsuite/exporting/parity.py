@@ -1,0 +1,114 @@
+"""How far an exported file's answers are from the network's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segsuite.core.contract import Segmenter, Size
+from segsuite.exporting.errors import ExportError
+from segsuite.exporting.graph import Graph
+
+Run = Callable[[Tensor], list[Tensor]]
+"""A picture (1, 3, H, W) uint8 to all outputs of a file."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A file beside the network as it was trained, in eager torch.
+
+    Attributes:
+        pictures: how many were compared; none of them was used for the export.
+        difference: largest of any score; None where the file gives labels alone.
+        scale: largest score of the network, to see `difference` against.
+        agreement: share of pixels with equal labels.
+    """
+
+    pictures: int
+    difference: float | None
+    scale: float
+    agreement: float
+
+    def check(self, *, difference: float, agreement: float, name: str) -> None:
+        """Raises ExportError unless both are as close as asked for.
+
+        Args:
+            difference: of scores, as a share of the largest one.
+            agreement: share of equal labels.
+        """
+        far = self.difference is not None and self.difference > difference * self.scale
+        if far or self.agreement < agreement:
+            raise ExportError(
+                f"{name} answers otherwise than the network: scores differ by up to "
+                f"{self.difference} (of at most {self.scale:.3g}), labels agree on "
+                f"{100 * self.agreement:.4f} %; expected {difference} of the largest "
+                f"and {100 * agreement:.4f} %. Nothing was written; parity.difference and "
+                "parity.agreement say what is accepted"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return dict(vars(self))
+
+
+def compared(run: Run, network: Segmenter, graph: Graph, pictures: Tensor) -> Parity:
+    """The file's outputs beside those of the network, which nothing was folded in.
+
+    Scores are compared where the file has them, at the place where it has them; labels always, made
+    of the scores where the file gives no labels.
+
+    Shapes: pictures (P, 3, H, W) uint8
+    """
+    differences, scales, equal = [], [], []
+    with torch.inference_mode():
+        for picture in pictures.split(1):
+            prediction = network.predict(picture)
+            expected, labels = prediction.scores(graph.size), prediction.labels(graph.size)
+            found, scores = outputs(run(picture), graph)
+            equal.append((found == labels).double().mean())
+            if scores is not None:
+                if scores.shape != expected.shape:
+                    expected = prediction.grid_scores
+                differences.append((scores - expected).abs().max())
+            scales.append(expected.abs().max())
+    return Parity(
+        pictures=len(pictures),
+        difference=float(torch.stack(differences).max()) if differences else None,
+        scale=float(torch.stack(scales).max()),
+        agreement=float(torch.stack(equal).mean()),
+    )
+
+
+def outputs(found: list[Tensor], graph: Graph) -> tuple[Tensor, Tensor | None]:
+    """Labels of all pixels, (1, H, W), and the scores that the file gave, if any.
+
+    Args:
+        found: outputs of a file made of `graph`.
+    """
+    if graph.output == "labels":
+        return found[0], found[1] if len(found) > 1 else None
+    return labels_of(found[0], graph), found[0]
+
+
+def labels_of(scores: Tensor, graph: Graph) -> Tensor:
+    """Labels of all pixels from a file's scores, at native stride or of all pixels."""
+    if tuple(scores.shape[-2:]) == tuple(graph.size):
+        return scores.argmax(dim=1)
+    return graph.labels_of(scores)
+
+
+def labelled(run: Run, graph: Graph) -> Callable[[Tensor, Size], Tensor]:
+    """Pictures of the file's size to labels of any size, by the nearest pixel where they differ."""
+
+    def labels(picture: Tensor, size: Size) -> Tensor:
+        found = outputs(run(picture), graph)[0]
+        if tuple(found.shape[-2:]) == tuple(size):
+            return found
+        near = torch.nn.functional.interpolate(
+            found[None].double(), size=size, mode="nearest-exact"
+        )
+        return near[0].long()
+
+    return labels

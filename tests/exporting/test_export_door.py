@@ -1,0 +1,97 @@
+"""The door as typed: files, a report, one line of JSON; and mistakes in one paragraph."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import open_dict
+
+from segsuite.core.build import build
+from segsuite.engine.launch import compose
+from segsuite.engine.rebuild import as_checkpoint
+from segsuite.export import main as export
+from tests.engine.doors import called
+from tests.exporting.made import SIZE, Small, Unknown, small
+
+SCENES = (
+    *("data=scenes", f"data.crop_size=[{SIZE[0]},{SIZE[1]}]", "data.num_workers=0"),
+    "data.reader.lengths={train: 20, val: 3}",
+)
+
+
+def checkpoint(path: Path, kind: type[Small]) -> Path:
+    """A checkpoint of a small network as a training on drawn scenes would leave it."""
+    cfg = compose("train", [*SCENES, "allow=[tests.]"])
+    with open_dict(cfg):
+        cfg.method = {"network": {"_target_": f"tests.exporting.made.{kind.__name__}"}}
+    classes = build(cfg.data, path="data").classes
+    torch.save(as_checkpoint(cfg, small(kind), classes), path)
+    return path
+
+
+@pytest.fixture
+def typed(tmp_path, capfd):
+    """Goes through the door; exit code, what was printed, and the files that there are then."""
+
+    def through(*arguments: str) -> tuple[int, str, str, list[str]]:
+        logs = (f"paths.logs={tmp_path / 'logs'}", f"output_folder={tmp_path / 'files'}")
+        code = called(export, *arguments, *logs, "allow=[tests.]", "name=net")
+        out, err = capfd.readouterr()
+        return code, out, err, sorted(p.name for p in (tmp_path / "files").glob("*"))
+
+    return through
+
+
+def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    path = checkpoint(tmp_path / "a.ckpt", Small)
+    code, out, _, files = typed(f"ckpt_path={path}", "formats=[onnx,onnx_int8]")
+    assert code == 0 and files == ["net.int8.onnx", "net.onnx"]
+    said = json.loads(out.splitlines()[-1])
+    assert said["trained"] and said["size"] == list(SIZE)
+    plain, int8 = said["files"]["onnx"], said["files"]["onnx_int8"]
+    assert plain["parity"]["agreement"] >= 0.9999 and plain["parity"]["pictures"] == 3
+    assert plain["miou"] == pytest.approx(said["miou"], abs=1e-4)
+    assert int8["miou"] is not None and int8["parity"]["difference"] > 0
+
+
+def test_what_a_runtime_cannot_take_leaves_nothing_behind(typed, tmp_path):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    path = checkpoint(tmp_path / "a.ckpt", Unknown)
+    code, _, err, files = typed(f"ckpt_path={path}")
+    assert code == 2 and "ONNX knows no operator for" in err and "Traceback" not in err
+    assert files == []
+
+
+def test_a_parity_that_fails_leaves_nothing_behind(typed, tmp_path):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    path = checkpoint(tmp_path / "a.ckpt", Small)
+    code, _, err, files = typed(f"ckpt_path={path}", "parity.difference=-1")
+    assert code == 2 and "answers otherwise than the network" in err
+    assert files == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give ckpt_path=FILE, or experiment=NAME"),
+        (["ckpt_path=a", "experiment=b"], "not both"),
+        (["experiment=mobile_dpc_cityscapes_fnie"], "did you mean `mobile_dpc_cityscapes_fine`"),
+        (["ckpt_path=/nowhere.ckpt"], "no checkpoint at /nowhere.ckpt"),
+        (["{}", "output=label"], "did you mean `labels`"),
+        (["{}", "formats=[onxx]"], "did you mean `onnx`"),
+        (["{}", "parity.pictures=0"], "parity.pictures=0"),
+        (["{}", "formats=[onnx_int8]", "calibration.least=21"], "20 pictures are too few"),
+    ],
+)
+def test_mistakes_end_in_one_paragraph(typed, tmp_path, arguments, said):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    path = checkpoint(tmp_path / "a.ckpt", Small)
+    code, _, err, files = typed(*(a.replace("{}", f"ckpt_path={path}") for a in arguments))
+    assert code == 2 and said in err and "Traceback" not in err, err
+    assert files == []
