@@ -17,6 +17,7 @@ from tests.config.composed import composed
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.docs.readme import BLOCKS, CODE, ROOT, TEXT, choices, commands, marked, parsed
 from tests.engine.doors import called
+from tests.engine.test_video import film
 
 SMALL = (
     *("debug=smoke", "trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
@@ -104,13 +105,46 @@ def test_checkpoints_are_evaluated(arguments, checkpoint, tmp_path, capfd):
     assert "val/miou" in capfd.readouterr().out.splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", said("predict"))
+@pytest.mark.parametrize("arguments", said("predict", "input=photos/"))
 def test_photos_are_segmented(arguments, checkpoint, real, tmp_path):
     out = tmp_path / "out"
     given = replaced(arguments, ckpt_path=checkpoint, input=real / "photos", output=out)
     door = import_module("segsuite.predict").main
     assert called(door, *given, "device=cpu", f"paths.logs={tmp_path}") == 0
     assert len(list((out / "masks").iterdir())) == 10
+
+
+@pytest.mark.parametrize("arguments", said("predict", "input=drive.mp4"))
+def test_videos_are_segmented(arguments, checkpoint, tmp_path, capsys):
+    av = pytest.importorskip("av")
+    film(av, tmp_path / "drive.mp4", count=3)
+    found = tmp_path / "found.mp4"
+    given = replaced(arguments, ckpt_path=checkpoint, input=tmp_path / "drive.mp4", output=found)
+    door = import_module("segsuite.predict").main
+    assert called(door, *given, "device=cpu", f"paths.logs={tmp_path}") == 0
+    assert found.stat().st_size > 500 and "frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", said("export"))
+def test_exports_are_composed_with_what_the_checkpoint_holds(
+    arguments, checkpoint, tmp_path, monkeypatch
+):
+    """The exporting itself is tested where its extras are asked for."""
+    asked = []
+
+    class Exported(BaseException):
+        pass
+
+    def noted(cfg, **_):
+        asked.append(cfg)
+        raise Exported
+
+    monkeypatch.setattr("segsuite.exporting.export.export", noted)
+    given = replaced(arguments, ckpt_path=checkpoint)
+    with pytest.raises(Exported):
+        called(import_module("segsuite.export").main, *given, f"paths.logs={tmp_path}")
+    assert asked[0].method.network.num_classes == 11
+    assert {"onnx", "onnx_int8"} == set(asked[0].formats)
 
 
 @pytest.mark.parametrize("arguments", said("benchmark"))
@@ -124,6 +158,7 @@ def test_comparisons_name_what_exists(arguments, tmp_path, monkeypatch):
 
     monkeypatch.setattr("segsuite.bench.comparison.compare", compared)
     monkeypatch.setattr("segsuite.bench.training_memory.compare_memory", compared)
+    monkeypatch.setattr("segsuite.bench.runtimes.compare_runtimes", compared)
     with pytest.raises(Reached):
         called(import_module("segsuite.benchmark").main, *arguments, f"paths.logs={tmp_path}")
 
@@ -140,7 +175,7 @@ def test_data_are_looked_at(arguments, real, tmp_path, capfd):
 
 
 def test_every_command_is_tested_above():
-    known = {"train", "evaluate", "predict", "benchmark", "check_data"}
+    known = {"train", "evaluate", "predict", "benchmark", "check_data", "export"}
     assert {parsed(command)[0] for command in commands()} <= known
     assert len(commands()) > 10
 
