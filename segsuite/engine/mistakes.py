@@ -49,6 +49,8 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     key = key.split("@")[0]
     config = _composed(name, [o for o in overrides if o.split("=")[0].lstrip("+~") != key])
     known = {*_paths(config, ""), *_groups()}
+    if methods := _methods_with(key):
+        return f"`{key}` is no part of this method, but of method={'|'.join(methods)}"
     parent, _, leaf = key.rpartition(".")
     if parent in known and not any(path.startswith(f"{parent}.") for path in known):
         return _childless(key, parent)
@@ -61,6 +63,17 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
         suggestion = f"; did you mean `{tails[near[1]]}`?" if near else ""
     hint = suggestion or f"; --cfg job shows all of them, +{key}=... adds a new one"
     return f"there is no config key `{key}`{hint}"
+
+
+def _methods_with(group: str) -> list[str]:
+    """Methods whose config names that group of parts, such as method/sharing."""
+    from segsuite.core.config import CONF
+
+    top, _, part = group.partition("/")
+    if not part:
+        return []
+    lines = re.compile(rf"^  - {re.escape(part)}:", re.MULTILINE)
+    return sorted(p.stem for p in (CONF / top).glob("*.yaml") if lines.search(p.read_text()))
 
 
 def _childless(key: str, parent: str) -> str:

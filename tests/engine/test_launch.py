@@ -35,6 +35,7 @@ def door(monkeypatch, capfd):
     ("override", "said"),
     [
         ("method.network.widht=4", "did you mean `method.network.width`"),
+        ("method/sharing=cts", "no part of this method, but of method=segvit"),
         ("trainr=cpu", "did you mean `trainer`"),
         ("logger=cvs", "did you mean `csv`"),
         ("data.root.deep=1", "data.root"),

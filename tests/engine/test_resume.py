@@ -13,13 +13,15 @@ from tests.engine.doors import only, run, start, training
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
-    """A run left alone, and one that got SIGKILL at 13, SIGTERM at 17 and 23, and went on."""
+    """A run left alone, and one that got SIGTERM at 11, 17 and 23, SIGKILL at 13; it went on."""
     logs = tmp_path_factory.mktemp("logs")
     # With averaged weights: an interrupt must save after the iteration was averaged in, too.
     alone = start(training(logs, "name=alone", "callbacks=ema"))
     cut = training(logs, "name=cut", "callbacks=ema")
 
-    killed, _, _ = run(cut, signal="13:9")
+    before_validation, _, _ = run(cut, signal="11:15")
+    assert before_validation == 143, "its iteration 12 is saved, its validation is owed"
+    killed, _, _ = run([*cut, "resume=true"], signal="13:9")
     assert killed == -9
     after_kill = read_checkpoint(only(logs, "train/cut/*/checkpoints/last.ckpt"))["global_step"]
     assert after_kill == 12, "written before the validation at 12; the work of one step is lost"
@@ -90,7 +92,7 @@ def test_figures_are_the_same_and_none_is_written_twice(runs):
 
 def test_the_run_stays_one_run(runs):
     record = json.loads((runs["cut"] / "run.json").read_text())
-    assert len(record["starts"]) == 4
+    assert len(record["starts"]) == 5
     assert record["starts"][0]["versions"]["torch"] == torch.__version__.split("+")[0]
     result = json.loads((runs["cut"] / "result.json").read_text())
     assert result["steps"] == 24 and result["optimized"] == result["metrics"]["test/miou"]

@@ -57,6 +57,24 @@ class Checkpoints(Checkpoint):
         record = self.folder / "best.json"
         return json.loads(record.read_text())["score"] if record.exists() else None
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._owes_validation(trainer):
+            # As Lightning does it between two batches; resumed within one, it would leave it out.
+            # Lightning calls callbacks that save last: all others have begun by now.
+            self._saved_at = trainer.global_step
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
+
+    def _owes_validation(self, trainer: Trainer) -> bool:
+        """Whether a run is resumed at a validation that was begun and never ended."""
+        every, step = trainer.val_check_batch, trainer.global_step
+        record = self.folder / "best.json"
+        if not isinstance(every, int) or not step or not self.last.exists():
+            return False
+        done = json.loads(record.read_text()).get("validated", 0) if record.exists() else 0
+        return step * trainer.accumulate_grad_batches % every == 0 and done < step
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -73,31 +91,33 @@ class Checkpoints(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        if self._is_better(trainer):
+        if better := self._is_better(trainer):
             trainer.save_checkpoint(self.best, weights_only=False)
-            self._record(trainer)
+        self._record(trainer, better=better)
 
     def catch_up(self, trainer: Trainer) -> None:
         """Lets `last.ckpt` be the best if the validation of it that just ended says so.
 
         For a run that was stopped in its last validation: it has nothing left to train.
         """
-        if self._is_better(trainer):
-            if trainer.is_global_zero:
-                with written_whole(self.best) as beside:
-                    shutil.copyfile(self.last, beside)
-            self._record(trainer)
+        better = self._is_better(trainer)
+        if better and trainer.is_global_zero:
+            with written_whole(self.best) as beside:
+                shutil.copyfile(self.last, beside)
+        self._record(trainer, better=better)
 
     def _is_better(self, trainer: Trainer) -> bool:
         # The same on all processes: figures are summed over them.
         score, best = self._score(trainer.callback_metrics), self.best_score()
         return best is None or (score > best if self.mode == "max" else score < best)
 
-    def _record(self, trainer: Trainer) -> None:
+    def _record(self, trainer: Trainer, *, better: bool) -> None:
+        """The best score and its step, and the last step that was validated at all."""
         if trainer.is_global_zero:
-            score = self._score(trainer.callback_metrics)
-            record = {"score": score, "monitor": self.monitor, "step": trainer.global_step}
-            write_json(self.folder / "best.json", record)
+            path, step = self.folder / "best.json", trainer.global_step
+            new = {"score": self._score(trainer.callback_metrics), "monitor": self.monitor}
+            best = new | {"step": step} if better else json.loads(path.read_text())
+            write_json(path, best | {"validated": step})
         trainer.strategy.barrier("best.json")
 
     def _save_last(self, trainer: Trainer) -> None:

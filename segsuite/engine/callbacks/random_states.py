@@ -38,6 +38,8 @@ class RandomStates(Callback):
             self._loaded = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._loaded is not None:  # a validation that is made up for, before the first batch
+            restore(self._loaded)
         self._before_validation = capture()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
