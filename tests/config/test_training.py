@@ -16,13 +16,14 @@ TINY = (
 )
 SMALL = {
     "segvit": ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.depth=9"),
+    "mobile": (),
     "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
 }
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_to_its_end(experiment, tmp_path, capfd):
-    family = "essnet" if experiment.startswith("essnet") else "segvit"
+    family = next((f for f in ("essnet", "mobile") if experiment.startswith(f)), "segvit")
     small = () if "policy" in experiment else SMALL[family]
     speed = ("callbacks.speed=null",) if experiment == "quickstart" else ()
     paths = f"paths.logs={tmp_path}"
