@@ -22,13 +22,13 @@ from segsuite.core.errors import DataError
 from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
+from segsuite.data.missing import Expected
 from segsuite.data.patterns import found, layout
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
 from segsuite.data.preparation.rasterise import coco_masks, covered, fault, painted
 from segsuite.data.samples import Facts, Sample
 from segsuite.data.verify import cache_folder
 
-_SHOWN = 10
 _VERSION = 1
 
 logger = logging.getLogger(__name__)
@@ -128,8 +128,14 @@ class CocoInstances:
         self._annotations, self._images = annotations, images
         self._splits = dict(splits)
         self._least = max(least, 1)  # without a region there is nothing to learn
-        self._source = source
-        self._expected = dict(expected or {})
+        self._known = dict(expected or {})
+        self._expected = Expected(
+            {
+                split: (annotations.replace("{split}", name), layout(images, name))
+                for split, name in splits.items()
+            },
+            source,
+        )
 
     def open(
         self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
@@ -142,6 +148,7 @@ class CocoInstances:
                 there, or another number of them than is known.
         """
         coco_masks()  # said before a file of half a gigabyte is read
+        self._expected.check(split, root)
         path = self._file(split, root, instances)
         read = _annotations(path, set(classes.ids) - {0})
         regions, gaps = _drawable(read)
@@ -155,10 +162,11 @@ class CocoInstances:
             for number in numbers
             if ids[number] not in there
         ]
-        self._complain(split, gaps, root, strict)
+        if gaps:
+            self._expected.complain(split, gaps, root, strict=strict)
         numbers = [number for number in numbers if ids[number] in there]
         if not numbers:
-            raise DataError(f"split `{split}` is empty. {self._expectation(root)}")
+            raise DataError(f"split `{split}` is empty. {self._expected.told(root)}")
         return CocoSamples(
             key=f"{path.resolve()} {self._images} {sorted(classes.ids)} {self._least}",
             source=path,
@@ -171,55 +179,24 @@ class CocoInstances:
             gaps=gaps,
         )
 
-    def _file(self, split: str, root: Path | None, instances: bool) -> Path:
-        if split not in self._splits:
-            known = ", ".join(self._splits)
-            raise DataError(f"there is no split `{split}`; data.reader.splits has {known}")
+    def _file(self, split: str, root: Path, instances: bool) -> Path:
         if instances:
             raise DataError("data.instances=true, but this reader draws classes only; leave it out")
-        if root is None or not root.is_dir():
-            raise DataError(f"data.root={root} is not a folder. {self._expectation(root)}")
         path = root / self._annotations.replace("{split}", self._splits[split])
         if not path.is_file():
-            raise DataError(f"there is no annotation file {path}. {self._expectation(root)}")
+            raise DataError(f"there is no annotation file {path}. {self._expected.told(root)}")
         return path
 
     def _miscounted(self, split: str, numbers: list[int], pixels: Mapping[int, int]) -> list[str]:
         """Whether others kept as many; some keep those with more than the least number only."""
         more = sum(count > self._least for count in pixels.values())
-        known = self._expected.get(split, len(numbers))
+        known = self._known.get(split, len(numbers))
         if more <= known <= len(numbers):
             return []
         return [
             f"{len(numbers)} pictures have {self._least} pixels of the classes or more, where the "
             f"data set has {known} of them"
         ]
-
-    def _complain(self, split: str, gaps: list[str], root: Path | None, strict: bool) -> None:
-        """Raises if `strict`, else warns."""
-        if not gaps:
-            return
-        shown = "; ".join(gaps[:_SHOWN]) + (f"; {len(gaps) - _SHOWN} more" * (len(gaps) > _SHOWN))
-        if strict:
-            raise DataError(
-                f"split `{split}` is not as it should be: {shown}. {self._expectation(root)} To "
-                "leave out what does not fit, type data.strict=false"
-            )
-        logger.warning("split `%s` is incomplete (data.strict=false): %s", split, shown)
-
-    def _expectation(self, root: Path | None) -> str:
-        """What should be where, and where it comes from."""
-        top = root or "DATA.ROOT"
-        trees = [
-            tree
-            for name in self._splits.values()
-            for tree in (
-                f"{top}/{self._annotations.replace('{split}', name)}",
-                layout(self._images, top, name),
-            )
-        ]
-        source = f" They come from {self._source}." if self._source else ""
-        return f"Expected {', '.join(dict.fromkeys(trees))}.{source} Type data.root=FOLDER."
 
 
 def _annotations(path: Path, categories: set[int]) -> Annotations:

@@ -1,6 +1,5 @@
 """Pictures and masks in files, paired by id: every data set that is unpacked on a disk."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +13,10 @@ from torch import Tensor
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import InstanceFiles, decode_image, decode_mask
+from segsuite.data.missing import Expected
 from segsuite.data.patterns import found, layout
 from segsuite.data.samples import Facts, Sample
-from segsuite.data.splits import Split, chosen, is_list
-
-_SHOWN = 10
-
-logger = logging.getLogger(__name__)
+from segsuite.data.splits import Split, check_folders, chosen, is_list, why_none
 
 
 @dataclass(frozen=True)
@@ -131,10 +127,18 @@ class PairedFiles:
                 f"data.reader.masks has {', '.join(self._masks)} and data.reader.splits has "
                 f"{', '.join(self._splits)}; give both for `{min(apart)}`, or one pattern for all"
             )
-        self._source = source
-        self._expected = dict(expected or {})
+        for split, where in splits.items():
+            check_folders(where, (images, self._masks[split]))
+        self._known = dict(expected or {})
         self._instances = instances
         self._without = frozenset(without)
+        self._expected = Expected(
+            {
+                split: [layout(its, self._folder(split)) for its in (images, self._masks[split])]
+                for split in splits
+            },
+            source,
+        )
 
     def open(
         self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
@@ -145,19 +149,23 @@ class PairedFiles:
             DataError: no such folder or split, nothing in it, or (if `strict`) pairs that are
                 incomplete or another number of them than is known of the data set.
         """
-        self._check_root(split, root)
+        self._expected.check(split, root)
         images = self._list(self._images, root, split)
         masks = self._list(self._masks[split], root, split)
-        ids, gaps = chosen(split, self._splits, images.keys() & masks.keys(), root)
+        pairs = images.keys() & masks.keys()
+        ids, gaps = chosen(split, self._splits, pairs, root)
         if not is_list(self._splits[split]):  # what a list does not name may be incomplete
             gaps += _alone(images, masks)
-        known = self._expected.get(split, len(ids))
+        known = self._known.get(split, len(ids))
         if len(ids) != known:
             gaps.append(f"{len(ids)} pairs were found where the data set has {known}")
         if gaps and (images or masks):
-            self._complain(split, gaps, root, strict)
+            self._expected.complain(split, gaps, root, strict=strict)
+        if not ids and pairs:
+            why = why_none(self._splits[split], len(pairs))
+            raise DataError(f"split `{split}` is empty: {why}")
         if not ids:
-            raise DataError(f"split `{split}` is empty. {self._expectation(root)}")
+            raise DataError(f"split `{split}` is empty. {self._expected.told(root)}")
         samples = PairedSamples(
             key=f"{root.resolve()} {self._images} {self._masks[split]} {split}",
             ids=ids,
@@ -167,23 +175,6 @@ class PairedFiles:
             gaps=gaps,
         )
         return self._with_instances(samples, root, split) if instances else samples
-
-    def _check_root(self, split: str, root: Path | None) -> None:
-        if split not in self._splits:
-            known = ", ".join(self._splits)
-            raise DataError(f"there is no split `{split}`; data.reader.splits has {known}")
-        if root is None or not root.is_dir():
-            raise DataError(f"data.root={root} is not a folder. {self._expectation(root)}")
-
-    def _complain(self, split: str, gaps: list[str], root: Path, strict: bool) -> None:
-        """Raises if `strict`, else warns."""
-        shown = "; ".join(gaps[:_SHOWN]) + (f"; {len(gaps) - _SHOWN} more" * (len(gaps) > _SHOWN))
-        if strict:
-            raise DataError(
-                f"split `{split}` is incomplete: {shown}. {self._expectation(root)} To go on with "
-                "the complete pairs, type data.strict=false"
-            )
-        logger.warning("split `%s` is incomplete (data.strict=false): %s", split, shown)
 
     def _with_instances(self, samples: PairedSamples, root: Path, split: str) -> PairedSamples:
         if self._instances is None:
@@ -195,7 +186,7 @@ class PairedFiles:
         if absent:
             raise DataError(
                 f"{len(absent)} samples have no instance ids, such as {absent[0]}; expected "
-                f"{layout(self._instances.pattern, root, self._folder(split))}"
+                f"{root}/{layout(self._instances.pattern, self._folder(split))}"
             )
         return replace(
             samples,
@@ -209,16 +200,6 @@ class PairedFiles:
 
     def _folder(self, split: str) -> str:
         return str(self._splits[split])
-
-    def _expectation(self, root: Path | None) -> str:
-        """What should be where, and where it comes from."""
-        trees = [
-            layout(pattern, root or "DATA.ROOT", self._folder(split))
-            for split in self._splits
-            for pattern in (self._images, self._masks[split])
-        ]
-        source = f" They come from {self._source}." if self._source else ""
-        return f"Expected {', '.join(dict.fromkeys(trees))}.{source} Type data.root=FOLDER."
 
 
 def _tried(

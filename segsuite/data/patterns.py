@@ -32,10 +32,14 @@ def found(pattern: str, root: Path, split: str) -> dict[str, Path]:
     return files
 
 
-def layout(pattern: str, root: str | Path, split: str) -> str:
-    """The pattern as users read it in messages: `root/images/training/*.jpg`."""
+def layout(pattern: str, split: str) -> str:
+    """The pattern as users read it in messages: `images/training/*.jpg`.
+
+    Raises:
+        ConfigError: a pattern without `/{id}`.
+    """
     folder, end = _halves(pattern)
-    return f"{root}/{folder.replace('{split}', split)}*{'.jpg|.png|...' if end == _ANY else end}"
+    return f"{folder.replace('{split}', split)}*{'.jpg|.png|...' if end == _ANY else end}"
 
 
 def _halves(pattern: str) -> tuple[str, str]:

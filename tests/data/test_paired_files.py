@@ -167,6 +167,54 @@ def test_lists_name_ids_paths_or_the_columns_of_segnet(tmp_path: Path) -> None:
         chosen("val", {"val": "val.txt"}, ["a"], tmp_path)
 
 
+def test_a_list_never_takes_one_folder_for_another(tmp_path: Path) -> None:
+    ids = ["one/0001", "two/0001", "two/my crack"]
+    (tmp_path / "train.txt").write_text("images/two/0001.png\ntwo/my crack.jpg\n")
+    assert chosen("train", {"train": "train.txt"}, ids, tmp_path) == (ids[1:], [])
+    (tmp_path / "train.txt").write_text("\ufeffone/0001\n0001\nthree/0001.png\n")
+    found, gaps = chosen("train", {"train": "train.txt"}, ids, tmp_path)
+    assert found == ["one/0001"], "the mark at the beginning of Windows' files is no letter"
+    assert "names 0001, which may be one/0001 or two/0001" in gaps[0]
+    assert "names three/0001.png, of which there is no pair" in gaps[1]
+    (tmp_path / "train.txt").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(DataError, match=r"train\.txt is no list of names, one a line"):
+        chosen("train", {"train": "train.txt"}, ids, tmp_path)
+
+
+def of_ones_own(root: Path, count: int) -> dict[str, Any]:
+    """That many pairs, and the reader's patterns for them."""
+    for number in range(count):
+        write_image(root / f"images/{number}.jpg", seed=number)
+        write_mask(root / f"masks/{number}.png", mask_of([0]))
+    return {"images": "images/{id}.*", "masks": "masks/{id}.png"}
+
+
+@pytest.mark.parametrize(("count", "split"), [(1, "val"), (2, "val")])
+def test_too_few_pairs_for_a_share_say_what_to_type(tmp_path: Path, count: int, split: str) -> None:
+    how = of_ones_own(tmp_path, count)
+    splits = {"train": 0.8, "val": 0.2}
+    assert len(opened(tmp_path, **how, splits=splits)) == count
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path, split, **how, splits=splits)
+    assert f"split `val` is empty: a share of 0.2 of {count} pair" in str(caught.value)
+    assert "'data.reader.splits={train: train.txt, val: val.txt}'" in str(caught.value)
+    (tmp_path / "both.txt").write_text("0\n")
+    both = {"train": "both.txt", "val": "both.txt"}  # what the message says is possible
+    assert [opened(tmp_path, name, **how, splits=both).ids for name in both] == [["0"]] * 2
+    (tmp_path / "both.txt").write_text("\n")
+    with pytest.raises(DataError, match=rf"the list both\.txt names none of the {count} pairs"):
+        opened(tmp_path, **how, splits=both)
+
+
+def test_folders_of_splits_are_looked_into(tmp_path: Path) -> None:
+    """Otherwise training and validation would be the same pictures, and nothing would say so."""
+    how = of_ones_own(tmp_path, 2)
+    with pytest.raises(ConfigError, match=r"names the folder `train`, but images/\{id\}\.\* and"):
+        opened(tmp_path, **how, splits=SPLITS)
+    with pytest.raises(ConfigError, match=r"splits has `0\.8`, which is no folder, but \{split\}"):
+        opened(tmp_path, splits={"train": 0.8, "val": 0.2})
+
+
 def test_what_a_list_does_not_name_may_be_incomplete(tmp_path: Path) -> None:
     camvid(tmp_path)
     write_image(tmp_path / "train/unlabelled.png")

@@ -1,0 +1,50 @@
+"""What readers say of data that are not there: the tree they expect, and where it comes from."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segsuite.core.errors import DataError
+
+_SHOWN = 10
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a reader expects below `data.root`.
+
+    Attributes:
+        trees: of each split, where its files lie, as people read it: `images/train/*.jpg`.
+        source: where the data come from; empty where that is not known.
+    """
+
+    trees: Mapping[str, Sequence[str]]
+    source: str = ""
+
+    def check(self, split: str, root: Path | None) -> None:
+        """Raises DataError if there is no such split or no such folder."""
+        if split not in self.trees:
+            known = ", ".join(self.trees)
+            raise DataError(f"there is no split `{split}`; data.reader.splits has {known}")
+        if root is None or not root.is_dir():
+            raise DataError(f"data.root={root} is not a folder. {self.told(root)}")
+
+    def complain(self, split: str, gaps: Sequence[str], root: Path, *, strict: bool) -> None:
+        """Raises DataError with the first gaps of a split if `strict`, else warns of them."""
+        shown = "; ".join(gaps[:_SHOWN]) + (f"; {len(gaps) - _SHOWN} more" * (len(gaps) > _SHOWN))
+        if strict:
+            raise DataError(
+                f"split `{split}` is incomplete: {shown}. {self.told(root)} To leave out what "
+                "does not fit, type data.strict=false"
+            )
+        logger.warning("split `%s` is incomplete (data.strict=false): %s", split, shown)
+
+    def told(self, root: Path | None) -> str:
+        """What should be where, where it comes from and what to type."""
+        top = root or "DATA.ROOT"
+        trees = dict.fromkeys(f"{top}/{tree}" for its in self.trees.values() for tree in its)
+        source = f" They come from {self.source}." if self.source else ""
+        return f"Expected {', '.join(trees)}.{source} Type data.root=FOLDER."
