@@ -6,30 +6,25 @@ code, later annotations cover earlier ones, crowds are painted as their class, w
 is a class of its own, and pictures with too little of the other classes are left out.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from segsuite.core.errors import DataError
-from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
 from segsuite.data.missing import Expected
 from segsuite.data.patterns import found, layout
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
 from segsuite.data.preparation.rasterise import coco_masks, covered, fault, painted
+from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Sample
-from segsuite.data.verify import cache_folder
-
-_VERSION = 1
 
 logger = logging.getLogger(__name__)
 
@@ -231,32 +226,16 @@ def _pixels(
     read: Annotations, regions: Mapping[int, Sequence[Region]], ids: Sequence[int]
 ) -> dict[int, int]:
     """How many pixels of each image any region covers; counted once for a file and its classes."""
+    memory = Memory("coco_instances", f"{read.source.resolve()} {sorted(ids)}", form=2)
     stat = read.source.stat()
-    stamp = [_VERSION, stat.st_size, stat.st_mtime_ns]
-    name = hashlib.sha256(f"{read.source.resolve()} {sorted(ids)}".encode()).hexdigest()[:16]
-    path = cache_folder().with_name("coco_instances") / f"{name}.json"
-    known = _remembered(path, stamp)
-    if known is not None and known.keys() == regions.keys():
+    stamp = [stat.st_size, stat.st_mtime_ns]
+    known = {int(image): count for image, count in (memory.recall(stamp) or {}).items()}
+    if known.keys() == regions.keys():
         return known
     logger.info("counting the labelled pixels of %d images (remembered) ...", len(regions))
     pixels = {
         image: covered([its.segmentation for its in of_image], read.images[image][1:])
         for image, of_image in regions.items()
     }
-    try:
-        with written_whole(path) as beside:
-            beside.write_text(json.dumps({"stamp": stamp, "pixels": pixels}))
-    except OSError as error:  # a home that cannot be written to costs time, not correctness
-        logger.warning("what was counted cannot be remembered in %s: %s", path, error)
+    memory.remember(pixels, stamp)
     return pixels
-
-
-def _remembered(path: Path, stamp: list[Any]) -> dict[int, int] | None:
-    """What was counted, or None when the file is absent, broken or of another state of the data."""
-    try:
-        content = json.loads(path.read_text())
-        if content["stamp"] == stamp:
-            return {int(image): pixels for image, pixels in content["pixels"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None

@@ -4,10 +4,7 @@ What a file holds is remembered by its path, size and time of change, so that on
 pays. The id check is made from the remembered ids: a changed class table is noticed at once.
 """
 
-import hashlib
-import json
 import logging
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
@@ -15,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from segsuite.core.errors import DataError
-from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
+from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Samples
 
 _SHOWN = 10
-_VERSION = 1
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +62,8 @@ def fault_of(facts: Facts, files: Iterable[Path], classes: ClassTable) -> str | 
 
 def inspected(samples: Samples, *, folder: Path | None = None) -> list[Facts]:
     """The facts of every sample, in order, decoding only what is new or changed."""
-    name = hashlib.sha256(samples.key.encode()).hexdigest()[:16]
-    path = (folder or cache_folder()) / f"{name}.json"
-    known = _read(path)
+    memory = Memory("verified", samples.key, form=2, folder=folder)
+    known = memory.recall() or {}
     stamps = [_stamp(samples.files(index)) for index in range(len(samples))]
     facts: list[Facts | None] = [
         _recall(known.get(sample), stamp) for sample, stamp in zip(samples.ids, stamps, strict=True)
@@ -79,15 +74,8 @@ def inspected(samples: Samples, *, folder: Path | None = None) -> list[Facts]:
         with ThreadPoolExecutor() as threads:  # decoders release the interpreter lock
             for index, fact in zip(new, threads.map(samples.inspect, new), strict=True):
                 facts[index] = fact
-        _write(path, samples.ids, stamps, facts)
+        memory.remember(_faultless(samples.ids, stamps, facts))
     return [fact for fact in facts if fact is not None]
-
-
-def cache_folder() -> Path:
-    """Where the user's cache keeps what is known of data sets."""
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segsuite" / "verified"
-    )
 
 
 def _stamp(files: Iterable[Path]) -> list[list[int]]:
@@ -103,26 +91,12 @@ def _recall(entry: Any, stamp: list[list[int]]) -> Facts | None:
     return Facts(tuple(image_size), tuple(label_size), {int(k): n for k, n in counts.items()})
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What is remembered, or nothing when the file is absent, of an older form, or broken."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content["samples"] if content.get("version") == _VERSION else {}
-
-
-def _write(
-    path: Path, ids: Iterable[str], stamps: list[list[list[int]]], facts: list[Facts | None]
-) -> None:
-    """Remembers what is faultless; a fault may have been a passing one."""
-    entries = {
+def _faultless(
+    ids: Iterable[str], stamps: list[list[list[int]]], facts: list[Facts | None]
+) -> dict[str, Any]:
+    """What is worth remembering; a fault may have been a passing one."""
+    return {
         sample: [stamp, astuple(fact)[:3]]
         for sample, stamp, fact in zip(ids, stamps, facts, strict=True)
         if fact is not None and fact.fault is None
     }
-    try:
-        with written_whole(path) as beside:
-            beside.write_text(json.dumps({"version": _VERSION, "samples": entries}))
-    except OSError as error:  # a home that cannot be written to costs time, not correctness
-        logger.warning("what was verified cannot be remembered in %s: %s", path, error)

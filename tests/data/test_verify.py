@@ -67,10 +67,11 @@ def test_known_files_are_not_decoded_again(
 def test_a_broken_memory_is_made_anew(root: Path, tmp_path: Path, decodings: list[Path]) -> None:
     first = inspected(samples_at(root), folder=tmp_path / "known")
     (memory,) = (tmp_path / "known").iterdir()
-    for content in ("{", json.dumps({"version": -1, "samples": {}})):
+    older = {**json.loads(memory.read_text()), "form": -1}
+    for content in ("{", "[]", json.dumps(older)):
         memory.write_text(content)
         assert inspected(samples_at(root), folder=tmp_path / "known") == first
-    assert len(decodings) == 12
+    assert len(decodings) == 16
 
 
 @pytest.mark.parametrize("folder, kind", [("train", "image"), ("trainannot", "mask")])
