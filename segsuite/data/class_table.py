@@ -4,6 +4,7 @@ Imports no torch: the config asks here for the number of classes while it is com
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,19 +62,25 @@ class ClassTable:
         """
         path = _find(table)
         try:
-            content = yaml.load(path.read_text(), Loader=_LOADER)
-        except yaml.YAMLError as error:
-            raise DataError(f"class table {path} is not YAML: {error}") from error
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            why = " ".join(str(error).split())  # YAML's come in several lines
+            raise DataError(f"class table {path} cannot be read as YAML: {why}") from error
         return cls._parse(content, path)
 
     @classmethod
     def _parse(cls, content: Any, path: Path) -> Self:
-        if not isinstance(content, Mapping) or not content.get("classes"):
+        rows = content.get("classes") if isinstance(content, Mapping) else None
+        if not rows or not isinstance(rows, list):
             raise DataError(
                 f"class table {path} needs a list `classes: [{{id, name, color}}, ...]`"
             )
         _only(content, _TABLE_KEYS, f"class table {path}")
-        rows = content["classes"]
+        ignored = content.get("ignored", [])
+        if not isinstance(ignored, list):
+            raise DataError(
+                f"class table {path}: `ignored: {ignored}` is no list of ids, as [0, 9]"
+            )
         for number, row in enumerate(rows):
             where = f"class {number} of {path}"
             if not isinstance(row, Mapping) or not isinstance(row.get("name"), str):
@@ -84,11 +91,13 @@ class ClassTable:
             colors=_colors([row.get("color") for row in rows], path),
             ids=tuple(row.get("id", number) for number, row in enumerate(rows)),
             ignore=content.get("ignore"),
-            ignored=tuple(content.get("ignored", ())),
+            ignored=tuple(ignored),
             things=frozenset(n for n, row in enumerate(rows) if row.get("thing", False)),
             groups=_groups([row.get("group") for row in rows], path),
         )
         _check_ids(table, path)
+        if twice := [name for name, count in Counter(table.names).items() if count > 1]:
+            raise DataError(f"class table {path} lists the name `{twice[0]}` twice")
         return table
 
     @classmethod

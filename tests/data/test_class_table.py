@@ -96,14 +96,20 @@ def test_plain_types_rebuild_a_table() -> None:
         ("ignore: 1\nclasses: [{name: a}, {name: b}]", "lists the id 1 twice"),
         ("classes: [{id: -1, name: a}]", "id -1 is not a whole number"),
         ("classes: [{name: a, color: [1, 2, 300]}]", r"need \[r, g, b\]"),
-        ("classes: [", "is not YAML"),
+        ("classes: [", "cannot be read as YAML: while parsing a flow node did not find"),
+        ("\x89PNG\xff", "cannot be read as YAML: .* invalid start byte"),
+        ("classes: 5", "needs a list"),
+        ("classes: {0: road, 1: sky}", "needs a list"),
+        ("ignored: 5\nclasses: [{name: a}]", "`ignored: 5` is no list of ids"),
+        ("classes: [{name: a}, {name: b}, {name: a}]", "lists the name `a` twice"),
     ],
 )
 def test_a_faulty_table_is_explained(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(text)
-    with pytest.raises(DataError, match=message):
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=message) as caught:
         ClassTable.load(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_misspelt_table_suggests_the_right_one() -> None:
