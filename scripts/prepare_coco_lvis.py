@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from segsuite.core.errors import SegsuiteError
 from segsuite.data.preparation import jobs
 from segsuite.data.preparation.coco_lvis import (
     Sources,
@@ -33,14 +32,9 @@ _SPLITS = ("train", "val")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 1 with one sentence on stderr."""
+    """The exit code; what went wrong is one sentence on stderr."""
     given = _parsed(arguments)
-    try:
-        prepare(given)
-    except SegsuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return jobs.exit_code(lambda: prepare(given))
 
 
 def prepare(given: argparse.Namespace) -> None:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from segsuite.core.errors import SegsuiteError
 from segsuite.core.files import written_whole
 from segsuite.data.preparation import jobs, matlab
 
@@ -22,7 +21,7 @@ KNOWN = 10582
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 1 with one sentence on stderr."""
+    """The exit code; what went wrong is one sentence on stderr."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -30,12 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sbd", type=Path, help="benchmark_RELEASE/dataset")
     parser.add_argument("--workers", type=int, default=4, help="processes")
     given = parser.parse_args(arguments)
-    try:
-        prepare(given.voc, given.sbd, given.workers)
-    except SegsuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return jobs.exit_code(lambda: prepare(given.voc, given.sbd, given.workers))
 
 
 def prepare(voc: Path, sbd: Path, workers: int) -> None:

@@ -22,7 +22,7 @@ from segsuite.data.decode import decode_image
 from segsuite.data.missing import Expected
 from segsuite.data.patterns import found, layout
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
-from segsuite.data.preparation.rasterise import coco_masks, covered, fault, painted
+from segsuite.data.preparation.rasterise import coco_masks, covered, drawable, painted
 from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Sample
 
@@ -207,7 +207,7 @@ def _annotations(path: Path, categories: set[int]) -> Annotations:
 
 
 def _drawable(read: Annotations) -> tuple[dict[int, list[Region]], list[str]]:
-    """The regions that can be drawn, by image; and what is wrong with the others, file and id."""
+    """What can be drawn, by image; and what is wrong with the rest, by file and id."""
     gaps = [
         f"{read.source}: annotation {number} is of image {image}, which the file does not list"
         for number, image in read.strays
@@ -215,10 +215,11 @@ def _drawable(read: Annotations) -> tuple[dict[int, list[Region]], list[str]]:
     kept: dict[int, list[Region]] = {}
     for image, regions in read.regions.items():
         for its in regions:
-            if wrong := fault(its.segmentation, read.images[image][1:]):
-                gaps.append(f"{read.source}: annotation {its.id} of image {image}: {wrong}")
-            else:
-                kept.setdefault(image, []).append(its)
+            segmentation, faults = drawable(its.segmentation, read.images[image][1:])
+            where = f"{read.source}: annotation {its.id} of image {image}"
+            gaps += [f"{where}: {wrong}" for wrong in faults]
+            if segmentation is not None:
+                kept.setdefault(image, []).append(its._replace(segmentation=segmentation))
     return kept, gaps
 
 

@@ -134,6 +134,15 @@ def test_annotations_that_cannot_be_drawn(root, faulty, said):
     assert samples.numbers == [1, 2, 3, 5] and len(samples.gaps) == 1
 
 
+def test_an_annotation_keeps_its_other_polygons(root):
+    write(root, [*ANNOTATIONS, annotation(99, 4, CAR, [*square(0, 0, 5), [7, 7, 8, 8]])])
+    with pytest.raises(DataError, match=r"annotation 99 of image 4: a polygon of 2 points"):
+        opened(root)
+    samples = opened(root, strict=False)
+    assert samples.numbers == [1, 2, 3, 4, 5] and len(samples.gaps) == 1
+    assert (samples[3].label == TABLE.names.index("car")).sum() == 25
+
+
 def test_files_that_are_absent_or_wrong(root):
     picture = root / "train2017" / f"{2:012d}.jpg"
     write_image(picture, (10, 16))

@@ -247,6 +247,7 @@ FAULTS = {
     ),
     "odd": (annotation(90, 2, 5, [[1, 1, 5, 1, 5, 5, 1]]), "half a point", "unfit polygon"),
     "words": (annotation(90, 2, 5, [["a", "b"] * 3]), "is no polygon", "unfit polygon"),
+    "sizeless": (annotation(90, 2, 5, {"size": 7, "counts": [5]}), "of no size", "unfit mask"),
     "null": (annotation(90, 2, 5, None), "no polygon", "unfit polygon"),
     "class": (annotation(90, 2, 1204, square(0, 0, 2)), "category 1204", "unknown category"),
     "image": (annotation(90, 77, 5, square(0, 0, 2)), "no such image", "image not listed"),
@@ -273,10 +274,30 @@ def test_an_annotation_that_does_not_fit_is_named_or_counted(coco, fault):
     assert index["skipped"]["train"] == {kind: 1}
 
 
+def test_only_the_polygon_that_is_no_area_is_left_out(coco):
+    """The annotation keeps its other parts, in the masks and in what is counted."""
+    path = coco / "annotations" / "lvis_v1_train.json"
+    content = json.loads(path.read_text())
+    parts = [*square(0, 0, 3), [9, 9, 9, 9], [5, 5], *square(8, 8, 4)]
+    content["annotations"].append(annotation(90, 3, 5, parts))
+    path.write_text(json.dumps(content))
+    assert "annotation 90 of image 3: a polygon of 2 points" in prepared(coco).stderr
+    counted = prepared(coco, "--no-strict")
+    assert counted.returncode == 0 and "2 (unfit polygon)" in counted.stdout
+    expected = np.zeros(SIZE, int)
+    expected[0:3, 0:3] = expected[8:12, 8:12] = 5
+    mask = decode_mask(coco / "coco_lvis" / "train2017" / f"{3:012d}.png")
+    np.testing.assert_array_equal(mask, expected)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ('{"images": [], "annotations": [{"id"', "cut short"),
+        ("[1, 2]", "has no list `images`"),
+        ('{"images": {}, "annotations": []}', "has no list `images`"),
+        ('{"images": [{"height": 1}], "annotations": []}', "is no image with an id"),
+        ('{"images": [], "annotations": [5]}', "5 is no annotation"),
         ('{"images": []}', "has no list `annotations`"),
         ('{"images": [{"id": 1}], "annotations": []}', "image 1"),
         ('{"images": [], "annotations": [{"id": 5, "image_id": 1}]}', "annotation 5 lacks"),
@@ -355,6 +376,17 @@ def test_the_rules_differ_on_real_data_as_measured():
             differing[rule] += (merged(size, of_image, [], rule) != first).sum()
     assert differing["last"] / labelled == pytest.approx(0.056, abs=0.002)
     assert differing["smallest"] / labelled == pytest.approx(0.018, abs=0.002)
+
+
+def test_killed_workers_and_ctrl_c_say_how_to_go_on(capsys):
+    with pytest.raises(DataError, match=r"a process was killed.* fewer --workers"):
+        list(jobs.in_parallel(os._exit, [(9,)], workers=2))
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    assert jobs.exit_code(stopped) == 130
+    assert "to go on, type the same command again" in capsys.readouterr().err
 
 
 def test_errors_of_workers_arrive():

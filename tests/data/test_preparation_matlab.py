@@ -115,5 +115,8 @@ def test_trainaug_is_both_data_sets_without_the_validation_pictures(tmp_path, ca
 
 
 def test_sbd_masks_with_other_ids_are_refused(tmp_path):
+    scipy_io.savemat(tmp_path / "other.mat", {"GTcls": {"Boundaries": np.zeros((2, 2))}})
+    with pytest.raises(DataError, match=r"other\.mat has no `GTcls\.Segmentation`"):
+        matlab.boundaries(tmp_path / "other.mat")
     with pytest.raises(DataError, match="beyond VOC's 20"):
         matlab.boundaries(write_sbd(tmp_path / "odd.mat", mask_of([21])))

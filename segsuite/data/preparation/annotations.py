@@ -61,10 +61,10 @@ def read_annotations(path: Path, *, only: Collection[int] | None = None) -> Anno
         raise DataError(
             f"{path} is not whole JSON ({error}); was its download cut short?"
         ) from error
-    absent = [key for key in ("images", "annotations") if key not in content]
-    if absent:
-        raise DataError(f"{path} has no list `{absent[0]}`; give COCO's or LVIS's annotations")
-    images = {image["id"]: _image(image, path) for image in content["images"]}
+    for key in ("images", "annotations"):
+        if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
+            raise DataError(f"{path} has no list `{key}`; give COCO's or LVIS's annotations")
+    images = dict(_image(image, path) for image in content["images"])
     regions: dict[int, list[Region]] = defaultdict(list)
     strays = []
     for annotation in content["annotations"]:
@@ -73,12 +73,16 @@ def read_annotations(path: Path, *, only: Collection[int] | None = None) -> Anno
         if isinstance(annotation, Mapping):
             lacking = ", ".join(sorted(_NEEDED - annotation.keys()))
             raise DataError(f"{path}: annotation {annotation.get('id')} lacks {lacking}")
+        if not isinstance(annotation, tuple):
+            raise DataError(f"{path}: {str(annotation)[:40]} is no annotation")
         image, region = annotation
         if image in images:
             regions[image].append(region)
         else:
             strays.append((region.id, image))
-    categories = {its["id"]: its.get("name", "") for its in content.get("categories", ())}
+    categories = {
+        its["id"]: its.get("name", "") for its in content.get("categories") or () if "id" in its
+    }
     return Annotations(path, images, dict(regions), strays, categories)
 
 
@@ -101,12 +105,14 @@ def _numbers(polygon: Any) -> Any:
     """The polygon packed; as it is where it holds no numbers, which is said later, by its id."""
     try:
         return array("d", polygon)
-    except TypeError:
+    except (TypeError, OverflowError):
         return polygon
 
 
-def _image(image: Mapping[str, Any], path: Path) -> tuple[str, int, int]:
-    """LVIS v1 has no file names; its URLs end with folder and file."""
+def _image(image: Any, path: Path) -> tuple[int, tuple[str, int, int]]:
+    """Its id and what is known of it; LVIS v1 has no file names, but URLs with folder and file."""
+    if not isinstance(image, Mapping) or not isinstance(image.get("id"), int):
+        raise DataError(f"{path}: {str(image)[:40]} is no image with an id")
     url = image.get("coco_url", "")
     parts = url.rsplit("/", 2)[-2:] if url else ["", image.get("file_name", "")]
     name = "/".join(part for part in parts if part).rpartition(".")[0]
@@ -115,4 +121,4 @@ def _image(image: Mapping[str, Any], path: Path) -> tuple[str, int, int]:
     size = image.get("height"), image.get("width")
     if not all(isinstance(side, int) and side > 0 for side in size):
         raise DataError(f"{path}: image {image.get('id')} has no height and width")
-    return name, *size
+    return image["id"], (name, *size)

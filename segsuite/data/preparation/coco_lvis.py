@@ -14,7 +14,7 @@ from segsuite.core.errors import DataError
 from segsuite.core.files import write_json, written_whole
 from segsuite.data.preparation import jobs
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
-from segsuite.data.preparation.rasterise import Overlap, coco_masks, fault, painted
+from segsuite.data.preparation.rasterise import Overlap, coco_masks, drawable, painted
 
 LVIS_CLASSES = 1203
 _STUFF = range(92, 183)
@@ -67,7 +67,7 @@ class Split:
     """A split that was read and checked.
 
     Attributes:
-        skipped: annotations left out, by the reason.
+        skipped: annotations, or polygons of them, left out, by the reason.
     """
 
     images: dict[int, tuple[str, int, int]]
@@ -120,7 +120,7 @@ def _fitting(
     skipped: Counter[str],
     strict: bool,
 ) -> dict[int, list[tuple[int, Any]]]:
-    """(merged id, segmentation) of the annotations that can be drawn, by image."""
+    """(merged id, segmentation) of what can be drawn of the annotations, by image."""
 
     def refuse(kind: str, annotation: int, image: int, what: str) -> None:
         if strict:
@@ -146,10 +146,12 @@ def _fitting(
                     image,
                     f"category {its.category} is none of the {len(ids)} known ({span})",
                 )
-            elif wrong := fault(its.segmentation, size):
+                continue
+            kept, faults = drawable(its.segmentation, size)
+            for wrong in faults:
                 refuse(_kind(its), its.id, image, wrong)
-            else:
-                found.setdefault(image, []).append((ids[its.category], its.segmentation))
+            if kept is not None:
+                found.setdefault(image, []).append((ids[its.category], kept))
     return found
 
 

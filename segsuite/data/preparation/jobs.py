@@ -3,19 +3,35 @@
 import hashlib
 import json
 import multiprocessing
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import DataError, SegsuiteError
 from segsuite.core.files import write_json, written_whole
 
 _AHEAD = 8
 """Tasks that wait for each worker: enough to keep it busy, few enough to hold in memory."""
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Does the work of a script: 0, 1 with one sentence on stderr, or 130 after Ctrl-C."""
+    try:
+        work()
+    except SegsuiteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; to go on, type the same command again", file=sys.stderr)
+        return 130
+    return 0
 
 
 def begin(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -69,6 +85,7 @@ def in_parallel(
     """Calls `work(*task)` for each task, in that many processes; yields as each one ends.
 
     Raises:
+        DataError: a process was killed.
         Whatever `work` raises, as soon as it is known.
     """
     if workers <= 1:
@@ -77,7 +94,9 @@ def in_parallel(
             yield
         return
     context = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # Ctrl-C reaches every process of a terminal; only this one need answer.
+    ignored = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers, context, signal.signal, ignored) as pool:
         pending: set[Future[None]] = set()
         try:
             for task in tasks:
@@ -87,6 +106,11 @@ def in_parallel(
                     yield from (future.result() for future in done)
             done, pending = wait(pending)
             yield from (future.result() for future in done)
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process was killed, perhaps for want of memory; to go on, type the command "
+                "again, with fewer --workers"
+            ) from error
         finally:
             for future in pending:
                 future.cancel()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import DataError, MissingExtra
 from segsuite.data.preparation import jobs
 
 _COCO_IDS = 182
@@ -38,9 +38,12 @@ def boundaries(path: Path) -> NDArray[np.uint8]:
         DataError: the file is unreadable, or holds ids beyond 20.
     """
     content = _read(path)
-    if "GTcls" not in content:
-        raise DataError(f"{path} has no `GTcls`; give the files of SBD's `cls` folder")
-    labels = np.asarray(content["GTcls"]["Segmentation"][0, 0])
+    try:
+        labels = np.asarray(content["GTcls"]["Segmentation"][0, 0])
+    except (KeyError, ValueError, IndexError) as error:
+        raise DataError(
+            f"{path} has no `GTcls.Segmentation`; give the files of SBD's `cls` folder"
+        ) from error
     if labels.max(initial=0) > 20:
         raise DataError(f"{path} holds the id {labels.max()}, beyond VOC's 20")
     return labels.astype(np.uint8)
@@ -79,10 +82,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise DataError(
-            "MATLAB files are read by scipy, which is not installed; type "
-            "pip install 'segsuite[prepare]'"
-        ) from error
+        raise MissingExtra("scipy, which reads MATLAB files,", "prepare") from error
     try:
         return loadmat(path)
     except Exception as error:  # scipy raises a dozen kinds for files that were cut short

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import MissingExtra
 
 Outline = Sequence[Sequence[float]]
 """Polygons, each x0, y0, x1, y1, ...; their union is the region."""
@@ -19,24 +19,38 @@ LEAST_NUMBERS = 6
 """Of a polygon: three points."""
 
 
-def fault(segmentation: Any, size: tuple[int, int]) -> str | None:
-    """What keeps an annotation of an image of `size` (height, width) from being drawn."""
+def drawable(segmentation: Any, size: tuple[int, int]) -> tuple[Any, list[str]]:
+    """What can be drawn of an annotation of an image of `size` (height, width), and the faults.
+
+    Returns:
+        The segmentation without the polygons that are no area, None when nothing is left of it;
+        and one fault for each thing that was left out.
+    """
     if isinstance(segmentation, Mapping):
-        return _fault_of_runs(segmentation, size)
+        wrong = _fault_of_runs(segmentation, size)
+        return (None, [wrong]) if wrong else (segmentation, [])
     if not isinstance(segmentation, Sequence) or not len(segmentation):
-        return "it has no polygon"
-    for polygon in segmentation:
-        if not isinstance(polygon, array):  # what could not be read as numbers
-            return f"{str(polygon)[:40]} is no polygon"
-        if len(polygon) < LEAST_NUMBERS:
-            return f"a polygon of {len(polygon) // 2} points is no area; it needs three or more"
-        if len(polygon) % 2 or not np.isfinite(np.frombuffer(polygon)).all():
-            return "a polygon has half a point, or a coordinate that is no number"
+        return None, ["it has no polygon"]
+    faults = [_fault_of_polygon(polygon) for polygon in segmentation]
+    if not any(faults):
+        return segmentation, []
+    kept = [polygon for polygon, wrong in zip(segmentation, faults, strict=True) if wrong is None]
+    return kept or None, [wrong for wrong in faults if wrong is not None]
+
+
+def _fault_of_polygon(polygon: Any) -> str | None:
+    if not isinstance(polygon, array):  # what could not be read as numbers
+        return f"{str(polygon)[:40]} is no polygon"
+    if len(polygon) < LEAST_NUMBERS:
+        return f"a polygon of {len(polygon) // 2} points is no area; it needs three or more"
+    if len(polygon) % 2 or not np.isfinite(np.frombuffer(polygon)).all():
+        return "a polygon has half a point, or a coordinate that is no number"
     return None
 
 
 def _fault_of_runs(runs: Mapping[str, Any], size: tuple[int, int]) -> str | None:
-    there = tuple(runs.get("size", ()))
+    given = runs.get("size")
+    there = tuple(given) if isinstance(given, Sequence) else ()
     if there != size:
         shown = "x".join(map(str, there)) or "of no size"
         return f"its mask is {shown}, but the image is {size[0]}x{size[1]} (height x width)"
@@ -75,10 +89,10 @@ def unpacked(text: str) -> NDArray[np.int64] | None:
 
 
 def region(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W) the pixels of one annotation, which has no `fault`.
+    """(H, W) the pixels of one annotation, which is `drawable`.
 
     Raises:
-        DataError: pycocotools is not installed.
+        MissingExtra: pycocotools is not installed.
     """
     return coco_masks().decode(_encoded(segmentation, size)).astype(bool)
 
@@ -87,7 +101,7 @@ def covered(segmentations: Iterable[Outline | Mapping[str, Any]], size: tuple[in
     """How many pixels at least one of the regions has; from run lengths, none of them drawn.
 
     Raises:
-        DataError: pycocotools is not installed.
+        MissingExtra: pycocotools is not installed.
     """
     masks = coco_masks()
     return int(masks.area(masks.merge([_encoded(its, size) for its in segmentations])))
@@ -128,13 +142,10 @@ def coco_masks() -> Any:
     """pycocotools' mask functions.
 
     Raises:
-        DataError: it is not installed.
+        MissingExtra: it is not installed.
     """
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise DataError(
-            "COCO's outlines are drawn by pycocotools, which is not installed; type "
-            "pip install 'segsuite[prepare]'"
-        ) from error
+        raise MissingExtra("pycocotools, which draws COCO's outlines,", "prepare") from error
     return mask
