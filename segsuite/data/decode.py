@@ -12,15 +12,22 @@ from segsuite.core.errors import DataError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 
 _MASK_MODES = {"1", "L", "P", "I;16", "I;16B", "I"}
+_WIDE_MODES = {"I;16", "I;16L", "I;16B", "I", "F"}
 
 
 def decode_image(path: str | Path) -> NDArray[np.uint8]:
     """(H, W, 3) RGB, whatever the file's colour mode; stored pixels, since masks follow those.
 
     Raises:
-        DataError: naming the file, when it is absent, cut short or not a picture.
+        DataError: naming the file, when it is absent, cut short, not a picture, or grey of more
+            than 8 bits: most of those would come out white.
     """
     picture = _open(path)
+    if picture.mode in _WIDE_MODES:
+        raise DataError(
+            f"{path} is grey of more than 8 bits (mode {picture.mode}), and which of its values "
+            "are black and white is not known; write it again with 8 bits"
+        )
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 

@@ -17,6 +17,7 @@ from segsuite.data.transforms.photometric import hue_turned, saturated
 from tests.data.layouts import sample
 from tests.reference.data_transforms import (
     cropped_after_resizing,
+    distorted,
     hsv_changed,
     nearest_by_pil,
     too_uniform,
@@ -63,6 +64,13 @@ def test_colours_change_as_through_hsv(factor: float, turn: float) -> None:
     got = hue_turned(saturated(pixels.clone(), factor), turn).reshape(3, -1).T
     wanted = [hsv_changed(tuple(p), factor, turn) for p in pixels.reshape(3, -1).T.tolist()]
     assert torch.allclose(got, torch.tensor(wanted).double(), atol=1e-4)
+
+
+def test_distortion_is_mmsegs_step_by_step() -> None:
+    image = sample((5, 6)).image
+    for number in range(60):
+        got = PhotometricDistortion()(image, stream(0, number)).double()
+        assert (got - distorted(image, stream(0, number))).abs().max() <= 0.501, number
 
 
 def test_distortion_depends_on_the_generator_alone() -> None:

@@ -33,6 +33,26 @@ def hsv_changed(rgb: tuple[float, float, float], factor: float, turn: float) -> 
     return [255 * c for c in changed]
 
 
+def distorted(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(3, H, W): mmseg's PhotoMetricDistortion, pixel by pixel, before it is rounded."""
+    shift, contrast, saturation, turn, *coins = torch.rand(9, generator=generator).tolist()
+    brighter, harder, richer, turned, before = (coin < 0.5 for coin in coins)
+    pixels = []
+    for pixel in image.reshape(3, -1).T.double().tolist():
+        if brighter:
+            pixel = [min(max(c - 32 + 64 * shift, 0), 255) for c in pixel]
+        if harder and before:
+            pixel = [min(c * (0.5 + contrast), 255) for c in pixel]
+        if richer:
+            pixel = hsv_changed(tuple(pixel), 0.5 + saturation, 0)
+        if turned:
+            pixel = hsv_changed(tuple(pixel), 1, 36 * turn - 18)
+        if harder and not before:
+            pixel = [min(c * (0.5 + contrast), 255) for c in pixel]
+        pixels.append(pixel)
+    return torch.tensor(pixels).T.reshape(image.shape)
+
+
 def too_uniform(label: np.ndarray, cat_max_ratio: float, ignore: int) -> bool:
     """mmseg's test of a crop, class by class."""
     counts = {int(c): int((label == c).sum()) for c in np.unique(label) if c != ignore}

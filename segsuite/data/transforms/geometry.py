@@ -61,7 +61,10 @@ def resized_ids(ids: Tensor, window: Window) -> Tensor:
 
 
 def fitted(size: Size, long: float, short: float) -> Size:
-    """The largest size of the same shape with sides of at most `long` and `short`."""
+    """The largest size of the same shape with sides of at most `long` and `short`.
+
+    mmseg cuts both limits to whole pixels first, so that its random sizes differ by up to 4 pixels.
+    """
     scale = min(long / max(size), short / min(size))
     return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
 
