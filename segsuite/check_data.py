@@ -27,8 +27,9 @@ def main(cfg: DictConfig) -> None:
     data = build(cfg.data, path="data", allow=tuple(cfg.allow))
     folder = Path(cfg.run.folder)
     summary = {}
-    for split in cfg.splits:
-        samples = data.open(split, strict=False)
+    # All of them first: what is refused leaves nothing behind.
+    opened = {split: data.open(split, strict=False) for split in cfg.splits}
+    for split, samples in opened.items():
         figures = report(split, samples, data.classes, drawn=cfg.drawn, folder=data.verify_dir)
         write_table(figures, data.classes)
         picture = write_preview(

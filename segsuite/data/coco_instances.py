@@ -161,7 +161,7 @@ class CocoInstances:
             self._expected.complain(split, gaps, root, strict=strict)
         numbers = [number for number in numbers if ids[number] in there]
         if not numbers:
-            raise DataError(f"split `{split}` is empty. {self._expected.told(root)}")
+            raise DataError(f"split `{split}` is empty: {self._expected.told(root)}")
         return CocoSamples(
             key=f"{path.resolve()} {self._images} {sorted(classes.ids)} {self._least}",
             source=path,

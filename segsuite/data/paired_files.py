@@ -159,40 +159,44 @@ class PairedFiles:
         known = self._known.get(split, len(ids))
         if len(ids) != known:
             gaps.append(f"{len(ids)} pairs were found where the data set has {known}")
+        marks, lacking = self._marks(ids, root, split) if instances else ({}, [])
+        gaps += lacking
         if gaps and (images or masks):
             self._expected.complain(split, gaps, root, strict=strict)
-        if not ids and pairs:
-            why = why_none(self._splits[split], len(pairs))
-            raise DataError(f"split `{split}` is empty: {why}")
+        if lacking:
+            ids = [i for i in ids if i in marks]
         if not ids:
-            raise DataError(f"split `{split}` is empty. {self._expected.told(root)}")
-        samples = PairedSamples(
+            none = why_none(self._splits[split], len(pairs)) if pairs else ""
+            why = lacking[0] if lacking else none or self._expected.told(root)
+            raise DataError(f"split `{split}` is empty: {why}")
+        return PairedSamples(
             key=f"{root.resolve()} {self._images} {self._masks[split]} {split}",
             ids=ids,
             images=[images[i] for i in ids],
             masks=[masks[i] for i in ids],
             classes=classes,
             gaps=gaps,
+            instance_files=[marks[i] for i in ids] if instances else (),
+            instances=self._instances if instances else None,
         )
-        return self._with_instances(samples, root, split) if instances else samples
 
-    def _with_instances(self, samples: PairedSamples, root: Path, split: str) -> PairedSamples:
+    def _marks(
+        self, ids: Sequence[str], root: Path, split: str
+    ) -> tuple[dict[str, Path], list[str]]:
+        """The files of instance ids, and what to say of the pairs that have none."""
         if self._instances is None:
             raise DataError(
                 "data.instances=true, but data.reader.instances does not say where instance ids are"
             )
-        there = self._list(self._instances.pattern, root, split)
-        absent = [i for i in samples.ids if i not in there]
-        if absent:
-            raise DataError(
-                f"{len(absent)} samples have no instance ids, such as {absent[0]}; expected "
-                f"{root}/{layout(self._instances.pattern, self._folder(split))}"
-            )
-        return replace(
-            samples,
-            instance_files=[there[i] for i in samples.ids],
-            instances=self._instances,
-        )
+        marks = self._list(self._instances.pattern, root, split)
+        absent = [i for i in ids if i not in marks]
+        if not absent:
+            return marks, []
+        place = layout(self._instances.pattern, self._folder(split))
+        return marks, [
+            f"{len(absent)} of {len(ids)} pairs have no instance ids, such as {absent[0]}; "
+            f"expected {root}/{place}"
+        ]
 
     def _list(self, pattern: str, root: Path, split: str) -> dict[str, Path]:
         files = found(pattern, root, self._folder(split))

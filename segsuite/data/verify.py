@@ -17,6 +17,8 @@ from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Samples
 
 _SHOWN = 10
+_AT_ONCE = 5000
+"""Samples after which what was found is remembered, should the run be stopped."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +72,11 @@ def inspected(samples: Samples, *, folder: Path | None = None) -> list[Facts]:
     ]
     new = [index for index, fact in enumerate(facts) if fact is None]
     if new:
-        logger.info("verifying %d samples (remembered afterwards) ...", len(new))
+        logger.info("verifying %d samples (remembered) ...", len(new))
+    for start in range(0, len(new), _AT_ONCE):
+        some = new[start : start + _AT_ONCE]
         with ThreadPoolExecutor() as threads:  # decoders release the interpreter lock
-            for index, fact in zip(new, threads.map(samples.inspect, new), strict=True):
+            for index, fact in zip(some, threads.map(samples.inspect, some), strict=True):
                 facts[index] = fact
         memory.remember(_faultless(samples.ids, stamps, facts))
     return [fact for fact in facts if fact is not None]

@@ -168,3 +168,21 @@ def test_the_door_ends_with_json_and_tells_by_its_exit_code(
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert result["train"]["ok"] and result["val"]["ok"] is not faulty
     assert Path(result["val"]["preview"]).is_file()
+
+
+def test_a_folder_of_one_pair_is_refused_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Validation would be empty; said before the first split is looked at."""
+    from segsuite import check_data
+
+    write_image(tmp_path / "mine/images/one.jpg")
+    write_mask(tmp_path / "mine/masks/one.png", mask_of([0, 1]))
+    (tmp_path / "mine/classes.yaml").write_text("classes: [{name: background}, {name: crack}]")
+    arguments = ["data=folder", f"data.root={tmp_path}/mine", f"paths.logs={tmp_path}/logs"]
+    monkeypatch.setattr("sys.argv", ["check_data", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        check_data.main()
+    assert stop.value.code == 2
+    assert "a share of 0.2 of 1 pair is none; add pictures, or" in capsys.readouterr().err
+    assert not [*tmp_path.rglob("logs/**/*.png"), *tmp_path.rglob("logs/**/*.json")]

@@ -87,6 +87,24 @@ def test_ade20k_layout_with_instances(tmp_path: Path) -> None:
     assert got.instances is not None and got.instances[0].unique().tolist() == [0, 5]
 
 
+def test_samples_without_instance_ids_are_named_or_left_out(tmp_path: Path) -> None:
+    camvid(tmp_path)
+    for number in (0, 2):
+        write_mask(tmp_path / f"marks/0001TP_{number:06}.png", mask_of([0], dtype=np.uint16))
+    how = {"instances": ThingNumbers(pattern="marks/{id}.png")}
+    reader = PairedFiles(**CAMVID, splits=SPLITS, **how)
+    opening = {"root": tmp_path, "classes": ClassTable.load("camvid11"), "instances": True}
+    with pytest.raises(DataError, match=r"1 of 3 pairs have no instance ids, .*marks/\*\.png"):
+        reader.open("train", **opening, strict=True)
+    samples = reader.open("train", **opening, strict=False)
+    assert samples.ids == ["0001TP_000000", "0001TP_000002"] and len(samples.gaps) == 1
+    assert samples.instance_files[1].stem == samples.ids[1]
+    for path in (tmp_path / "marks").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="`train` is empty: 3 of 3 pairs have no instance ids"):
+        reader.open("train", **opening, strict=False)
+
+
 def test_a_missing_root_prints_the_expected_tree_and_the_source(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         opened(tmp_path / "nowhere", source="https://camvid.example")
@@ -231,6 +249,19 @@ def test_pictures_of_any_colour_mode_become_rgb(tmp_path: Path) -> None:
         path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
         Image.new(mode, (5, 4)).save(path)
         assert decode_image(path).shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "suffix"), [("uint16", "png"), ("int32", "tif"), ("float32", "tif")]
+)
+def test_pictures_of_more_than_eight_bits_are_refused(
+    tmp_path: Path, dtype: str, suffix: str
+) -> None:
+    """PIL would cut 12-bit greys off at 255."""
+    path = tmp_path / f"thermal.{suffix}"
+    Image.fromarray(mask_of([0, 900, 4000], dtype=dtype)).save(path)
+    with pytest.raises(DataError, match=rf"thermal\.{suffix} is grey of more than 8 bits"):
+        decode_image(path)
 
 
 def test_masks_keep_their_raw_ids(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segsuite.core.errors import DataError
-from segsuite.data import paired_files
+from segsuite.data import paired_files, verify
 from segsuite.data.class_table import ClassTable
 from segsuite.data.paired_files import PairedFiles
 from segsuite.data.verify import inspected, verified
@@ -72,6 +72,23 @@ def test_a_broken_memory_is_made_anew(root: Path, tmp_path: Path, decodings: lis
         memory.write_text(content)
         assert inspected(samples_at(root), folder=tmp_path / "known") == first
     assert len(decodings) == 16
+
+
+def test_what_was_seen_before_a_stop_is_remembered(
+    root: Path, tmp_path: Path, decodings: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "_AT_ONCE", 3)
+
+    class Stopped(type(samples_at(root))):
+        def inspect(self, index: int) -> Any:
+            if index == 3:
+                raise KeyboardInterrupt
+            return super().inspect(index)
+
+    with pytest.raises(KeyboardInterrupt):
+        inspected(Stopped(**vars(samples_at(root))), folder=tmp_path)
+    assert len(decodings) == 3
+    assert len(inspected(samples_at(root), folder=tmp_path)) == 4 and len(decodings) == 4
 
 
 @pytest.mark.parametrize("folder, kind", [("train", "image"), ("trainannot", "mask")])
