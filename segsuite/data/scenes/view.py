@@ -27,13 +27,18 @@ def ellipse(
     box = rectangle(x - across, y - down, x + across, y + down, view)
     if box.empty:
         return box
-    u = (np.arange(box.left, box.right) + (0.5 - x)) / max(across, 0.5)
-    v = (np.arange(box.top, box.bottom) + (0.5 - y)) / max(down, 0.5)
-    distance = (u * u)[None, :] + (v * v)[:, None]
+    distance = _squared(x, y, across, down, box)
     mask = distance <= 1
     if hole:
         mask &= distance >= hole * hole
     return Region(box.top, box.bottom, box.left, box.right, mask)
+
+
+def _squared(x: float, y: float, across: float, down: float, box: Region) -> NDArray[np.float64]:
+    """Squared distances from (x, y) of the box's pixels, in half-axes: 1 on the ellipse."""
+    u = (np.arange(box.left, box.right) + (0.5 - x)) / max(across, 0.5)
+    v = (np.arange(box.top, box.bottom) + (0.5 - y)) / max(down, 0.5)
+    return (u * u)[None, :] + (v * v)[:, None]
 
 
 def blob(
@@ -43,10 +48,8 @@ def blob(
     box = rectangle(x - across, y - down, x + across, y + down, view)
     if box.empty:
         return box
-    u = (np.arange(box.left, box.right) + (0.5 - x)) / max(across, 0.5)
-    v = (np.arange(box.top, box.bottom) + (0.5 - y)) / max(down, 0.5)
     fray = grain[box.box] * (1 / 512)
-    mask = (u * u)[None, :] + (v * v)[:, None] + fray <= 1
+    mask = _squared(x, y, across, down, box) + fray <= 1
     return Region(box.top, box.bottom, box.left, box.right, mask)
 
 
