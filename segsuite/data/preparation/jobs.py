@@ -3,8 +3,10 @@
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -94,9 +96,7 @@ def in_parallel(
             yield
         return
     context = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
-    # Ctrl-C reaches every process of a terminal; only this one need answer.
-    ignored = (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(workers, context, signal.signal, ignored) as pool:
+    with ProcessPoolExecutor(workers, context, _follow_the_parent) as pool:
         pending: set[Future[None]] = set()
         try:
             for task in tasks:
@@ -114,6 +114,22 @@ def in_parallel(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _follow_the_parent() -> None:
+    """Leaves Ctrl-C, which reaches every process of a terminal, to the parent, and ends with it.
+
+    Python's own would wait for work for ever when the parent was killed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 def with_progress(steps: Iterator[None], *, total: int, title: str) -> int:
