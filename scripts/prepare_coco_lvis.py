@@ -88,7 +88,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--strict",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="stop at an annotation that does not fit, instead of leaving it out and counting it",
+        help="stop at what does not fit, instead of leaving it out and counting it",
     )
     parser.add_argument(
         "--paper-compat",
