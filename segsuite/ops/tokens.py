@@ -20,19 +20,32 @@ def scatter_tokens(canvas: Tensor, index: Tensor, tokens: Tensor) -> Tensor:
     return canvas.scatter(1, index.unsqueeze(-1).expand_as(tokens), tokens.to(canvas.dtype))
 
 
+def distinct(score: Tensor) -> Tensor:
+    """int64 keys in the order of the scores, without ties: of two equal ones the earlier is larger.
+
+    Whatever sorts them, stable or not, on whatever device or runtime, gives one order. Scores that
+    are equal to 2^-30 count as equal.
+
+    Shapes: score (B, n) float32 within -4..4 -> (B, n)
+    """
+    count = score.shape[1]
+    place = torch.arange(count - 1, -1, -1, device=score.device)
+    return (score * 2.0**30).long() * count + place
+
+
 def first_of_class(confidence: Tensor, label: Tensor, count: int) -> Tensor:
     """(B, n) bool: whether a token is among the `count` most confident of its class.
 
     Ties go to the earlier token. With the tokens sorted by class, and within a class by confidence,
     a token is not among the first exactly when the one `count` places before it is of its class:
-    two sorts, no loop over classes, no data-dependent shape.
+    one sort, no loop over classes, no data-dependent shape. Keys do not tie, so that the sort need
+    not be stable: ONNX has TopK alone.
 
-    Shapes: confidence (B, n), label (B, n) int64
+    Shapes: confidence (B, n) within -1..1, label (B, n) int64
     """
-    order = confidence.argsort(dim=1, descending=True, stable=True)
-    by_class = label.gather(1, order).argsort(dim=1, stable=True)
-    order = order.gather(1, by_class)
+    keys = distinct(confidence) + label * (confidence.shape[1] << 32)
+    order = keys.sort(dim=1, descending=True).indices
     classes = label.gather(1, order)
-    first = torch.ones_like(classes, dtype=torch.bool)
-    first[:, count:] = classes[:, count:] != classes[:, :-count]
+    best = torch.ones_like(classes[:, :count], dtype=torch.bool)
+    first = torch.cat([best, classes[:, count:] != classes[:, :-count]], dim=1)
     return torch.empty_like(first).scatter(1, order, first)

@@ -39,6 +39,11 @@ def test_a_budget_of_the_dynamic_count_keeps_the_same_tokens():
         assert set(chosen[0].tolist()) == set(kept[0].nonzero()[:, 0].tolist())
 
 
+def test_of_equally_certain_tokens_the_earlier_stay():
+    s = ExitScores(torch.full((2, 400), 0.9), torch.zeros((2, 400), dtype=torch.long))
+    assert priority(s, 5).topk(150).indices.tolist() == [list(range(150))] * 2
+
+
 def pruning(**kwargs) -> TokenPruning:
     from functools import partial
 

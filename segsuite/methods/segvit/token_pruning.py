@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
-from segsuite.ops.tokens import first_of_class, gather_tokens, scatter_tokens
+from segsuite.ops.tokens import distinct, first_of_class, gather_tokens, scatter_tokens
 
 Mode = Literal["mask", "dynamic", "static"]
 
@@ -81,12 +81,13 @@ def stays(scores: ExitScores, theta: float, keep_per_class: int) -> Tensor:
 def priority(scores: ExitScores, keep_per_class: int) -> Tensor:
     """Which tokens to keep first under a budget: spokesmen of their class, then the least certain.
 
-    With a budget of exactly the tokens that `stays` keeps, the same tokens are kept.
+    With a budget of exactly the tokens that `stays` keeps, the same tokens are kept. Keys do not
+    tie: of equally certain tokens the earlier stays.
 
-    Shapes: -> (B, n) float32
+    Shapes: -> (B, n) int64
     """
     spokesmen = first_of_class(scores.confidence, scores.label, keep_per_class)
-    return spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence
+    return distinct(spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence)
 
 
 def no_pruning(**_: object) -> None:

@@ -1,0 +1,77 @@
+"""Networks that share and prune tokens as ONNX files: static, and right on pictures never seen."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from segsuite.exporting.formats import formats
+from segsuite.exporting.graph import Graph
+from segsuite.exporting.parity import compared
+from segsuite.methods.segvit.attention_to_mask import AtmSingle
+from segsuite.methods.segvit.exits import AtmExit, LinearExit
+from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.token_pruning import TokenPruning
+from segsuite.methods.segvit.token_sharing import ContentAwareSharing
+from segsuite.nn.backbones.vit import VisionTransformer
+from segsuite.nn.normalize import Normalize
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+SIZE = (64, 96)
+DYNAMIC = {"NonZero", "If", "Loop", "Scan", "Unique", "Shape", "Compress", "SequenceAt"}
+
+
+def hybrid(scorer: type, context: str) -> SegVit:
+    torch.manual_seed(0)
+    net = SegVit(
+        backbone=VisionTransformer(dim=24, depth=3, heads=2, image_size=SIZE),
+        head=AtmSingle(in_dim=24, num_classes=5, dim=16, heads=2, layers=1),
+        num_classes=5,
+        sharing=ContentAwareSharing(
+            windows=2,
+            image_size=SIZE,
+            network=nn.Sequential(Normalize(mean=(127.5,), std=(127.5,)), nn.Conv2d(3, 2, 32, 32)),
+        ),
+        pruning=TokenPruning(
+            after=[1, 2],
+            scorer=partial(scorer),
+            in_dim=24,
+            num_classes=5,
+            depth=3,
+            image_size=SIZE,
+            mode="static",
+            budgets=[14, 9],
+            keep_per_class=2,
+            context=context,
+        ),
+    )
+    for parameter in net.parameters():  # wide enough that tokens differ
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
+    return net.eval()
+
+
+@pytest.mark.parametrize(
+    ("scorer", "context"), [(LinearExit, "drop"), (partial(AtmExit, layers=1), "kv")]
+)
+def test_static_hybrids_are_static_and_answer_alike_on_pictures_never_seen(
+    scorer, context, tmp_path
+):
+    network = hybrid(scorer, context)
+    (float_,) = formats(["onnx"])
+    graph = Graph(network, size=SIZE, output="labels", witness=True)
+    made = float_.made(graph, None, opset=18, threads=1)
+    made.write(tmp_path / "a.onnx")
+    kinds = {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
+    assert "TopK" in kinds and not kinds & DYNAMIC
+    coarse = torch.rand((6, 3, 4, 6), generator=torch.Generator().manual_seed(7)) * 255
+    others = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear").to(torch.uint8)
+    found = compared(made.run, network, graph, others)
+    assert found.difference < 1e-5 * found.scale and found.agreement == 1.0
+    with torch.no_grad():
+        kept = [network.predict(other[None]).trace.stages[-1].slots for other in others]
+    assert len({str(slots.sort().values) for slots in kept}) > 1  # they choose differently
