@@ -13,6 +13,10 @@ Step = Callable[[Any], Any]
 """Part of a run: from what the step before it gave to what the next one gets."""
 
 
+ROUNDS = 6
+"""Fewer conclude nothing: five coins show one side, whichever, in 1 case of 16."""
+
+
 @dataclass(frozen=True)
 class Latency:
     """Seconds of each round for one batch, in the order of the rounds."""
@@ -62,7 +66,7 @@ class Ratio:
 
     Attributes:
         median: of baseline / other, round by round.
-        low, high: 95 % confidence interval of that median (sign test); with fewer than 6 rounds no
+        low, high: 95 % confidence interval of that median (sign test); with fewer than `ROUNDS` no
             interval reaches 95 %, and it is the whole range.
         conclusive: whether there were enough rounds to conclude anything.
     """
@@ -149,7 +153,7 @@ def ratio(baseline: Latency, other: Latency) -> Ratio:
     pairs = zip(baseline.seconds, other.seconds, strict=True)
     ratios = sorted(first / second for first, second in pairs)
     outside = _outside(len(ratios))
-    return Ratio(median(ratios), ratios[outside], ratios[-1 - outside], len(ratios) >= 6)
+    return Ratio(median(ratios), ratios[outside], ratios[-1 - outside], len(ratios) >= ROUNDS)
 
 
 def _outside(count: int, doubt: float = 0.05) -> int:

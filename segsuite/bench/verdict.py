@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from segsuite.bench.latency import Ratio
+from segsuite.bench.latency import ROUNDS, Ratio
 
 
 def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
@@ -17,6 +17,11 @@ def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
     single = ratios.get(1)
     if single is None:
         return f"{name}: batch 1 was not measured, so no speed-up is claimed; add it to batch_sizes"
+    if not single.conclusive:
+        return (
+            f"{name}: too few rounds to tell it from {baseline} at batch 1 {_span(single)}; "
+            f"{ROUNDS} are needed"
+        )
     if single.slower:
         percent = 100 * (1 / single.median - 1)
         return f"{name}: slower by {percent:.0f} % than {baseline} at batch 1 {_span(single)}"
