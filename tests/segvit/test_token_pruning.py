@@ -1,5 +1,7 @@
 """The keep rule against the obvious loop, and budgets."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -45,8 +47,6 @@ def test_of_equally_certain_tokens_the_earlier_stay():
 
 
 def pruning(**kwargs) -> TokenPruning:
-    from functools import partial
-
     known = {
         "after": [2, 4],
         "scorer": partial(LinearExit),
@@ -73,6 +73,12 @@ def pruning(**kwargs) -> TokenPruning:
         ({"mode": "static", "budgets": [8, 0]}, "above 0"),
         ({"mode": "static", "budgets": [8, 0.25]}, "mixes counts"),
         ({"keep_per_class": 0}, "at least 1"),
+        ({"theta": 1.7}, r"method\.pruning\.theta=1\.7"),
+        ({"theta": -0.1}, r"method\.pruning\.theta=-0\.1"),
+        (
+            {"scorer": partial(LinearExit, temperature=0.0)},
+            r"method\.pruning\.scorer\.temperature=0\.0",
+        ),
     ],
 )
 def test_bad_settings_name_the_key(kwargs, message):

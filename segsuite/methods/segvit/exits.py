@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
+from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.attention_to_mask import AtmOutput, AtmSingle
 
 
@@ -72,12 +73,21 @@ class AtmExit(ExitScorer):
 
 
 class LinearExit(ExitScorer):
-    """LayerNorm and one linear layer: p_i = max_k softmax(z_i / temperature)_k."""
+    """LayerNorm and one linear layer: p_i = max_k softmax(z_i / temperature)_k.
+
+    Raises:
+        ConfigError: a temperature that is not above 0.
+    """
 
     carries = True
 
     def __init__(self, *, in_dim: int, num_classes: int, temperature: float = 1.0) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise ConfigError(
+                f"method.pruning.scorer.temperature={temperature} must be above 0; 1 leaves "
+                "confidences as they are"
+            )
         self.temperature = temperature
         self.norm = nn.LayerNorm(in_dim, eps=1e-6)
         self.classify = nn.Linear(in_dim, num_classes)
