@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from segsuite.bench import plots, report, tables
 from segsuite.bench.candidates import Candidate
-from segsuite.bench.measure import Measurement, Settings, measure
+from segsuite.bench.measure import Measurement, Settings, measure, speed_at
 from tests.bench.toy import ToyTokens, half_bright
 from tests.toy import ToySegmenter
 
@@ -92,3 +93,24 @@ def test_bf16_is_measured_as_such() -> None:
     settings = Settings(device=torch.device("cpu"), batch_sizes=(1,), rounds=1, precision="bf16")
     measure([Candidate("a", "a", Watched(num_classes=3).eval(), False)], half_bright(), settings)
     assert set(seen) == {torch.bfloat16}
+
+
+def test_every_network_is_compiled_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch stops at 8 versions of one code and runs it as it is, without a word."""
+    made = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        made.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    networks = [
+        Candidate(str(width), "", ToySegmenter(num_classes=3, width=width).eval(), False)
+        for width in (4, 8, 12)
+    ]
+    settings = Settings(
+        device=torch.device("cpu"), batch_sizes=(1, 2, 3, 4), rounds=1, warm_up=0, compile=True
+    )
+    for batch in settings.batch_sizes:
+        speed_at(batch, networks, half_bright(), settings)
+    assert len(made) == 12

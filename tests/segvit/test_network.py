@@ -203,13 +203,27 @@ def test_other_sizes_work(images):
     assert prediction.trace.alive(2).shape == (2, 6, 8)
 
 
-def test_bfloat16_autocast_keeps_nearly_the_same_tokens(images):
+def test_bfloat16_autocast_keeps_nearly_the_same_tokens():
+    coarse = torch.rand((16, 3, 8, 10), generator=torch.Generator().manual_seed(0)) * 255
+    pictures = nn.functional.interpolate(coarse, size=SIZE, mode="bilinear")
     net = network(None, exits("linear", mode="static", budgets=[40, 20]))
     with torch.no_grad():
-        exact = net.predict(images).trace.alive(1)
+        exact = net.predict(pictures).trace.stages[1].slots.tolist()
         with torch.autocast("cpu", torch.bfloat16):
-            rough = net.predict(images).trace.alive(1)
-    assert (exact == rough).float().mean() > 0.85
+            rough = net.predict(pictures).trace.stages[1].slots.tolist()
+    same = sum(len(set(e) & set(r)) for e, r in zip(exact, rough, strict=True))
+    assert same >= 0.97 * 16 * 40  # wide random weights: rounding in the blocks moves a few
+
+
+@pytest.mark.parametrize("scorer", ["atm", "linear"])
+def test_static_mode_compiles_as_one_graph(images, scorer):
+    net = network(
+        CosineSharing(windows=9, image_size=SIZE), exits(scorer, mode="static", budgets=[40, 20])
+    )
+    run = torch.compile(net.predict, backend="eager", fullgraph=True, dynamic=False)
+    with torch.no_grad():
+        for batch in (images, images[:1]):
+            assert torch.equal(run(batch).grid_scores, net.predict(batch).grid_scores)
 
 
 def test_static_mode_exports_without_data_dependent_shapes(images):
