@@ -89,7 +89,7 @@ def compare(
     Raises:
         ConfigError: settings that do not fit; found before anything is measured.
     """
-    settings, size = _settings(cfg), (int(cfg.size[0]), int(cfg.size[1]))
+    settings, size = _settings(cfg), _size(cfg.size)
     seed_everything(cfg.seed)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -130,11 +130,21 @@ def _one_of(key: str, value: str, kind: Any) -> None:
         raise ConfigError(f"{key}={value} is not one of {', '.join(get_args(kind))}")
 
 
+def _size(sides: Sequence[int]) -> Size:
+    if len(sides) != 2 or min(sides) < 1:
+        raise ConfigError(f"size={list(sides)} is not [height,width]; for example size=[512,512]")
+    return int(sides[0]), int(sides[1])
+
+
 def _settings(cfg: DictConfig) -> Settings:
     _one_of("precision", cfg.precision, Precision)
     for key in ("rounds", "pictures"):
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]} measures nothing; set it to at least 1")
+    if cfg.warm_up < 0:
+        raise ConfigError(f"warm_up={cfg.warm_up}: rounds before the first that counts, 0 or more")
+    if cfg.threads is not None and cfg.threads < 1:
+        raise ConfigError(f"threads={cfg.threads}: at least 1, or null for torch's choice")
     if not cfg.batch_sizes or min(cfg.batch_sizes) < 1:
         raise ConfigError(f"batch_sizes={list(cfg.batch_sizes)}: name sizes of at least 1")
     return Settings(

@@ -52,6 +52,9 @@ def test_compares_experiments_and_ends_with_json(
         (["experiments=[segvit_vitt]", "rounds=0"], "rounds=0"),
         (["experiments=[segvit_vitt]", "device=gpu"], "device=gpu is not one of auto, cpu, cuda"),
         (["experiments=[segvit_vitt]", "batch_sizes=[]"], "batch_sizes"),
+        (["experiments=[segvit_vitt]", "warm_up=-3"], "warm_up=-3"),
+        (["experiments=[segvit_vitt]", "threads=0"], "threads=0"),
+        (["experiments=[segvit_vitt]", "size=[512]"], "size=[512] is not [height,width]"),
     ],
 )
 def test_mistakes_end_in_one_paragraph(
