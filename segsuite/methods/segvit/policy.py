@@ -34,8 +34,9 @@ def window_labels(labels: Tensor, *, window: int = 32, ignore_border: bool = Fal
     real = torch.where(cells == IGNORE, torch.iinfo(cells.dtype).max, cells).amin((2, 4))
     mixed = (low == IGNORE) & (real == high)
     border = torch.zeros_like(mixed)
-    border[:, [0, -1], :] = True
-    border[:, :, [0, -1]] = True
+    for edge in (0, -1):  # a list of indices would be copied to the device
+        border[:, edge] = True
+        border[:, :, edge] = True
     return uniform.masked_fill(mixed & border, IGNORE)
 
 

@@ -206,9 +206,9 @@ class RandomSharing(TokenSharing):
         self, images: Tensor, embed: Callable[[], Tensor]
     ) -> tuple[Tensor, Tensor | None]:
         count = images.shape[-2] * images.shape[-1] // (2 * self.patch) ** 2
-        generator = None if self.training else torch.Generator().manual_seed(self.seed)
-        scores = torch.rand((images.shape[0], count), generator=generator)
-        return scores.to(images.device), None
+        kind = {"device": images.device}  # drawn there: a copy would make the host wait
+        generator = None if self.training else torch.Generator(**kind).manual_seed(self.seed)
+        return torch.rand((images.shape[0], count), generator=generator, **kind), None
 
 
 class OracleSharing(TokenSharing):
