@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from segsuite.nn.folding import for_inference
+from segsuite.nn.onednn import fused
 
 
 def deployed(
@@ -19,7 +20,8 @@ def deployed(
 
     Parts that know a faster form of themselves, by a method `deployed()`, are replaced by it: the
     basic head adds its pooled vector by broadcasting instead of spreading and concatenating it.
-    Batch norms are folded into convolutions, and weights lie in the layout asked for.
+    Batch norms are folded into convolutions, and weights lie in the layout asked for. With channels
+    last, convolutions and their ReLUs become single steps of oneDNN.
 
     Args:
         run: applies a network to an example, such as `lambda n: n.predict(images)`.
@@ -32,4 +34,5 @@ def deployed(
         if callable(form) and name:
             parent, _, child = name.rpartition(".")
             setattr(folded.get_submodule(parent), child, form())
-    return folded.to(memory_format=memory_format).eval().requires_grad_(False)
+    folded = folded.to(memory_format=memory_format).eval().requires_grad_(False)
+    return fused(folded) if memory_format == torch.channels_last else folded

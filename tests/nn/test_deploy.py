@@ -6,6 +6,7 @@ from torch import nn
 
 from segsuite.nn.deploy import deployed
 from segsuite.nn.heads.deeplab_basic import DeployedBasicHead
+from segsuite.nn.onednn import FusedConvolution
 from tests.mobile.made import network, stirred
 
 
@@ -20,8 +21,11 @@ def test_same_scores_and_labels(head, layout):
     assert any(isinstance(m, nn.BatchNorm2d) for m in plain.modules())
     assert not any(isinstance(m, nn.BatchNorm2d) for m in ready.modules())
     assert isinstance(ready.head, DeployedBasicHead) == (head == "basic")
-    weight = ready.backbone.stem.conv.weight
-    assert weight.is_contiguous(memory_format=layout)
+    convolutions = [m for m in ready.modules() if isinstance(m, nn.Conv2d)]
+    assert all(m.weight.is_contiguous(memory_format=layout) for m in convolutions)
+    fused = [m for m in ready.modules() if isinstance(m, FusedConvolution)]
+    assert len(fused) == (len(convolutions) if layout == torch.channels_last else 0)
+    assert fused == [] or not any(isinstance(m, nn.ReLU) for m in ready.modules())
     with torch.no_grad():
         expected, found = plain.predict(images), ready.predict(images)
     scale = expected.grid_scores.abs().max()
