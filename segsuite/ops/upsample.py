@@ -9,9 +9,13 @@ from torch import Tensor
 
 from segsuite.core.contract import Size
 from segsuite.ops.bilinear import bilinear_neighbours
+from segsuite.ops.column_argmax import argmax_by_columns
 
 _CANDIDATES = 8
 """Classes that most cells on a boundary can be narrowed down to."""
+
+_CROWDED = 0.4
+"""Share of neighbours with another winner from which looking for the open cells does not pay."""
 
 _AT_ONCE = 2**20
 """Scores at full resolution held at once: 4 MB, which stays in a CPU's cache."""
@@ -27,15 +31,26 @@ def upsampled_argmax(
     Args:
         align_corners: as in F.interpolate.
         static: True for fixed shapes and no look at the values, for GPUs and export; False for the
-            shortcut that a CPU gains from. None: fixed shapes but on a CPU outside a compiler.
+            shortcut that a CPU gains from, unless scores are too uneven for it, as with random
+            weights. None: fixed shapes but on a CPU outside a compiler.
 
     Shapes: scores (B, K, h, w) -> (B, *size)
     """
     if static is None:
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         static = traced or scores.device.type != "cpu"
-    way = argmax_by_classes if static else argmax_by_cells
+    if static:
+        way = argmax_by_classes
+    else:
+        way = argmax_by_columns if _is_crowded(scores) else argmax_by_cells
     return way(scores, size, align_corners=align_corners)
+
+
+def _is_crowded(scores: Tensor) -> bool:
+    """Whether winners change from point to point; every fourth line of the grid is looked at."""
+    winners = scores[:, :, ::4].max(dim=1).indices
+    changes = winners[..., 1:] != winners[..., :-1]
+    return changes.sum() > _CROWDED * changes.numel()
 
 
 def argmax_by_classes(

@@ -2,8 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segsuite.ops import upsample
+from segsuite.ops import column_argmax, upsample
 from segsuite.ops.bilinear import bilinear_matrix
+from segsuite.ops.column_argmax import argmax_by_columns
 from segsuite.ops.upsample import argmax_by_cells, argmax_by_classes, upsampled_argmax
 
 SIZES = [
@@ -13,6 +14,7 @@ SIZES = [
     ((8, 6), (5, 4)),
     ((1, 3), (9, 1)),
 ]
+WAYS = [argmax_by_classes, argmax_by_cells, argmax_by_columns]
 
 
 def smooth(classes, grid, seed=0):
@@ -29,7 +31,7 @@ def uneven(classes, grid, seed=0):
     return torch.rand(2, classes, *grid, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("way", [argmax_by_classes, argmax_by_cells])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("maps", [smooth, uneven])
 @pytest.mark.parametrize("classes", [1, 2, 8, 9, 40])
 @pytest.mark.parametrize(("grid", "size"), SIZES)
@@ -40,7 +42,7 @@ def test_labels_are_those_of_the_upsampled_map(way, maps, classes, grid, size):
     assert torch.equal(way(scores, size), full.argmax(dim=1))
 
 
-@pytest.mark.parametrize("way", [argmax_by_classes, argmax_by_cells])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("maps", [smooth, uneven])
 @pytest.mark.parametrize("classes", [1, 8, 9, 40])
 @pytest.mark.parametrize(("grid", "size"), [*SIZES, ((6, 7), (81, 97)), ((1, 1), (5, 4))])
@@ -50,22 +52,23 @@ def test_corners_may_be_aligned(way, maps, classes, grid, size):
     assert torch.equal(way(scores, size, align_corners=True), full.argmax(dim=1))
 
 
+@pytest.mark.parametrize("way", [argmax_by_cells, argmax_by_columns])
 @pytest.mark.parametrize("maps", [smooth, uneven])
-def test_single_precision_differs_only_where_scores_tie_within_rounding(maps):
+def test_single_precision_differs_only_where_scores_tie_within_rounding(way, maps):
     scores = maps(40, (12, 12))
     full = F.interpolate(scores, size=(192, 192), mode="bilinear")
-    ours = full.gather(1, argmax_by_cells(scores, (192, 192)).unsqueeze(1))
+    ours = full.gather(1, way(scores, (192, 192)).unsqueeze(1))
     assert (full.amax(dim=1, keepdim=True) - ours).max() <= 2e-6
 
 
+@pytest.mark.parametrize("way", [argmax_by_cells, argmax_by_columns])
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.half])
-def test_half_precision_scores_are_upsampled_in_single(kind):
+def test_half_precision_scores_are_upsampled_in_single(way, kind):
     scores = smooth(12, (6, 7)).to(kind)
-    expected = argmax_by_cells(scores.float(), (400, 300))
-    assert torch.equal(argmax_by_cells(scores, (400, 300)), expected)
+    assert torch.equal(way(scores, (400, 300)), way(scores.float(), (400, 300)))
 
 
-@pytest.mark.parametrize("way", [argmax_by_classes, argmax_by_cells])
+@pytest.mark.parametrize("way", WAYS)
 def test_exact_ties_go_to_the_lowest_class(way):
     scores = torch.zeros(1, 20, 3, 3)
     scores[0, 7:9, 0] = 1.0
@@ -73,12 +76,27 @@ def test_exact_ties_go_to_the_lowest_class(way):
     assert (labels[0, 0] == 7).all() and (labels[0, -1] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("way", "where"), [(argmax_by_cells, upsample), (argmax_by_columns, column_argmax)]
+)
 @pytest.mark.parametrize("at_once", [1, 2**7])
-def test_the_parts_that_the_work_is_cut_into_do_not_matter(at_once, monkeypatch):
+def test_the_parts_that_the_work_is_cut_into_do_not_matter(way, where, at_once, monkeypatch):
     scores = uneven(12, (5, 6)).double()
-    whole = argmax_by_cells(scores, (40, 44))
-    monkeypatch.setattr(upsample, "_AT_ONCE", at_once)
-    assert torch.equal(argmax_by_cells(scores, (40, 44)), whole)
+    whole = way(scores, (40, 44))
+    monkeypatch.setattr(where, "_AT_ONCE", at_once)
+    assert torch.equal(way(scores, (40, 44)), whole)
+
+
+@pytest.mark.parametrize(
+    ("maps", "taken"), [(smooth, "argmax_by_cells"), (uneven, "argmax_by_columns")]
+)
+def test_the_shortcut_is_for_scores_that_are_even_enough(maps, taken, monkeypatch):
+    called = []
+    for name in ("argmax_by_cells", "argmax_by_columns"):
+        monkeypatch.setattr(upsample, name, lambda *a, name=name, **k: called.append(name))
+    upsampled_argmax(maps(12, (16, 17)), (64, 65))
+    upsampled_argmax(maps(12, (1, 1)), (64, 65))  # a point without neighbours
+    assert called == [taken, "argmax_by_cells"]
 
 
 def test_a_cell_is_narrowed_down_only_to_classes_that_include_the_winner():
