@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     measured = probe_of(cfg)(
         cfg,
         data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data."))],
-        tell=lambda text: console.print(f"[dim]{text} ...[/]", highlight=False),
+        tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     folder = Path(cfg.run.folder)
     measured.show(console, folder)

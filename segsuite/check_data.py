@@ -10,9 +10,11 @@ something is missing or wrong.
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
 from omegaconf import DictConfig
 
+from segsuite.core.hints import Between
 from segsuite.engine.launch import door
 
 
@@ -23,7 +25,10 @@ def main(cfg: DictConfig) -> None:
     from segsuite.core.files import write_json
     from segsuite.data.inspection import report
     from segsuite.data.preview import write_preview, write_table
+    from segsuite.engine.settings import check_values
 
+    some, many = Annotated[int, Between(1)], Annotated[int, Between(0)]
+    check_values(cfg, {"splits": list[str], "drawn": some, "pictures": many})
     data = build(cfg.data, path="data", allow=tuple(cfg.allow))
     folder = Path(cfg.run.folder)
     summary = {}

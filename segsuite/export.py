@@ -28,7 +28,10 @@ def main(cfg: DictConfig) -> None:
     from segsuite.exporting.export import export
 
     console = Console(stderr=True)
-    exported = export(cfg, tell=lambda text: console.print(f"[dim]{text} ...[/]", highlight=False))
+    exported = export(
+        cfg,
+        tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
+    )
     exported.show(Console())
     write_result(Path(cfg.run.folder), optimized=None, **exported.to_dict())
     print(json.dumps(exported.to_dict()), flush=True)

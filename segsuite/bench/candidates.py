@@ -62,13 +62,13 @@ def from_experiment(
     return Candidate(typed, experiment, network.eval().requires_grad_(False), trained=False)
 
 
-def from_checkpoint(path: str, *, size: Size) -> Candidate:
+def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Candidate:
     """The trained network of a checkpoint, named by its run and file.
 
     Raises:
         CheckpointError: the file cannot be read as a checkpoint of ours.
     """
-    network, config = network_from_checkpoint(path)
+    network, config = network_from_checkpoint(path, allow=tuple(allow))
     check_size(size, network.size_divisor, key="size")
     experiment = str(config.get("name") or Path(path).stem)
     return Candidate(
@@ -92,7 +92,7 @@ def candidates(
     Raises:
         ConfigError: none was named, or one was named twice.
     """
-    found = [from_checkpoint(path, size=size) for path in checkpoints]
+    found = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
     untrained = [
         from_experiment(typed, size=size, overrides=overrides, allow=allow) for typed in experiments
     ]

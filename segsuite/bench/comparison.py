@@ -71,7 +71,7 @@ class Comparison:
         if papers is not None:
             console.print(papers)
         for line in (*report.verdicts(measured), *report.notes(measured)):
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         plots.save_breakdown(measured, folder / "breakdown.png", title=f"batch 1, {where}")
         console.print(
             f"written: {folder}/breakdown.png, result.json", highlight=False, soft_wrap=True

@@ -32,9 +32,10 @@ def build(
         given: further arguments of the outermost constructor, ready built.
 
     Raises:
-        ConfigError: an unknown, missing or ill-chosen argument, or a target that cannot be
-            imported.
+        ConfigError: an unknown, missing or ill-chosen argument, a value that a library refuses,
+            or a target that cannot be imported.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     if not isinstance(config, Mapping) or "_target_" not in config:
@@ -49,10 +50,17 @@ def build(
     except SegsuiteError:
         raise
     except Exception as error:
-        cause = error.__cause__ or error
+        # Hydra wraps what goes wrong in a part; a defect there must not pass for a mistake.
+        cause = error.__cause__ if isinstance(error, InstantiationException) else None
         if isinstance(cause, SegsuiteError):
             raise cause from None
-        error.add_note(f"while building `{path or config.get('_target_')}`")
+        target = config["_target_"]
+        if isinstance(error, ValueError) and target.startswith(ALLOWED[1:]):  # a library's
+            said = " ".join(str(error).split())
+            raise ConfigError(f"`{path}` does not fit {target}: {said}") from error
+        (cause or error).add_note(f"while building `{path or target}`")
+        if cause is not None:
+            raise cause from cause.__cause__
         raise
 
 
@@ -137,7 +145,7 @@ def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) 
     """Values against the annotations of their arguments; an argument's default always fits."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
-        hints = get_type_hints(function)
+        hints = get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # annotations that only type checkers can resolve
         return
     defaults = inspect.signature(target).parameters
@@ -181,12 +189,20 @@ def locate(target: str, path: str = "", allow: tuple[str, ...] = ()) -> Any:
         raise ConfigError(f"{where} is outside {known}; if you trust it, type allow=[{package}.]")
     module, _, name = target.rpartition(".")
     try:
-        try:
-            return getattr(import_module(module), name)
-        except ModuleNotFoundError as error:
-            if error.name != module:  # the module is there, but something that it needs is not
-                raise
-            owner, _, inner = module.rpartition(".")  # a class method, such as Class.from_file
-            return getattr(getattr(import_module(owner), inner), name)
+        found = _imported(module, name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where} cannot be imported: {error}") from error
+    home = getattr(found, "__module__", None) or ""
+    if not f"{home}.".startswith((*ALLOWED, *allow)):  # such as torch.os.system
+        raise ConfigError(f"{where} is only a name there for {home}.{name}, which is not allowed")
+    return found
+
+
+def _imported(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != module:  # the module is there, but something that it needs is not
+            raise
+        owner, _, inner = module.rpartition(".")  # a class method, such as Class.from_file
+        return getattr(getattr(import_module(owner), inner), name)

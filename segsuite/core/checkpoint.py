@@ -66,11 +66,17 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
 
 
-def network_from_checkpoint(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained network, in evaluation mode, and the config of the run that made it."""
+def network_from_checkpoint(
+    path: str | Path, *, allow: tuple[str, ...] = ()
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network, in evaluation mode, and the config of the run that made it.
+
+    Args:
+        allow: import prefixes that the user trusts; what the file itself allows does not count.
+    """
     checkpoint = read_checkpoint(path)
     config = checkpoint_config(checkpoint, path)
-    network = build(config["method"]["network"], path="method.network")
+    network = build(config["method"]["network"], path="method.network", allow=allow)
     load_weights(network, network_state(checkpoint), source=str(path))
     return network.eval(), config
 

@@ -2,11 +2,50 @@
 
 import json
 import os
+import platform
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_HOST = platform.node()[:20]
+_DRAWN = secrets.token_hex(3)
+"""In containers every process may have the same number, and on a shared disk no host is alone."""
+_PART = re.compile(rf"\.{re.escape(_HOST)}-(\d+)-([0-9a-f]{{6}})\.part")
+
+
+def _writer() -> str:
+    return f"{_HOST}-{os.getpid()}-{_DRAWN}"
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Removes what processes of this machine that are no more were writing into `folder`."""
+    for path in Path(folder).glob(".*.part*"):
+        writer = _PART.search(path.name)
+        if writer is None or _lives(int(writer[1]), writer[2]):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int, drawn: str) -> bool:
+    """Whether that process may still be writing."""
+    if process == os.getpid():
+        return drawn == _DRAWN
+    if os.name != "posix":  # where signal 0 is not a question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 @contextmanager
@@ -15,7 +54,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: writers such as matplotlib and PIL choose the format by it.
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    beside = path.with_name(f".{path.stem}.{_writer()}.part{path.suffix}")
     try:
         yield beside
         with open(beside, "rb") as handle:
@@ -33,7 +72,8 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    remove_leftovers(path.parent)
+    beside = path.with_name(f".{path.name}.{_writer()}.part")
     beside.mkdir()
     try:
         yield beside

@@ -1,10 +1,27 @@
 """Does a value in a config fit an argument's annotation, and what would?"""
 
+import math
 import types
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from os import PathLike
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class Between:
+    """What a number may be, both ends included: `batch_size: Annotated[int, Between(1)]`."""
+
+    low: float
+    high: float = math.inf
+
+    def holds(self, value: Any) -> bool:
+        return not isinstance(value, int | float) or self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low} or more" if self.high == math.inf else f"{self.low} to {self.high}"
+
 
 _SCALARS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -20,7 +37,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(fits(value, option) for option in inner)
     if origin is Annotated:
-        return fits(value, inner[0])
+        limits = [limit for limit in inner[1:] if isinstance(limit, Between)]
+        return fits(value, inner[0]) and all(limit.holds(value) for limit in limits)
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in inner)
     kind = origin or hint
@@ -43,7 +61,8 @@ def expected(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(expected, inner)))
     if origin is Annotated:
-        return expected(inner[0])
+        limits = [f", {limit}" for limit in inner[1:] if isinstance(limit, Between)]
+        return expected(inner[0]) + "".join(limits)
     if origin is Literal:
         return " or ".join(map(str, inner))
     kind = origin or hint

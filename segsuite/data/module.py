@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import torch
@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.hints import Between
 from segsuite.data.batches import (
     EvalTransform,
     EvaluationSet,
@@ -56,9 +57,9 @@ class SegmentationData(L.LightningDataModule):
         num_classes: int,
         root: str | None = None,
         classes: str | None = None,
-        batch_size: int = 8,
-        eval_batch_size: int = 4,
-        num_workers: int = 2,
+        batch_size: Annotated[int, Between(1)] = 8,
+        eval_batch_size: Annotated[int, Between(1)] = 4,
+        num_workers: Annotated[int, Between(0)] = 2,
         seed: int = 0,
         instances: bool = False,
         cache: bool = False,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from segsuite.core.errors import DataError
@@ -33,7 +34,7 @@ def write_table(figures: SplitReport, classes: ClassTable) -> None:
     for c in order[:_ROWS] if len(classes) > _ROWS else range(len(classes)):
         table.add_row(
             str(classes.ids[c]),
-            classes.names[c],
+            escape(classes.names[c]),
             f"{figures.pixels[c]:,}",
             f"{figures.pixels[c] / labelled:.2%}",
             str(figures.presence[c]),

@@ -9,6 +9,7 @@ A run is finished when `result.json` is there, and can be resumed when `checkpoi
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 from segsuite.core.errors import ConfigError
 
 RESULT = "result.json"
+CONFIG = "config.yaml"
+RUN = "run.json"
 LAST = Path("checkpoints") / "last.ckpt"
 BEST = Path("checkpoints") / "best.ckpt"
 
@@ -89,6 +92,27 @@ def _short(override: str) -> str:
 def clean(name: str) -> str:
     """`name` with everything that could trouble a file system replaced by a dash."""
     return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", str(name)).strip("-.") or "unnamed"
+
+
+def discard_if_bare(folder: str | Path, *, up_to: str | Path) -> None:
+    """Removes a run's folder that holds nothing but what its start wrote: a refused run's.
+
+    Args:
+        up_to: the topmost of the folders above it that go too, where nothing else is in them.
+    """
+    folder, top = Path(folder).absolute(), Path(up_to).absolute()
+    if not folder.is_dir() or any(not _is_of_start(path) for path in folder.iterdir()):
+        return
+    shutil.rmtree(folder)
+    for above in folder.parents:
+        if not above.is_relative_to(top) or any(above.iterdir()):
+            return
+        above.rmdir()
+
+
+def _is_of_start(path: Path) -> bool:
+    """Whether Hydra or the record of a run's start wrote it."""
+    return path.name in (".hydra", CONFIG, RUN) or path.suffix == ".log"
 
 
 def recorded_result(folder: str | Path) -> dict[str, Any] | None:

@@ -7,12 +7,14 @@ size are stacked, windows of all pictures share batches.
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter, Size
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Between
 from segsuite.engine.framing import (
     at_least,
     grown,
@@ -69,7 +71,7 @@ class Whole(Inference):
         batch: pictures of one size that go through the network together.
     """
 
-    def __init__(self, *, batch: int = 8) -> None:
+    def __init__(self, *, batch: Annotated[int, Between(1)] = 8) -> None:
         self.batch = batch
 
     def labels(
@@ -118,7 +120,13 @@ class Slide(Inference):
         batch: windows that go through the network together, of whichever pictures.
     """
 
-    def __init__(self, *, window: Sequence[int], stride: Sequence[int], batch: int = 8) -> None:
+    def __init__(
+        self,
+        *,
+        window: tuple[int, int],
+        stride: tuple[int, int],
+        batch: Annotated[int, Between(1)] = 8,
+    ) -> None:
         self.window, self.stride, self.batch = pair(window), pair(stride), batch
         if any(not 0 < step <= side for step, side in zip(self.stride, self.window, strict=True)):
             raise ConfigError(

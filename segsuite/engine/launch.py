@@ -9,10 +9,13 @@ Imports nothing heavy, so that `--help` and tab completion answer at once.
 import functools
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
@@ -27,21 +30,26 @@ resolvers.register()
 
 log = logging.getLogger(__name__)
 
+_LAUNCHERS = {
+    "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
+    "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+}
+"""The variables by which a launcher is known, and by which it says how many it has started."""
+
 Main = Callable[[DictConfig], Any]
 
 
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM came; a checkpoint has been written.
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM came. No Exception, so that nobody takes it for a file that is broken.
 
     Args:
-        signal: the signal's number.
-        checkpoint: the checkpoint to go on from.
+        number: the signal's.
     """
 
-    def __init__(self, signal: int, checkpoint: Path) -> None:
-        super().__init__(f"interrupted by signal {signal}")
-        self.signal = signal
-        self.checkpoint = checkpoint
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by signal {number}")
+        self.number = number
 
 
 def door(
@@ -72,6 +80,7 @@ def door(
                 print(help_text(name, main.__doc__ or ""))
                 return
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
+                _refuse_launchers(name)
                 if prepare is not None:
                     sys.argv[1:] = prepare(sys.argv[1:])
                 _hydra(name)(job)()
@@ -124,16 +133,44 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     _fill_in(cfg, folder, hydra_config)
     try:
-        if sweeping:
-            return _one_of_many(main, cfg, folder)
-        # Here and not around Hydra, which would print a headline of its own above ours.
-        with _one_paragraph_errors(name, full):
-            return main(cfg)
+        # Within Hydra and not around it, which would print a headline of its own above ours.
+        with _nothing_left_of_refusals(folder, cfg.paths.logs), _signals_raise():
+            if sweeping:
+                return _one_of_many(main, cfg, folder)
+            with _one_paragraph_errors(name, full):
+                return main(cfg)
     except Interrupted as stop:
-        again = "again" if sweeping else "with resume=true"
-        _say(f"interrupted; saved in {stop.checkpoint}. To go on, type the same command {again}")
+        _say(_after_interrupt(folder / folders.LAST, sweeping))
         # Not an Exception: a sweep must stop here too, and not start its next job.
-        sys.exit(128 + stop.signal)
+        sys.exit(128 + stop.number)
+
+
+def _after_interrupt(last: Path, sweeping: bool) -> str:
+    if not last.exists():
+        return "interrupted before there was anything to save"
+    again = "again" if sweeping else "with resume=true"
+    return f"interrupted; saved in {last}. To go on, type the same command {again}"
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Ctrl-C and SIGTERM become `Interrupted`; training finishes its iteration (`Interrupts`).
+
+    Lightning would end a test by Ctrl-C with exit code 1 and no word, and overhear a SIGTERM.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
@@ -154,11 +191,20 @@ def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig) -> None:
 
 
 @contextmanager
+def _nothing_left_of_refusals(folder: Path, logs: str) -> Iterator[None]:
+    """A mistake changes nothing on disk; what Hydra has begun by then goes again."""
+    try:
+        yield
+    except (SegsuiteError, Interrupted, SystemExit) as stop:
+        if on_main_process() and getattr(stop, "code", 2) == 2:
+            folders.discard_if_bare(folder, up_to=logs)
+        raise
+
+
+@contextmanager
 def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
     try:
         yield
-    except Interrupted:
-        raise
     except KeyboardInterrupt:
         _say("interrupted before there was anything to save")
         sys.exit(130)
@@ -168,7 +214,7 @@ def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
         paragraph = explain(error, name, typed_overrides(sys.argv[1:]))
         if full or paragraph is None:
             raise
-        _say(f"error: {paragraph}")
+        _say(f"error: {paragraph}", everywhere=True)
         sys.exit(2)
 
 
@@ -186,6 +232,27 @@ def _errors_pass_hydra() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _say(text: str) -> None:
+def _refuse_launchers(name: str) -> None:
+    """Raises ConfigError within torchrun, srun or mpirun: each process would make its own run."""
+    for launcher, (mark, count) in _LAUNCHERS.items():
+        if mark in os.environ and os.environ.get(count, "1") != "1":
+            if not on_main_process():
+                sys.exit(2)  # the first one tells
+            raise ConfigError(
+                f"{launcher} has started this {os.environ[count]} times; start it once, without "
+                f"{launcher}: python -m segsuite.{name} trainer=ddp starts a process for each GPU "
+                "of the machine by itself"
+            )
+
+
+def _say(text: str, *, everywhere: bool = False) -> None:
+    """Tells the user.
+
+    Args:
+        everywhere: from further processes of a distributed run too, of which one alone may fail.
+    """
     if on_main_process():
         print(f"segsuite: {text}", file=sys.stderr, flush=True)
+    elif everywhere:
+        rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK")
+        print(f"segsuite (process {rank}): {text}", file=sys.stderr, flush=True)

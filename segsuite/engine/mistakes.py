@@ -127,9 +127,18 @@ def _paths(node: Any, prefix: str) -> Iterator[str]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from.
+
+    What merely happened to be handled meanwhile is no cause, except with Hydra and OmegaConf, which
+    do not name the errors that they wrap.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        wraps = isinstance(error, HydraException | OmegaConfBaseException)
+        error = error.__cause__ or (error.__context__ if wraps else None)
 
 
 def _in_chain(error: BaseException, kinds: Any) -> BaseException | None:

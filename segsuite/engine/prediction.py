@@ -3,6 +3,7 @@
 import glob
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,13 +17,16 @@ from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError, DataError
 from segsuite.core.files import written_whole
+from segsuite.core.hints import Between
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
 from segsuite.data.palette import overlay
 from segsuite.data.submission import CityscapesSubmission
 from segsuite.engine.inference import Inference
 from segsuite.engine.rebuild import network_of
+from segsuite.engine.settings import check_values
 
+_SHARE = Annotated[float, Between(0, 1)]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -38,6 +42,7 @@ def predict(cfg: DictConfig) -> int:
     """
     if cfg.input is None or cfg.output is None:
         raise ConfigError("give input=PICTURE, FOLDER or 'GLOB', and output=FOLDER")
+    check_values(cfg, {"batch_size": Annotated[int, Between(1)], "opacity": _SHARE})
     paths = pictures(str(cfg.input))
     network, classes, inference, transform = loaded(cfg)
     batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
@@ -60,7 +65,7 @@ def loaded(
     Raises:
         CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
-    device = torch.device(_device(cfg.device))
+    device = _device(str(cfg.device))
     network, classes = network_of(cfg)
     if not isinstance(network, Segmenter):
         raise CheckpointError(
@@ -147,7 +152,16 @@ def _submission(cfg: DictConfig, classes: ClassTable) -> CityscapesSubmission | 
     return submission
 
 
-def _device(name: str) -> str:
+def _device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # as torch without CUDA puts it
+        said = str(error).splitlines()[0]
+        raise ConfigError(f"device={name}: {said}; type device=auto, cpu or cuda") from error

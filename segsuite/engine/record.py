@@ -16,11 +16,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segsuite.core.files import write_json, written_whole
-from segsuite.engine.folders import RESULT
+from segsuite.core.files import remove_leftovers, write_json, written_whole
+from segsuite.engine.folders import CONFIG, LAST, RESULT, RUN
 
-_CONFIG = "config.yaml"
-_RUN = "run.json"
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
 _MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress")
 
@@ -38,14 +36,16 @@ def run_id(folder: Path) -> str:
 
 
 def write_start(folder: Path, cfg: DictConfig) -> None:
-    """Writes config.yaml, and begins run.json or adds a start to it."""
+    """Writes config.yaml, and begins run.json or adds a start to it; removes leftovers."""
     import json
 
-    path = folder / _RUN
+    for place in (folder, (folder / LAST).parent):
+        remove_leftovers(place)
+    path = folder / RUN
     record = json.loads(path.read_text()) if path.exists() else {"id": run_id(folder), "starts": []}
     record["starts"].append(_circumstances())
     write_json(path, record)
-    with written_whole(folder / _CONFIG) as beside:
+    with written_whole(folder / CONFIG) as beside:
         beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
 
@@ -56,7 +56,7 @@ def write_result(folder: Path, **figures: Any) -> None:
 
 def differences(folder: Path, cfg: DictConfig) -> list[str]:
     """What the config of an earlier start in this folder has otherwise: "key: then -> now"."""
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not path.exists():
         return []
     then = dict(_leaves(OmegaConf.to_container(OmegaConf.load(path)), ""))

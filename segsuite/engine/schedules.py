@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from segsuite.core.hints import Between
 
 
 def poly_factor(
@@ -34,10 +36,10 @@ def poly(
     optimizer: Optimizer,
     *,
     max_steps: int,
-    power: float = 0.9,
-    warmup: int = 0,
-    warmup_ratio: float = 1e-6,
-    min_ratio: float = 0.0,
+    power: Annotated[float, Between(0)] = 0.9,
+    warmup: Annotated[int, Between(0)] = 0,
+    warmup_ratio: Annotated[float, Between(0, 1)] = 1e-6,
+    min_ratio: Annotated[float, Between(0, 1)] = 0.0,
 ) -> LambdaLR:
     """A scheduler of `poly_factor`, to be stepped after every iteration.
 
@@ -61,9 +63,9 @@ def slow_poly(
     optimizer: Optimizer,
     *,
     max_steps: int,
-    power: float = 0.9,
-    slow_steps: int = 0,
-    slow_ratio: float = 0.1,
+    power: Annotated[float, Between(0)] = 0.9,
+    slow_steps: Annotated[int, Between(0)] = 0,
+    slow_ratio: Annotated[float, Between(0, 1)] = 0.1,
 ) -> LambdaLR:
     """A scheduler of `poly_factor` that begins with a low, constant rate, as DeepLab's code does.
 
@@ -79,7 +81,9 @@ def slow_poly(
     return LambdaLR(optimizer, factor)
 
 
-def constant(optimizer: Optimizer, *, max_steps: int, warmup: int = 0) -> LambdaLR:
+def constant(
+    optimizer: Optimizer, *, max_steps: int, warmup: Annotated[int, Between(0)] = 0
+) -> LambdaLR:
     """A scheduler that keeps the learning rate, after a linear warm-up."""
     del max_steps  # every schedule is told; this one has no use for it
     return LambdaLR(optimizer, lambda step: min((step + 1) / (warmup + 1), 1.0))

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segsuite.core.contract import Batch, Segmenter
+from segsuite.core.errors import ConfigError
 from segsuite.engine.inference import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.metrics.iou import MeanIoU
@@ -63,6 +64,13 @@ class SegmentationTask(LightningModule):
         self._groups = groups
 
     @property
+    def figures(self) -> tuple[str, ...]:
+        """What is logged of each evaluation, behind `val/` or `test/`."""
+        groups = dict.fromkeys(self.class_groups)
+        own = ("miou", "pacc", "macc", "fwiou", "baseline_miou")
+        return (*own, *(f"miou_{group}" for group in groups))
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """What the network's outputs are called in tables."""
         return self.classes.names
@@ -85,14 +93,26 @@ class SegmentationTask(LightningModule):
         return total
 
     def configure_optimizers(self) -> dict[str, Any]:
-        named = [(n.removeprefix("network."), p) for n, p in self.named_parameters()]
-        groups = parameter_groups(named, self._groups)
-        optimizer = scale_learning_rates(self._optimizer(groups))
-        schedule = self._schedule(optimizer, max_steps=self.trainer.max_steps)
+        optimizer, schedule = self.optimisation(max_steps=self.trainer.max_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def optimisation(self, *, max_steps: int) -> tuple[Optimizer, LRScheduler]:
+        """An optimiser of the network's parameters and its schedule.
+
+        Raises:
+            ConfigError: a group fits no parameter, or a value that the optimiser refuses.
+        """
+        named = [(n.removeprefix("network."), p) for n, p in self.named_parameters()]
+        groups = parameter_groups(named, self._groups)
+        try:
+            optimizer = scale_learning_rates(self._optimizer(groups))
+            schedule = self._schedule(optimizer, max_steps=max_steps)
+        except ValueError as error:  # of torch's, such as "Invalid learning rate: -1"
+            raise ConfigError(f"method.optimizer or its groups: {error}") from error
+        return optimizer, schedule
 
     def predicted_labels(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
         """Class ids (H, W) for each picture of an evaluation batch, at its labels' size."""

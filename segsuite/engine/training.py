@@ -1,12 +1,16 @@
 """The parts of a training run, put together from its config."""
 
 import logging
+import os
+import sys
+import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, open_dict
@@ -22,6 +26,7 @@ from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import on_main_process
 from segsuite.engine.rebuild import figures_of
+from segsuite.engine.settings import check_run, check_trainer
 from segsuite.engine.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -54,6 +59,7 @@ def check_arguments(cfg: DictConfig) -> None:
     check(cfg.method.network, path="method.network", allow=allow)
     given = ("network", "classes", "inference")
     check(cfg.method.task, path="method.task", allow=allow, given=given)
+    check_run(cfg)
 
 
 def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
@@ -73,7 +79,10 @@ def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
         last = Path(cfg.ckpt_path)
     elif not last.exists():
         return None
-    same_method(read_checkpoint(last), record.plain(cfg), last)
+    checkpoint = read_checkpoint(last)
+    same_method(checkpoint, record.plain(cfg), last)
+    if on_main_process():
+        print(f"going on from {last}, iteration {checkpoint.get('global_step')}", file=sys.stderr)
     return last
 
 
@@ -116,6 +125,28 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
     )
 
 
+def check_task(cfg: DictConfig, task: SegmentationTask) -> None:
+    """Makes an optimiser and throws it away; looks for misspelt figures: hours are not to be lost.
+
+    Callbacks of other people's may log figures of their own, which nobody knows beforehand.
+
+    Raises:
+        ConfigError: what would be found only when training begins, or after it has ended.
+    """
+    task.optimisation(max_steps=cfg.trainer.max_steps)
+    asked = {
+        "optimized_metric": cfg.optimized_metric,
+        "callbacks.checkpoint.monitor": cfg.callbacks.checkpoint.get("monitor"),
+    }
+    for key, name in asked.items():
+        stage, _, figure = str(name).partition("/")
+        if stage not in ("val", "test") or figure in task.figures or cfg.allow:
+            continue
+        hint = did_you_mean(figure, task.figures)
+        if "did you mean" in hint:
+            raise ConfigError(f"{key}={name} is not logged{hint.replace('`', f'`{stage}/', 1)}")
+
+
 def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Trainer:
     """The trainer, with the config's callbacks and loggers and those that no run goes without."""
     identity = Identity(
@@ -145,13 +176,30 @@ def built_trainer(
     Raises:
         ConfigError: settings that do not go together, or hardware that is not there.
     """
+    check_trainer(settings)
     try:
-        return build(settings, path="trainer", allow=allow, **given)
-    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
-        said = " ".join(str(error).split()).rstrip(".!")
+        trainer = build(settings, path="trainer", allow=allow, **given)
+    except (ConfigError, MisconfigurationException, ModuleNotFoundError, TypeError) as error:
+        cause = error.__cause__ if isinstance(error, ConfigError) else error
+        if not _raised_in(cause, "lightning."):  # already told, or a defect of ours
+            raise
+        said = " ".join(str(cause).split()).rstrip(".!")
+        usual = settings["accelerator"] in ("auto", "cpu") and settings["devices"] == 1
+        hint = "" if usual else ". trainer=default takes the hardware that there is"
+        raise ConfigError(f"the trainer says: {said}{hint}") from cause
+    cores = os.cpu_count() or 1
+    if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(cores, 2):
         raise ConfigError(
-            f"the trainer says: {said}. trainer=default takes the hardware that there is"
-        ) from error
+            f"trainer.devices={settings['devices']} are as many processes, but this machine has "
+            f"{cores} cores; type trainer.devices={cores}, or trainer=cpu for one process"
+        )
+    return trainer
+
+
+def _raised_in(error: BaseException | None, package: str) -> bool:
+    """Whether the code that raised it is that package's."""
+    frames = [] if error is None else list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith(package)
 
 
 def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:
@@ -172,7 +220,10 @@ def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
     if name is None:
         return None
     if name not in figures:
-        raise ConfigError(f"optimized_metric={name} is not logged{did_you_mean(name, figures)}")
+        raise ConfigError(
+            f"optimized_metric={name} is not logged{did_you_mean(name, figures)}; with the right "
+            "one and resume=true only the last test is made again"
+        )
     return float(figures[name])
 
 
@@ -202,11 +253,20 @@ def final_figures(
     data: LightningDataModule,
     folder: Path,
 ) -> dict[str, float]:
-    """All figures of the run: the last ones logged, and the test of its best (or last) weights."""
+    """All figures of the run: the last ones logged, and the test of its best (or last) weights.
+
+    Raises:
+        ConfigError: the settings allowed no iteration.
+    """
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
     if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
         chosen = folder / folders.LAST
+    if not chosen.exists():
+        raise ConfigError(
+            "not one iteration was trained, so that there is nothing to test; look at what was set "
+            "in trainer beside max_steps"
+        )
     _give(task, chosen)
     trainer.test(task, datamodule=data, verbose=False)
     figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}

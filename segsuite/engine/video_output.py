@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.core.files import folder_written_whole, written_whole
+from segsuite.core.files import folder_written_whole, remove_leftovers, written_whole
 from segsuite.data.frames import VIDEO_SUFFIXES, Frame, pyav
 
 ENCODERS = {
@@ -70,6 +70,7 @@ def check_output(output: Path, source: Path) -> None:
 def sink(output: Path, rate: Fraction) -> Iterator[Sink]:
     """A video file or a folder of frames, by the name; there once the block ended well."""
     if output.suffix.lower() in ENCODERS:
+        remove_leftovers(output.parent)
         with written_whole(output) as beside, VideoFile(beside, rate=rate) as file:
             yield file
     else:

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segsuite.bench.candidates import from_checkpoint
+from segsuite.core.checkpoint import read_checkpoint
+from segsuite.core.errors import ConfigError
 from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
@@ -152,3 +155,11 @@ def test_code_that_is_not_allowed_is_not_run(lab, checkpoint, capfd):
     assert called(evaluate, *line) == 2
     err = capfd.readouterr().err
     assert "ourlab.pixelwise" in err and "is outside segsuite." in err and "allow=[ourlab.]" in err
+
+
+def test_it_is_compared_where_it_is_allowed_now_whatever_the_checkpoint_allows(checkpoint):
+    assert read_checkpoint(checkpoint)["config"]["allow"] == ["ourlab."]
+    with pytest.raises(ConfigError, match="ourlab.pixelwise.* is outside segsuite"):
+        from_checkpoint(checkpoint, size=(32, 32))
+    found = from_checkpoint(checkpoint, size=(32, 32), allow=["ourlab."])
+    assert type(found.network).__name__ == "Pixelwise"

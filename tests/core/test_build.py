@@ -162,6 +162,7 @@ def test_values_that_fit_pass(keys):
             "cannot be imported: module 'segsuite' has no attribute 'nowhere'",
         ),
         ("tests.core.parts.Trnk", "cannot be imported: "),
+        ("torch.os.system", "is only a name there for posix.system, which is not allowed"),
         ("tests.core.parts.Trunk.deep", "cannot be imported: "),
     ],
 )
@@ -192,6 +193,14 @@ def test_our_errors_in_a_constructor_come_out_plain_and_others_say_where():
     with pytest.raises(ZeroDivisionError) as found:
         build({**config, "how": "badly"}, path="data", allow=ALLOW)
     assert found.value.__notes__ == ["while building `data`"]
+
+
+def test_defects_in_parts_keep_their_kind_and_what_libraries_refuse_is_a_mistake():
+    with pytest.raises(ZeroDivisionError) as found:
+        built(house(trunk={"_target_": "tests.core.parts.broken", "how": "badly"}))
+    assert found.value.__notes__ == ["while building `method.house`"]
+    with pytest.raises(ConfigError, match=r"`method.drop` does not fit .*Dropout: .* but got 2"):
+        build({"_target_": "torch.nn.Dropout", "p": 2}, path="method.drop")
 
 
 def test_nothing_is_built_before_everything_was_checked():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from segsuite.core import files
 from segsuite.core.checkpoint import (
     checkpoint_config,
     load_weights,
@@ -20,7 +21,7 @@ from segsuite.core.checkpoint import (
     save_checkpoint,
 )
 from segsuite.core.errors import CheckpointError
-from segsuite.core.files import write_json, written_whole
+from segsuite.core.files import folder_written_whole, write_json, written_whole
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -151,3 +152,20 @@ def test_a_process_killed_while_writing_leaves_the_whole_file_of_before(tmp_path
     assert path.read_text() == '{\n  "step": 1\n}\n'
     (left,) = set(path.parent.iterdir()) - {path}
     assert left.name.startswith(".last.") and ".part" in left.name  # never taken for a checkpoint
+    with written_whole(path) as beside:
+        beside.write_text("{}")
+        files.remove_leftovers(path.parent)
+    assert path.read_text() == "{}", "what is being written stays"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_an_earlier_process_of_the_same_number_left_is_no_obstacle(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_DRAWN", "0a1b2c")
+        left = tmp_path / f".frames.{files._writer()}.part"
+        left.mkdir()
+    foreign = tmp_path / ".frames.another-host-1-0a1b2c.part"
+    foreign.mkdir()
+    with folder_written_whole(tmp_path / "frames") as beside:
+        (beside / "1.jpg").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"frames", foreign.name}

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import pytest
 import torch
 
-from segsuite.core.hints import expected, fits
+from segsuite.core.hints import Between, expected, fits
 
 
 class Reader(Protocol):
@@ -41,6 +41,9 @@ MADE = {"_target_": "some.Class"}
         ("x", "A forward reference"),
         ("x", TypeVar("T")),
         (2, Annotated[int, "positive"]),
+        (1, Annotated[int, Between(1)]),
+        (None, Annotated[int, Between(1)] | None),
+        (1, Annotated[float, Between(0, 1)]),
     ],
 )
 def test_what_fits(value, hint):
@@ -66,6 +69,8 @@ def test_what_fits(value, hint):
         (3, Callable[..., int], "a group of keys whose _target_ makes a Callable"),
         (1, Literal[True], "True"),
         ("3", Annotated[int, "positive"], "a whole number"),
+        (0, Annotated[int, Between(1)] | None, "a whole number, 1 or more or null"),
+        (1.5, Annotated[float, Between(0, 1)], "a number, 0 to 1"),
     ],
 )
 def test_what_does_not_fit_and_what_would(value, hint, said):

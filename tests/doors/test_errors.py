@@ -64,7 +64,7 @@ def refused(capfd, tmp_path):
         assert "Traceback" not in err + out and "iteration" not in err
         said = [line for line in err.splitlines() if line]
         assert len(said) == 1 and said[0].startswith("segsuite: error: "), err
-        assert not list(logs.rglob("*.ckpt")) and not list(logs.rglob("*.part*"))
+        assert not logs.exists(), "a mistake changes nothing on disk"
         return said[0]
 
     return through
@@ -151,10 +151,54 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("trainer.accelerator=gppu", "trainer=default takes the hardware that there is"),
         ("callbacks.pictures=none", "type null to leave it out"),
         ("seed=abc", "seed=abc is not a whole number"),
+        ("trainer.max_steps=0", "`trainer.max_steps=0` does not fit: it takes a whole number, 1"),
+        ("trainer.max_steps=-1", "trainer.max_steps=-1"),
+        ("trainer.max_epochs=0", "trainer.max_epochs=0"),
+        ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=0"),
+        ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1"),
+        ("trainer.val_check_interval=0", "trainer.val_check_interval=0"),
+        ("trainer.val_check_interval=0.5", "trainer.val_check_interval=0.5"),
+        ("trainer.limit_val_batches=-1", "trainer.limit_val_batches=-1"),
+        ("trainer.limit_val_batches=1.5", "trainer.limit_val_batches=1.5"),
+        ("trainer.limit_test_batches=0", "leaves nothing to measure optimized_metric=test/miou"),
+        ("trainer.precision=fp17", "`trainer.precision=fp17` does not fit"),
+        ("trainer.devices=99", "trainer.devices=99 are as many processes"),
+        ("trainer.devices=abc", "the trainer says: `devices`"),
+        ("data.batch_size=0", "`data.batch_size=0` does not fit: SegmentationData needs a whole"),
+        ("data.eval_batch_size=0", "`data.eval_batch_size=0` does not fit"),
+        ("data.num_workers=-1", "`data.num_workers=-1` does not fit"),
+        ("method.optimizer.lr=-1", "method.optimizer or its groups: Invalid learning rate: -1"),
+        ("method.schedule.warmup=-1", "`method.schedule.warmup=-1` does not fit"),
+        ("method.pruning.theta=1.7", "`method.pruning.theta=1.7` does not fit"),
+        ("method.pruning.theta=-0.2", "needs a number, 0 to 1"),
+        ("inference.batch=0", "`inference.batch=0` does not fit"),
+        ("final=worst", "`final=worst` does not fit: it takes best or last"),
+        ("name=[1]", "`name=[1]` does not fit"),
+        ("callbacks.checkpoint=null", "callbacks.checkpoint is missing"),
+        ("callbacks.checkpoint.every=0", "`callbacks.checkpoint.every=0` does not fit"),
+        ("callbacks.checkpoint.monitor=val/mio", "not logged; did you mean `val/miou`?"),
+        ("callbacks.checkpoint.monitor=miou", "callbacks.checkpoint.monitor=miou is no figure"),
+        ("optimized_metric=test/mio", "not logged; did you mean `test/miou`?"),
+        ("optimized_metric=miou", "optimized_metric=miou is no figure of a run"),
     ],
 )
 def test_settings_of_the_run(refused, argument, said):
     assert said in refused(train, *HYBRID, *SCENES, argument)
+
+
+@pytest.mark.parametrize(
+    "argument", ["drawn=0", "pictures=-1", "splits=train", "splits=[train,vla]"]
+)
+def test_settings_of_check_data(refused, argument):
+    key, _, value = argument.partition("=")
+    said = refused(check_data, *SCENES, argument)
+    assert f"`{key}={value}` does not fit" in said or "no split `vla`" in said
+
+
+@pytest.mark.parametrize("argument", ["batch_size=0", "opacity=2", "device=tuba"])
+def test_settings_of_predict(refused, checkpoints, whole, argument):
+    given = (f"ckpt_path={checkpoints['hybrid']}", f"input={whole / 'train'}", "output=out")
+    assert argument in refused(predict, *given, argument)
 
 
 def test_an_experiment_that_there_is_not(refused):

@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from segsuite.core.checkpoint import save_checkpoint
+from segsuite.core.errors import ConfigError
 from segsuite.engine.callbacks.checkpoints import Checkpoints
-from segsuite.engine.training import fit
+from segsuite.engine.task import SegmentationTask
+from segsuite.engine.training import check_task, fit
 
 
 @pytest.mark.parametrize(("stopped_at", "validations"), [(18, 0), (24, 1), (None, 0)])
@@ -35,3 +38,26 @@ def test_only_a_run_with_nothing_left_to_train_validates_again(tmp_path, stopped
     fit(trainer, SimpleNamespace(network=network), None, None if stopped_at is None else last)
     assert len(asked) == validations
     assert (tmp_path / "best.ckpt").exists() == bool(validations)
+
+
+@pytest.mark.parametrize(
+    ("name", "allow", "near"),
+    [
+        ("test/miou_rare", [], None),
+        ("test/class_iou", [], None),  # of callbacks=cityscapes
+        ("train/loss", [], None),
+        ("test/mio", ["theirs."], None),  # perhaps their callback's
+        ("test/mio", [], "test/miou"),
+        ("val/fwio", [], "val/fwiou"),
+    ],
+)
+def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
+    task = SimpleNamespace(class_groups=("rare", "rare"), optimisation=lambda max_steps: None)
+    task.figures = SegmentationTask.figures.fget(task)
+    settings = {"checkpoint": {"monitor": "val/miou"}}
+    cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}
+    cfg = OmegaConf.create({**cfg, "allow": allow})
+    if near is None:
+        return check_task(cfg, task)
+    with pytest.raises(ConfigError, match=f"optimized_metric={name} .* did you mean `{near}`"):
+        check_task(cfg, task)

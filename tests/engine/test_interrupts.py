@@ -34,7 +34,7 @@ def test_it_saves_when_the_accumulation_is_complete_and_stops_after_that(interru
     assert trainer.saved == [interrupts.last]
     with pytest.raises(Interrupted) as stop:
         interrupts.on_train_batch_start(trainer, None, None, 2)
-    assert stop.value.signal == signal.SIGINT
+    assert stop.value.number == signal.SIGINT
 
 
 def test_during_validation_it_stops_at_the_next_batch(interrupts, trainer):
@@ -47,7 +47,7 @@ def test_during_validation_it_stops_at_the_next_batch(interrupts, trainer):
 
 def test_the_second_signal_stops_at_once(interrupts):
     signal.raise_signal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         signal.raise_signal(signal.SIGINT)
 
 

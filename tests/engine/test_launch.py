@@ -1,6 +1,7 @@
 """Doors called in this process: errors, names, sweeps."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from segsuite.core.errors import ConfigError
 from segsuite.engine import folders
 from segsuite.engine.launch import compose
+from segsuite.engine.mistakes import explain
 from segsuite.train import main as train
 from tests.engine.doors import ROOT, training
 
@@ -62,6 +64,84 @@ def test_defects_of_ours_keep_their_traceback(door, tmp_path, monkeypatch):
     monkeypatch.setattr("segsuite.engine.training.make_data", broken)
     with pytest.raises(ZeroDivisionError):
         door(training(tmp_path))
+
+
+def test_what_was_handled_when_a_defect_came_up_does_not_hide_it():
+    def raised(cause: bool) -> Exception:
+        try:
+            try:
+                raise ConfigError("a mistake")
+            except ConfigError as mistake:
+                if cause:
+                    raise RuntimeError("wrapped") from mistake
+                return [][1]
+        except Exception as error:
+            return error
+
+    assert explain(raised(cause=False), "train", []) is None
+    assert explain(raised(cause=True), "train", []) == "a mistake"
+
+
+def test_further_processes_say_what_went_wrong_with_them(door, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    code, err = door(training(tmp_path, "final=worst"))
+    assert code == 2 and err.startswith("segsuite (process 1): error: `final=worst`")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "variables"),
+    [
+        ("torchrun", {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}),
+        ("srun", {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2"}),
+    ],
+)
+def test_launchers_of_processes_are_refused(door, tmp_path, monkeypatch, launcher, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    code, err = door(training(tmp_path))
+    assert code == 2 and f"{launcher} has started this 2 times" in err and "trainer=ddp" in err
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert door(training(tmp_path)) == (2, ""), "the first process tells"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_final_test_leaves_a_checkpoint_to_go_on_from(
+    door, tmp_path, monkeypatch, number
+):
+    from tests.toy import ToyTask
+
+    line = training(tmp_path, "trainer.max_steps=2", "trainer.val_check_interval=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(ToyTask, "test_step", lambda *_: signal.raise_signal(number))
+        code, err = door(line)
+    assert code == 128 + number
+    assert "interrupted; saved in" in err and "resume=true" in err and "Traceback" not in err
+    (last,) = tmp_path.glob("train/toy/*/checkpoints/last.ckpt")
+    code, err = door([*line, "resume=true"])
+    assert code == 0 and f"going on from {last}, iteration 2" in err
+    assert (last.parents[1] / "result.json").exists()
+
+
+def test_refused_jobs_of_a_sweep_leave_no_folder(door, tmp_path):
+    bad = training(tmp_path, "name=bad", "data.crop_size=[30,48],[34,48]", multirun=True)
+    assert door(bad)[0] == 2
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["multirun.yaml"]
+
+
+def test_only_folders_of_refused_runs_are_discarded(tmp_path):
+    for name in ("refused", "begun"):
+        for file in (".hydra/config.yaml", "train.log", folders.RUN, folders.CONFIG):
+            path = tmp_path / "logs" / "train" / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    (tmp_path / "logs/train/begun/metrics.csv").touch()
+    for name in ("refused", "begun"):
+        folders.discard_if_bare(tmp_path / "logs/train" / name, up_to=tmp_path / "logs")
+    assert [path.name for path in (tmp_path / "logs/train").iterdir()] == ["begun"]
+    (tmp_path / "logs/train/begun/metrics.csv").unlink()
+    folders.discard_if_bare(tmp_path / "logs/train/begun", up_to=tmp_path / "logs")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_answers_at_once_and_lists_experiments():

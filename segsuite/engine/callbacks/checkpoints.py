@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from segsuite.core.checkpoint import CONFIG_KEY, read_checkpoint, save_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
+from segsuite.core.hints import Between
 
 SOURCE_KEY = "config_source"
 """Where a checkpoint keeps its config with interpolations unresolved, to be overridden again."""
@@ -35,7 +36,7 @@ class Checkpoints(Checkpoint):
         self,
         *,
         folder: str,
-        every: int = 500,
+        every: Annotated[int, Between(1)] = 500,
         monitor: str = "val/miou",
         mode: Literal["max", "min"] = "max",
     ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -171,7 +172,7 @@ def scores_table(
         (categories, scores.category_iou, scores.category_iiou),
     ):
         for name, figures in _rows(rows, iou, iiou).items():
-            table.add_row(name, *map(_percent, figures.values()))
+            table.add_row(escape(name), *map(_percent, figures.values()))
         means = map(_percent, (_number(iou.nanmean()), _number(iiou.nanmean())))
         table.add_section()
         table.add_row("mean", *means, end_section=True)

@@ -71,13 +71,11 @@ class Interrupts(Callback):
 
     def _stop_if(self, number: int | None) -> None:
         if number is not None:
-            raise Interrupted(number, self.last)
+            raise Interrupted(number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None:
-            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, default)
-            signal.raise_signal(number)
+            raise Interrupted(number)
         self._received = number
 
     def _received_anywhere(self, trainer: Trainer) -> int | None:

@@ -1,13 +1,14 @@
 """What the network sees, says and drops, as PNG files."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
 from segsuite.core.contract import Batch, Prediction, TokenTrace
 from segsuite.core.files import written_whole
+from segsuite.core.hints import Between
 from segsuite.engine.loggers import log_picture
 from segsuite.engine.panels import contact_sheet, label_panel, picture_panel, token_panels
 
@@ -20,7 +21,7 @@ class Pictures(Callback):
         count: pictures, the first ones of the data set.
     """
 
-    def __init__(self, *, folder: str, count: int = 4) -> None:
+    def __init__(self, *, folder: str, count: Annotated[int, Between(0)] = 4) -> None:
         self.folder, self.count = Path(folder), count
         self._drawn = 0
         self._newest: Path | None = None

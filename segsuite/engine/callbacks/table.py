@@ -4,12 +4,15 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from segsuite.core.files import written_whole
+from segsuite.core.hints import Between
 from segsuite.metrics.iou import SegmentationScores
 
 
@@ -21,7 +24,7 @@ class ClassTableReport(Callback):
         most: with more classes than this, only the best and the worst are printed.
     """
 
-    def __init__(self, *, folder: str, most: int = 40) -> None:
+    def __init__(self, *, folder: str, most: Annotated[int, Between(2)] = 40) -> None:
         self.folder, self.most = Path(folder), most
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -84,7 +87,7 @@ def class_table(
                 table.add_row(f"... {len(order) - 2 * (most // 2)} more ...", "", "", "")
             continue
         figures = (scores.iou[i], scores.accuracy[i], share[i])
-        table.add_row(names[i], *map(_percent, figures), *groups[i : i + 1])
+        table.add_row(escape(names[i]), *map(_percent, figures), *map(escape, groups[i : i + 1]))
     return table
 
 

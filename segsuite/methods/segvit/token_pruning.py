@@ -12,13 +12,14 @@ weights:
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Between
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
 from segsuite.ops.tokens import distinct, first_of_class, gather_tokens, scatter_tokens
 
@@ -125,9 +126,9 @@ class TokenPruning(nn.Module):
         image_size: Size,
         patch: int = 16,
         mode: Mode = "dynamic",
-        theta: float = 0.9,
+        theta: Annotated[float, Between(0, 1)] = 0.9,
         budgets: Sequence[int | float] | None = None,
-        keep_per_class: int = 5,
+        keep_per_class: Annotated[int, Between(0)] = 5,
         context: Literal["drop", "kv"] = "drop",
     ) -> None:
         super().__init__()

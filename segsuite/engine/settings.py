@@ -1,0 +1,87 @@
+"""Settings of a run that no constructor of ours takes, checked before anything is made.
+
+Lightning takes many a number that it then divides by, or waits for without end.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Between, expected, fits
+
+_Limit = Annotated[int, Between(0)] | Annotated[float, Between(0, 1)] | None
+_Some = Annotated[int, Between(1)]
+
+_RUN = {
+    "final": Literal["best", "last"],
+    "resume": bool,
+    "name": str | None,
+    "ckpt_path": str | None,
+    "init_from": str | None,
+    "optimized_metric": str | None,
+}
+_TRAINER = {
+    "max_steps": _Some,
+    "max_epochs": Literal[-1] | _Some | None,
+    "accumulate_grad_batches": _Some,
+    "gradient_clip_val": Annotated[float, Between(0)] | None,
+    "val_check_interval": _Some | None,
+    "check_val_every_n_epoch": _Some | None,
+    "limit_val_batches": _Limit,
+    "limit_test_batches": _Limit,
+    "overfit_batches": _Limit,
+    "num_sanity_val_steps": Annotated[int, Between(-1)],
+    "log_every_n_steps": _Some,
+    "num_nodes": _Some,
+}
+_STAGES = ("train/", "val/", "test/")
+
+
+def check_run(cfg: DictConfig) -> None:
+    """Raises ConfigError for the first setting of a training that cannot be meant."""
+    check_values(cfg, _RUN)
+    check_trainer(cfg.trainer)
+    _check_figure("optimized_metric", cfg.optimized_metric, _STAGES)
+    checkpoint = cfg.callbacks.get("checkpoint") if cfg.callbacks else None
+    if checkpoint is None:
+        raise ConfigError(
+            "callbacks.checkpoint is missing: without checkpoints nothing would be left to go on "
+            "from or to test in the end; leave callbacks.checkpoint as it is"
+        )
+    if cfg.trainer.limit_val_batches != 0:
+        _check_figure("callbacks.checkpoint.monitor", checkpoint.get("monitor"), _STAGES[:2])
+    if cfg.trainer.limit_test_batches == 0 and str(cfg.optimized_metric).startswith("test/"):
+        raise ConfigError(
+            f"trainer.limit_test_batches=0 leaves nothing to measure optimized_metric="
+            f"{cfg.optimized_metric} on; give some, or optimized_metric=val/miou"
+        )
+
+
+def check_trainer(settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first number that the trainer has no use for."""
+    # Text may be a duration, and is the trainer's to read.
+    check_values(
+        {k: v for k, v in settings.items() if not isinstance(v, str)}, _TRAINER, "trainer."
+    )
+
+
+def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str = "") -> None:
+    """Raises ConfigError, naming the key, for the first value that does not fit its hint."""
+    for key in hints.keys() & values.keys():
+        value, hint = values[key], hints[key]
+        plain = (
+            OmegaConf.to_container(value) if isinstance(value, ListConfig | DictConfig) else value
+        )
+        if not fits(plain, hint):
+            raise ConfigError(f"`{where}{key}={value}` does not fit: it takes {expected(hint)}")
+
+
+def _check_figure(key: str, name: str | None, stages: tuple[str, ...]) -> None:
+    """What is logged is known only later; that a figure belongs to a stage is known now."""
+    if name is not None and not str(name).startswith(stages):
+        raise ConfigError(
+            f"{key}={name} is no figure of a run: their names begin with {' or '.join(stages)}, "
+            f"such as {stages[-1]}miou"
+        )
