@@ -30,7 +30,9 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
 
     ours = _in_chain(error, SegsuiteError)
     if ours is not None:
-        return str(ours)
+        # From a loader's worker it comes with the whole traceback as its text.
+        kind = type(ours)
+        return str(ours).rsplit(f"\n{kind.__module__}.{kind.__qualname__}: ", 1)[-1].strip()
     if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
         return None
     if (typed := getattr(error, "override", None)) is not None:

@@ -159,7 +159,7 @@ def test_code_that_is_not_allowed_is_not_run(lab, checkpoint, capfd):
 
 def test_it_is_compared_where_it_is_allowed_now_whatever_the_checkpoint_allows(checkpoint):
     assert read_checkpoint(checkpoint)["config"]["allow"] == ["ourlab."]
-    with pytest.raises(ConfigError, match="ourlab.pixelwise.* is outside segsuite"):
+    with pytest.raises(ConfigError, match=r"ourlab.pixelwise.* is outside segsuite"):
         from_checkpoint(checkpoint, size=(32, 32))
     found = from_checkpoint(checkpoint, size=(32, 32), allow=["ourlab."])
     assert type(found.network).__name__ == "Pixelwise"

