@@ -32,7 +32,11 @@ def class_argmax(features: Tensor, table: Tensor, offset: Tensor | None) -> Tens
     offset = table.new_zeros(len(table)) if offset is None else offset
     parts = _parts(table, offset)
     step = max(_AT_ONCE // len(parts[0][1]), 1)
-    return torch.cat([_best(x, parts) for x in features.split(step)])
+    # Results stand in one place: small ones kept between chunks would make a CPU's heap grow.
+    found = torch.empty(len(features), dtype=torch.int64, device=features.device)
+    for x, place in zip(features.split(step), found.split(step), strict=True):
+        place.copy_(_best(x, parts))
+    return found
 
 
 def _parts(table: Tensor, offset: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -107,9 +111,9 @@ def _picture(
     across = bilinear_matrix(features.shape[2], size[1], **kind)
     wide = features @ across.T
     step = max(_STRIP // (features.shape[0] * size[1]), 1)
-    parts = []
-    for rows in down.split(step):
+    found = torch.empty(size, dtype=torch.int64, device=features.device)
+    for rows, place in zip(down.split(step), found.split(step), strict=True):
         x = torch.einsum("rh,dhw->rwd", rows, wide).flatten(0, 1)
         x = F.normalize(x, dim=1) if normalize_after else x
-        parts.append(class_argmax(x, table, offset))
-    return torch.cat(parts).view(size)
+        place.copy_(class_argmax(x, table, offset).view_as(place))
+    return found

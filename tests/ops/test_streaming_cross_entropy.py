@@ -1,9 +1,5 @@
 """The streaming loss is the dense one, to the last digits, in memory that does not grow."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +7,7 @@ import torch.nn.functional as F
 from segsuite.core.errors import ConfigError
 from segsuite.ops.streaming_cross_entropy import streaming_cross_entropy
 from segsuite.ops.streaming_upsampled import sampled, upsampled_cross_entropy
+from tests.own_process import on_linux, peak_of
 from tests.reference.cross_entropy import (
     dense_cross_entropy,
     dense_logits,
@@ -225,53 +222,34 @@ def test_a_sample_is_of_labelled_pixels():
     assert not torch.equal(sampled(y, 100), drawn)
 
 
-PEAK = """
-import json, resource, sys, torch
-import torch.nn.functional as F
+LOSS = """
 from segsuite.ops.streaming_cross_entropy import streaming_cross_entropy
-torch.set_num_threads(1)
-classes, pixels, dense = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "dense"
-def loss(x, e, y):
-    if dense:
-        logits = F.linear(x, 40 * e, -20 * e.square().sum(1))
-        return F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+def dense(x, e, y):
+    logits = F.linear(x, 40 * e, -20 * e.square().sum(1))
+    return F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+def exact(x, e, y):
     return streaming_cross_entropy(x, e, y, scale=20.0, metric="sq")[0]
 def made(pixels):
     x = F.normalize(torch.randn(pixels, 12), dim=1).requires_grad_()
-    e = F.normalize(torch.randn(classes, 12), dim=1).requires_grad_()
-    return x, e, torch.randint(-1, classes, (pixels,))
-small = made(16)
-loss(*small).backward()  # libraries and their buffers
-del small
-held = made(pixels)
-def high():
-    return int([l for l in open("/proc/self/status") if l.startswith("VmHWM")][0].split()[1]) * 1024
-def now():
-    return int([l for l in open("/proc/self/status") if l.startswith("VmRSS")][0].split()[1]) * 1024
-open("/proc/self/clear_refs", "w").write("5")  # the high-water mark begins anew
-before = now()
-loss(*held).backward()
-print(json.dumps(high() - before))
+    e = F.normalize(torch.randn({classes}, 12), dim=1).requires_grad_()
+    return x, e, torch.randint(-1, {classes}, (pixels,))
+{kind}(*made(16)).backward()
+held = made({pixels})
 """
 
 
 def peak(classes, pixels, kind):
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, str(classes), str(pixels), kind],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
+    before = LOSS.format(classes=classes, pixels=pixels, kind=kind)
+    return peak_of(f"{kind}(*held).backward()", before=before)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the high-water mark in /proc")
+@on_linux
 @pytest.mark.parametrize(("classes", "pixels"), [(1284, 65_536), (100_000, 1024)])
 def test_memory_is_that_of_the_gradients(classes, pixels):
     """The issue's bound: N d 4 bytes + 8 MB, for any number of classes."""
     assert peak(classes, pixels, "exact") <= pixels * 12 * 4 + 8 * 2**20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the high-water mark in /proc")
+@on_linux
 def test_the_measurement_sees_dense_memory():
     assert peak(1284, 8192, "dense") > 3 * 8192 * 1284 * 4 * 0.9

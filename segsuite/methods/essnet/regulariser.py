@@ -34,10 +34,12 @@ def nearest_other(table: Tensor) -> Tensor:
     """(C,) int64: for each row the nearest other one."""
     squares = table.square().sum(1)
     step = max(_AT_ONCE // len(table), 1)
-    found = []
+    # The same memory each time, and no results between: a CPU's heap would grow by every chunk.
+    room = table.new_empty(min(step, len(table)), len(table))
+    found = torch.empty(len(table), dtype=torch.int64, device=table.device)
     for start in range(0, len(table), step):
         rows = table[start : start + step]
-        distances = torch.addmm(squares, rows, table.T, alpha=-2)
+        distances = torch.addmm(squares, rows, table.T, alpha=-2, out=room[: len(rows)])
         distances.diagonal(start).fill_(torch.inf)
-        found.append(distances.argmin(1))
-    return torch.cat(found)
+        torch.argmin(distances, 1, out=found[start : start + step])
+    return found
