@@ -84,7 +84,7 @@ def test_a_folder_of_one_picture_cannot_be_split(refused, tmp_path):
     write_mask(tmp_path / "masks" / "1.png", mask_of([0, 1], (40, 60)))
     for main, more in ((train, HYBRID), (check_data, ())):
         said = refused(main, *more, "data=folder", f"data.root={tmp_path}")
-        assert "a share of 0.2 of 1 pictures is none" in said and "`val` empty" in said
+        assert "a share of 0.2 of 1 pair is none; add pictures, or" in said
 
 
 def test_a_label_id_out_of_range(refused, whole, tmp_path):
