@@ -1,13 +1,21 @@
 """Maps and neighbours of class embeddings; and the family end to end."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 import torch
 
 from segsuite.core.errors import ConfigError
-from segsuite.methods.essnet.embedding_map import nearest_classes, nearest_text, plane, save_map
+from segsuite.data.class_table import ClassTable
+from segsuite.methods.essnet.embedding_map import (
+    name_points,
+    nearest_classes,
+    nearest_text,
+    plane,
+    save_map,
+)
 from tests.engine.doors import called
 
 NAMES = ("car", "bus", "tree", "bush")
@@ -43,6 +51,23 @@ def test_a_map_of_1284_classes(tmp_path, groups):
     colors = torch.randint(0, 256, (1284, 3), dtype=torch.uint8).numpy()
     save_map(torch.randn(1284, 12), names, path, colors=colors, groups=groups)
     assert path.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("count", [19, 1284])
+def test_names_on_the_map_can_be_read(count):
+    """None covers another or leaves the frame, and there are enough of them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = ClassTable.load("coco_lvis1284").names[:count]
+    points = torch.randn(count, 2, generator=torch.Generator().manual_seed(0)).numpy()
+    figure = Figure(figsize=(9, 7), dpi=110)
+    axes = FigureCanvasAgg(figure).figure.subplots()
+    axes.scatter(points[:, 0], points[:, 1])
+    boxes = [text.get_window_extent() for text in name_points(axes, points, names)]
+    assert len(boxes) > min(0.6 * count, 100)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert all(box.x1 < axes.get_window_extent().x1 for box in boxes)
 
 
 def test_trained_shown_evaluated_and_predicted(tmp_path, capsys, monkeypatch):

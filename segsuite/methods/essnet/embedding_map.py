@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,8 +14,18 @@ from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import written_whole
 from segsuite.ops.neighbours import nearest
 
-_NAMED = 60
-"""Classes up to which all are named on the map; beyond, an even choice of them."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+_FEW = 60
+"""Classes up to which points are drawn large."""
+
+_TYPE = 6
+"""Size of the names, in points."""
+
+_LETTER = 0.7
+"""Width of a letter by the size of the type: wide, so that names do not touch."""
 
 
 def plane(table: Tensor) -> Tensor:
@@ -84,21 +95,52 @@ def save_map(
     figure = Figure(figsize=(9, 7), dpi=110)
     FigureCanvasAgg(figure)  # no window system is needed
     axes = figure.subplots()
-    size = 40 if len(names) <= _NAMED else 8
+    size = 40 if len(names) <= _FEW else 8
     for group in dict.fromkeys(groups):
         rows = [n for n, its in enumerate(groups) if its == group]
         axes.scatter(points[rows, 0], points[rows, 1], s=size, label=f"{group} ({len(rows)})")
     if groups:
-        axes.legend(fontsize=8)
+        # Above the frame: among many points the best place takes minutes to find.
+        axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(set(groups)))
     else:
         axes.scatter(points[:, 0], points[:, 1], s=size, c=colors / 255, edgecolors="grey", lw=0.5)
-    for row in range(0, len(names), max(-(-len(names) // _NAMED), 1)):
-        axes.annotate(
-            names[row], points[row], fontsize=6, xytext=(3, 3), textcoords="offset points"
-        )
     axes.set_title(title, loc="left", fontsize=9)
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.margins(x=0.1)  # room for names on the right
     figure.tight_layout()
+    name_points(axes, points, names)
     with written_whole(path) as beside:
         figure.savefig(beside)
+
+
+def name_points(axes: "Axes", points: NDArray[np.float64], names: Sequence[str]) -> "list[Text]":
+    """Writes beside their points as many names as can be read.
+
+    Shapes: points (C, 2)
+    """
+    axes.autoscale_view()  # otherwise put off until all is drawn
+    dot = axes.figure.dpi / 72  # a point of type, in the picture's pixels
+    corners = axes.transData.transform(points) + 3 * dot
+    # Laying out letters to know their width would take longer than all the rest.
+    widths = np.array([len(name) for name in names]) * _LETTER * _TYPE * dot
+    boxes = np.column_stack([corners, corners + np.column_stack([widths, widths * 0 + 2 * _TYPE])])
+    inside = boxes[:, 2] < axes.get_window_extent().x1
+    # Those far from the middle first: they have room, and tell what the axes mean.
+    order = np.argsort(-np.linalg.norm(points, axis=1), kind="stable")
+    how = {"fontsize": _TYPE, "xytext": (3, 3), "textcoords": "offset points"}
+    rows = apart(boxes, order[inside[order]])
+    return [axes.annotate(names[row], points[row], **how) for row in rows]
+
+
+def apart(boxes: NDArray[np.float64], order: NDArray[np.int64]) -> list[int]:
+    """The boxes that do not meet one that was chosen before, in that order.
+
+    Shapes: boxes (N, 4), their left, bottom, right and top
+    """
+    chosen: list[int] = []
+    for row in order.tolist():
+        taken, box = boxes[chosen], boxes[row]
+        if ((box[:2] > taken[:, 2:]) | (box[2:] < taken[:, :2])).any(1).all():
+            chosen.append(row)
+    return chosen
