@@ -202,6 +202,19 @@ def test_pixels_of_unit_length_in_bfloat16():
     torch.testing.assert_close(lengths, torch.ones_like(lengths), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+def test_weights_of_other_precisions(kind):
+    """trainer.precision=bf16-true and 64-true: lengths are of float32 at least."""
+    from segsuite.methods.essnet.losses.exact import ExactLoss
+
+    built = network("method.separable=true").to(kind).eval()
+    out = built(torch.rand(2, 3, 64, 64).to(kind) * 255)
+    for lengths in (out.features.norm(dim=1), out.table.norm(dim=1)):
+        torch.testing.assert_close(lengths, torch.ones_like(lengths), atol=1e-5, rtol=0)
+    ExactLoss()(out, torch.randint(0, 19, (2, 64, 64)))["ce"].backward()
+    assert built.head.embeddings.grad.abs().max() > 0
+
+
 def test_decoder_and_head_on_odd_sizes():
     built = network("method.separable=true").eval()
     with torch.inference_mode():

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.methods.essnet.output import EssnetOutput, Metric
+from segsuite.ops.streaming_cross_entropy import full
 
 
 class LinearHead(nn.Module):
@@ -76,8 +77,8 @@ class EmbeddingHead(nn.Module):
         """
         features = self.project(x)
         if self.normalize == "both" and not self.normalize_after:
-            # In float32: in bfloat16 lengths would be off by a hundredth, times 1 / tau.
-            features = F.normalize(features.float(), dim=1)
+            # In bfloat16 lengths would be off by a hundredth, times 1 / tau.
+            features = F.normalize(full(features), dim=1)
         return EssnetOutput(features=features, **self.classes())
 
     def classes(self) -> dict[str, Any]:
@@ -94,4 +95,4 @@ class EmbeddingHead(nn.Module):
         """(C, d): the class embeddings as the losses see them."""
         if self.normalize == "none":
             return self.embeddings
-        return F.normalize(self.embeddings, dim=1)
+        return F.normalize(full(self.embeddings), dim=1)
