@@ -45,16 +45,18 @@ class TritonChunks:
         margin = x.new_empty(count)
         found = torch.empty_like(x) if self.gradients else x
         width = max(triton.next_power_of_2(x.shape[1]), 16)
-        pixels = 64 if width <= 64 else 16
-        _kernel[(triton.cdiv(count, pixels),)](
-            *(x, self.table, self.offset, labels.contiguous(), margin),
-            *(found, self.sums.table, self.sums.classes),
-            *(count, len(self.table), x.shape[1], self.slope),
-            GRADIENTS=self.gradients,
-            PIXELS=pixels,
-            CLASSES=64 if width <= 64 else 32,
-            WIDTH=width,
-        )
+        pixels, classes, warps = _blocks(width)
+        with torch.cuda.device_of(x):  # Triton launches on the current GPU, wherever tensors are
+            _kernel[(triton.cdiv(count, pixels),)](
+                *(x, self.table, self.offset, labels.contiguous(), margin),
+                *(found, self.sums.table, self.sums.classes),
+                *(count, len(self.table), x.shape[1], self.slope),
+                GRADIENTS=self.gradients,
+                PIXELS=pixels,
+                CLASSES=classes,
+                WIDTH=width,
+                num_warps=warps,
+            )
         losses = F.softplus(margin).masked_fill_(labels == IGNORE, 0.0)
         self.sums.loss.add_(losses.sum(dtype=torch.float64))
         return found if self.gradients else None
@@ -65,6 +67,19 @@ class TritonChunks:
         if self.metric != "dot":
             total.addcmul_(self.table, classes.unsqueeze(1), value=-1)
         return total.mul_(self.slope)
+
+
+def _blocks(width: int) -> tuple[int, int, int]:
+    """Pixels and classes that meet at once, and warps, for features padded to `width`.
+
+    As many as fit an H100's registers: read off the machine code, since more of them spill to
+    memory, which doubles the instructions.
+    """
+    if width <= 16:
+        return 64, 64, 4
+    if width <= 32:
+        return 64, 32, 4
+    return (32, 32, 8) if width <= 64 else (16, 32, 8)
 
 
 @triton.jit
@@ -113,7 +128,7 @@ def _kernel(
         higher = tl.maximum(high, tl.max(z, 1))
         total = total * tl.exp(high - higher) + tl.sum(tl.exp(z - higher[:, None]), 1)
         high = higher
-    # The host does not look at labels here, since that waits: a wrong one makes all of it nan.
+    # Whoever calls this checks labels; one that slips through makes all of it nan.
     wrong = (y >= classes) | (y < -1)
     margin = tl.where(wrong, float("nan"), high + tl.log(total) - target)
     tl.store(margin_ptr + rows, margin, mask=seen)
