@@ -61,8 +61,7 @@ def streaming_cross_entropy(
 
     Raises:
         ConfigError: a metric or kernel that is not there, a bias where there is none, one class.
-        IndexError: on a CPU, a label that is not below C. A GPU is not asked, since that waits;
-            Triton's kernel makes the loss nan.
+        IndexError, RuntimeError, TypeError: labels that no class has, as `check_labels` says.
     """
     check(table, bias=bias, metric=metric)
     tensors = [full(t) for t in (features, table, bias)]
@@ -114,7 +113,14 @@ def _hindrance(features: Tensor, table: Tensor, metric: str) -> str | None:
 
 def budget_for(features: Tensor, budget: int | None) -> int:
     """The budget asked for, or that of the device."""
-    return budget or _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
+    if budget is None:
+        return _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
+    if budget < 1:
+        raise ConfigError(
+            f"method.loss.budget={budget} holds no logit; set it to at least 1, or to null for "
+            "what suits the device"
+        )
+    return budget
 
 
 def full(values: Tensor | None) -> Tensor | None:
@@ -125,16 +131,28 @@ def full(values: Tensor | None) -> Tensor | None:
 
 
 def check_labels(labels: Tensor, classes: int) -> None:
-    """Raises IndexError for a label that no class has; on a CPU only."""
-    if labels.device.type != "cpu" or not labels.numel():
+    """Ends what would learn from labels that no class has, before they are used as places.
+
+    Raises:
+        IndexError: naming such a label.
+        RuntimeError: on a GPU, which is not waited for: at the next thing that waits, with the
+            message on stderr.
+        TypeError: labels are not int64.
+    """
+    if labels.dtype != torch.int64:
+        raise TypeError(f"labels are {labels.dtype}, expected torch.int64; call labels.long()")
+    if not labels.numel():
         return
-    if int(labels.min()) < IGNORE:
-        raise IndexError(f"label {int(labels.min())} is below {IGNORE}, that of ignored pixels")
-    if int(labels.max()) >= classes:
-        raise IndexError(
-            f"label {int(labels.max())} is not below the number of classes, {classes}; "
-            "do data.classes and the masks belong together?"
-        )
+    advice = "do data.classes and the masks belong together?"
+    if labels.is_cuda:
+        fine = ((labels >= IGNORE) & (labels < classes)).all()
+        torch._assert_async(fine, f"a label is not in {IGNORE} .. {classes - 1}; {advice}")
+        return
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < IGNORE:
+        raise IndexError(f"label {lowest} is below {IGNORE}, that of ignored pixels")
+    if highest >= classes:
+        raise IndexError(f"label {highest} is not below the number of classes, {classes}; {advice}")
 
 
 @torch.library.custom_op("segsuite::streaming_cross_entropy", mutates_args=())

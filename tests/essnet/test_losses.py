@@ -1,5 +1,8 @@
 """Every loss against the obvious one, and against values of the released code."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -121,6 +124,38 @@ def test_without_a_labelled_pixel_all_is_zero(loss):
     out, y = output("sq"), torch.full((2, *SIZE), -1)
     assert float(loss(out, y)["ce"]) == 0
     assert all(float(g.abs().max()) == 0 for g in gradients(loss, out, y))
+
+
+@pytest.mark.parametrize("wrong", [23, 255, -2])
+@pytest.mark.parametrize("loss", ALL, ids=lambda loss: type(loss).__name__)
+def test_labels_that_no_class_has_are_named(loss, wrong):
+    y = labels()
+    y[1, 2, 3] = wrong
+    with pytest.raises(IndexError, match=f"label {wrong} is "):
+        loss(output("sq"), y)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=lambda loss: type(loss).__name__)
+def test_labels_as_files_hold_them_are_refused(loss):
+    with pytest.raises(TypeError, match=r"labels are torch\.uint8"):
+        loss(output("sq"), labels().to(torch.uint8))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("loss", ["exact.ExactLoss()", "dense.DenseLoss()", "knn.NeighbourLoss()"])
+def test_wrong_labels_end_the_process_on_a_gpu(loss):
+    """Which is not waited for; what fails there poisons all that follows: a process of its own."""
+    module, call = loss.split(".")
+    program = (
+        "import torch\n"
+        f"from segsuite.methods.essnet.losses.{module} import {call.removesuffix('()')}\n"
+        "from segsuite.methods.essnet.output import EssnetOutput\n"
+        "x, e = torch.randn(1, 6, 4, 4).cuda(), torch.randn(23, 6).cuda()\n"
+        "out = EssnetOutput(features=x, table=e, bias=None, scale=20.0, metric='sq')\n"
+        f"print({call}(out, torch.full((1, 8, 8), 23).cuda())['ce'].item())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode != 0 and "not in -1 .. 22" in ran.stderr, ran.stderr
 
 
 @pytest.mark.parametrize("loss", [NeighbourLoss(k=3), RandomLoss(k=3), ReferenceLoss(k=3)])

@@ -146,6 +146,7 @@ def test_labels_out_of_range_are_named():
         ({"metric": "cosine"}, "choose one of dot, sq, l2"),
         ({"metric": "sq", "bias": torch.zeros(19)}, "has no bias"),
         ({"kernel": "cuda"}, "choose auto, torch or triton"),
+        ({"budget": 0}, r"method\.loss\.budget=0 .* at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused(how, message):

@@ -11,6 +11,7 @@ from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
+from segsuite.ops.streaming_cross_entropy import check_labels
 from segsuite.ops.streaming_upsampled import sampled
 
 
@@ -83,7 +84,8 @@ class PixelLoss(nn.Module, ABC):
 
 
 def labelled_pixels(output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Upsampled features of the labelled pixels (N, d), and their labels (N,)."""
+    """Upsampled features of the labelled pixels (N, d), and their labels (N,), checked."""
+    check_labels(labels, len(output.table))
     features = output.features
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     fine = F.interpolate(features, size=labels.shape[1:], mode="bilinear", align_corners=False)

@@ -7,6 +7,7 @@ from segsuite.core.contract import IGNORE
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.predictions import EssnetPrediction
+from segsuite.ops.streaming_cross_entropy import check_labels
 
 
 class DenseLoss(PixelLoss):
@@ -17,6 +18,7 @@ class DenseLoss(PixelLoss):
         return 4 * 4 * pixels * classes
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
+        check_labels(labels, len(output.table))
         logits = EssnetPrediction(output).scores(tuple(labels.shape[1:]))
         total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
         return total, (labels != IGNORE).sum()
