@@ -19,6 +19,7 @@ from segsuite.bench.comparison import device_of
 from segsuite.bench.latency import Latency, Ratio, interleaved, ratio
 from segsuite.bench.memory import peak_bytes
 from segsuite.core.build import build
+from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import free_memory, high_water_mark
 from segsuite.engine.launch import compose
 from segsuite.methods.essnet.losses.base import PixelLoss
@@ -49,6 +50,30 @@ class LossRow:
             "times_as_fast_as_first": self.times and self.times.to_dict(),
             "peak_megabytes": None if self.peak is None else self.peak / 1e6,
         }
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the losses that are compared.
+
+    Attributes:
+        overrides: of the config, such as ["method/loss=knn"].
+        allow: import prefixes of other people's losses.
+    """
+
+    overrides: tuple[str, ...]
+    allow: tuple[str, ...] = ()
+
+    def loss(self) -> PixelLoss:
+        """The pixels' alone, without regulariser."""
+        cfg = compose("train", ["method=essnet", "method/regulariser=none", *self.overrides])
+        loss = build(cfg.method.loss, path="method.loss", allow=self.allow)
+        if not isinstance(loss, PixelLoss):
+            raise ConfigError(
+                f"probe=losses compares losses over pixels, those of method=essnet or a PixelLoss "
+                f"of your own; method.loss is a {type(loss).__name__}"
+            )
+        return loss
 
 
 @dataclass(frozen=True)
@@ -109,7 +134,10 @@ def compare_losses(
     device, asked = device_of(cfg), cfg.losses
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    arms = OmegaConf.to_container(asked.arms)
+    arms = {
+        name: Arm((*cfg.overrides, *own), tuple(cfg.allow))
+        for name, own in OmegaConf.to_container(asked.arms).items()
+    }
     rows = []
     for classes in asked.classes:
         tell(f"{classes} classes")
@@ -118,7 +146,7 @@ def compare_losses(
 
 
 def _rows(
-    arms: Mapping[str, Sequence[str]],
+    arms: Mapping[str, Arm],
     classes: int,
     side: int,
     dim: int,
@@ -127,27 +155,21 @@ def _rows(
     warm_up: int,
 ) -> list[LossRow]:
     """All losses at one number of classes."""
-    losses = {name: loss_of(overrides) for name, overrides in arms.items()}
+    losses = {name: arm.loss() for name, arm in arms.items()}
     fitting = {n: its for n, its in losses.items() if _fits(its, classes, side, device)}
     output, labels = problem(classes, side, dim, device)
     runs = {name: [lambda _, its=its: _step(its, output, labels)] for name, its in fitting.items()}
     found = interleaved(runs, lambda _: None, rounds=rounds, warm_up=warm_up, device=device)
     times = {name: latencies[0] for name, latencies in found.items()}
     rows = []
-    for name, overrides in arms.items():
+    for name, arm in arms.items():
         if name not in fitting:
             rows.append(LossRow(name, classes, None, None, None))
             continue
-        peak = _peak(overrides, classes, side, dim, device)
+        peak = _peak(arm, classes, side, dim, device)
         baseline = times[next(iter(times))]
         rows.append(LossRow(name, classes, times[name], ratio(baseline, times[name]), peak))
     return rows
-
-
-def loss_of(overrides: Sequence[str]) -> PixelLoss:
-    """The loss of a config, such as ["method/loss=knn"]; the pixels' alone, without regulariser."""
-    cfg = compose("train", ["method=essnet", "method/regulariser=none", *overrides])
-    return build(cfg.method.loss, path="method.loss")
 
 
 def problem(classes: int, side: int, dim: int, device: torch.device) -> tuple[EssnetOutput, Tensor]:
@@ -177,24 +199,22 @@ def _fits(loss: PixelLoss, classes: int, side: int, device: torch.device) -> boo
     return loss.least_bytes(side**2, classes) < free_memory(device)
 
 
-def _peak(
-    overrides: Sequence[str], classes: int, side: int, dim: int, device: torch.device
-) -> int | None:
+def _peak(arm: Arm, classes: int, side: int, dim: int, device: torch.device) -> int | None:
     """Bytes: a GPU's allocator knows; on a CPU the high-water mark of a process of its own."""
     if device.type == "cuda":
         output, labels = problem(classes, side, dim, device)
-        loss = loss_of(overrides)
+        loss = arm.loss()
         _step(loss, output, labels)
         output.features.grad = output.table.grad = None
         return peak_bytes(lambda: _step(loss, output, labels), device)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_own_peak, list(overrides), classes, side, dim).result()
+        return pool.submit(_own_peak, arm, classes, side, dim).result()
 
 
-def _own_peak(overrides: list[str], classes: int, side: int, dim: int) -> int | None:
+def _own_peak(arm: Arm, classes: int, side: int, dim: int) -> int | None:
     torch.set_num_threads(1)
-    loss, cpu = loss_of(overrides), torch.device("cpu")
+    loss, cpu = arm.loss(), torch.device("cpu")
     _step(loss, *problem(classes, 4, dim, cpu))  # libraries and their buffers
     held = problem(classes, side, dim, cpu)
     with high_water_mark() as mark:

@@ -68,6 +68,40 @@ def test_losses_alone(
         assert peaks["exact"] < 12 * 4 * 4096 / 1e6 + 8.4
 
 
+OWN_LOSSES = """
+from segsuite.methods.essnet.losses.dense import DenseLoss
+class Mine(DenseLoss):
+    pass
+class OfSomethingElse:
+    def __init__(self, *, regulariser, max_pixels, global_mean):
+        pass
+"""
+
+
+def test_losses_of_ones_own_are_compared_where_they_are_allowed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "theirs_of_losses.py").write_text(OWN_LOSSES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    small = ("losses.classes=[30]", "losses.side=8", "rounds=1", "warm_up=0", "device=cpu")
+
+    def probe(name: str, *typed: str) -> None:
+        arm = f"'method/loss=dense', 'method.loss._target_=theirs_of_losses.{name}'"
+        arms = f"+losses.arms.mine=[{arm}]"
+        run(monkeypatch, tmp_path, "probe=losses", *small, arms, *typed)
+
+    probe("Mine", "allow=[theirs_of_losses.]")
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert {row["arm"]: row["seconds"] for row in rows}["mine"] > 0
+    for name, typed, said in (
+        ("Mine", (), "allow="),
+        ("OfSomethingElse", ("allow=[theirs_of_losses.]",), "method.loss is a OfSomethingElse"),
+    ):
+        with pytest.raises(SystemExit):
+            probe(name, *typed)
+        assert said in capsys.readouterr().err
+
+
 def test_a_probe_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
