@@ -8,16 +8,17 @@ from segsuite.engine.rebuild import config_from_source
 
 @door("export", prepare=config_from_source)
 def main(cfg: DictConfig) -> None:
-    """Writes a network for ONNX Runtime or ExecuTorch, and compares it with the original.
+    """Writes a network for ONNX Runtime, ExecuTorch or LiteRT, and compares it with the original.
 
     python -m segsuite.export ckpt_path=FILE size=[360,640]
     python -m segsuite.export ckpt_path=FILE formats=[onnx,onnx_int8] data.root=DIR
     python -m segsuite.export ckpt_path=FILE formats=[executorch,executorch_int8] output=grid
     python -m segsuite.export experiment=mobile_dpc_cityscapes_fine data=scenes   # random weights
 
-    Shapes are fixed. Files are whole or absent, and a float file that answers otherwise than the
-    network is not written. int8 is calibrated on training pictures, and its mIoU is measured.
-    Prints a table, writes result.json beside the run, and ends with one line of JSON.
+    Shapes are fixed. Files are whole or absent, and a float file that differs from the network is
+    not kept. int8 is calibrated on training pictures, and its mIoU is measured. LiteRT needs an
+    environment of its own (segsuite/methods/mobile/README.md). Prints a table, writes result.json
+    beside the run, and ends with one line of JSON.
     """
     import json
     from pathlib import Path

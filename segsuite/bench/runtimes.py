@@ -4,10 +4,11 @@ The paper's table 5 (Turkmen and Heikkila, 2019): preprocessing and argmax inclu
 mean and variance.
 """
 
-import copy
+import gc
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import pvariance
 from typing import Any
@@ -16,23 +17,18 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from segsuite.bench import machine
 from segsuite.bench.candidates import candidates
+from segsuite.bench.labelling import Labelling, NotPossible, check_names, prepared
 from segsuite.bench.latency import Latency, Ratio, interleaved, ratio
 from segsuite.core.build import build
-from segsuite.core.contract import Segmenter, Size
-from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.contract import Size
+from segsuite.core.errors import ConfigError
 from segsuite.core.seeding import seed_everything
 from segsuite.engine.framing import pair
-from segsuite.exporting.formats import formats
-from segsuite.exporting.graph import Graph
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
-from segsuite.nn.deploy import deployed
-
-Labelling = Callable[[Tensor], Tensor]
-"""A picture (1, 3, H, W) uint8 to labels (1, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,7 @@ class Runtimes:
     """What was found, about which network.
 
     Attributes:
+        not_possible: runtimes without a row.
         load: how many programs wanted a core before and after; above the number of cores, figures
             are of a busy machine.
     """
@@ -73,6 +70,7 @@ class Runtimes:
     network: str
     trained: bool
     rows: list[Row]
+    not_possible: list[NotPossible]
     machine: dict[str, str | int]
     load: tuple[float, float]
 
@@ -85,6 +83,7 @@ class Runtimes:
             "machine": self.machine,
             "load": list(self.load),
             "rows": [row.to_dict() for row in self.rows],
+            "not_possible": [its.to_dict() for its in self.not_possible],
         }
 
     def show(self, console: Console, folder: Path) -> None:
@@ -109,6 +108,12 @@ class Runtimes:
             "labels as in the first"
         )
         console.print(table)
+        for its in self.not_possible:
+            console.print(
+                f"{its.runtime} at {its.size[1]}x{its.size[0]} is not possible: {its.reason}",
+                markup=False,
+                highlight=False,
+            )
         cores = int(self.machine["cores"])
         if max(self.load) > cores:
             console.print(
@@ -123,16 +128,20 @@ def compare_runtimes(
 ) -> Runtimes:
     """Measures what `runtimes` in conf/benchmark.yaml names, on the CPU, in `threads` or one.
 
+    A runtime that is not installed or cannot take the network is told of; the others go on.
+
     Raises:
         ConfigError: not exactly one network, or a runtime that there is not.
-        MissingExtra: a runtime is not installed.
+        ExportError: none of the runtimes can take the network.
     """
     asked, before = cfg.runtimes, os.getloadavg()[0]
-    _check(asked.names)
+    check_names(asked.names)
     threads = cfg.threads or 1
     seed_everything(cfg.seed)
     torch.set_num_threads(threads)
+    least = asked.least if any(name.endswith("int8") for name in asked.names) else 1
     rows: list[Row] = []
+    refused: list[NotPossible] = []
     for size in map(pair, asked.sizes):
         found = candidates(
             cfg.experiments,
@@ -145,13 +154,10 @@ def compare_runtimes(
             raise ConfigError(f"probe=runtimes compares one network, not {len(found)}; name one")
         data = build(cfg.data, path="data", allow=tuple(cfg.allow))
         data.prepare_data()
-        calibration = calibration_pictures(
-            data, count=asked.calibration, least=asked.least, size=size
-        )
-        runs = {}
-        for name in asked.names:
-            tell(f"preparing {name} at {size[1]}x{size[0]}")
-            runs[name] = _RUNTIMES[name](found[0].network.eval(), size, calibration, threads)
+        calibration = calibration_pictures(data, count=asked.calibration, least=least, size=size)
+        network = found[0].network.eval()
+        runs, others = prepared(asked.names, network, size, calibration, threads, tell=tell)
+        refused += others
         tell(f"timing {len(runs)} runtimes in turns, {asked.frames} frames")
         pictures = other_pictures(data, count=cfg.pictures, size=size)
         rows += timed_side_by_side(
@@ -161,6 +167,7 @@ def compare_runtimes(
         network=found[0].name,
         trained=found[0].trained,
         rows=rows,
+        not_possible=refused,
         machine=machine.machine(torch.device("cpu")),
         load=(before, os.getloadavg()[0]),
     )
@@ -180,13 +187,14 @@ def timed_side_by_side(
             first = next(iter(found.values()))
             for name, labels in found.items():
                 agreement[name].append(float((labels == first).double().mean()))
-        taken = interleaved(
-            {name: [run] for name, run in runs.items()},
-            lambda turn: pictures[turn % len(pictures)][None],
-            rounds=frames,
-            warm_up=warm_up,
-            device=torch.device("cpu"),
-        )
+        with _no_garbage_collection():
+            taken = interleaved(
+                {name: [run] for name, run in runs.items()},
+                lambda turn: pictures[turn % len(pictures)][None],
+                rounds=frames,
+                warm_up=warm_up,
+                device=torch.device("cpu"),
+            )
     baseline = taken[next(iter(runs))][0]
     return [
         Row(
@@ -200,92 +208,15 @@ def timed_side_by_side(
     ]
 
 
-def _naive(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
-    """As most would write it: scores of all pixels, then argmax, channels first throughout."""
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """As `timeit` does: after compilers and exporters, a collection looks at millions of objects.
 
-    plain = _channels_first(network)
-    return lambda picture: plain.predict(picture).scores(size).argmax(dim=1)
-
-
-def _channels_first(network: Segmenter) -> Segmenter:
-    """A copy whose parts get their maps in torch's usual layout, whatever the network prefers."""
-
-    def usual(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in inputs)
-
-    plain = copy.deepcopy(network)
-    for part in plain.children():
-        part.register_forward_pre_hook(usual)
-    return plain
-
-
-def _eager(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
-    """The network as it is here: channels last, and labels without scores of all pixels."""
-    return lambda picture: network.predict(picture).labels(size)
-
-
-def _deployed(network: Segmenter, size: Size, calibration: Tensor, _: int) -> Labelling:
-    ready = deployed(network, lambda n: n.predict(calibration[:1]))
-    return lambda picture: ready.predict(picture).labels(size)
-
-
-def _compiled(network: Segmenter, size: Size, calibration: Tensor, _: int) -> Labelling:
-    ready = deployed(network, lambda n: n.predict(calibration[:1]))
-    run = torch.compile(lambda picture: ready.predict(picture).labels(size), dynamic=False)
-
-    def frozen(picture: Tensor) -> Tensor:
-        with torch._inductor.config.patch(freezing=True), torch.no_grad():
-            return run(picture)
-
-    with torch.inference_mode():
-        frozen(calibration[:1])
-    return frozen
-
-
-def _exported(format_: str, output: str) -> Callable[..., Labelling]:
-    """By a file; labels are made in it, or from its coarse scores where it is slow at that."""
-
-    def prepared(network: Segmenter, size: Size, calibration: Tensor, threads: int) -> Labelling:
-        (wanted,) = formats([format_])
-        wanted.check()
-        graph = Graph(network, size=size, output=output)
-        made = wanted.made(graph, calibration if wanted.int8 else None, opset=18, threads=threads)
-        if output == "labels":
-            return lambda picture: made.run(picture)[0]
-        labelling = Upsampled(network, size, calibration[:1])
-        return lambda picture: labelling(made.run(picture)[0])
-
-    return prepared
-
-
-class Upsampled:
-    """Labels of all pixels from coarse scores, as the network's own prediction makes them."""
-
-    def __init__(self, network: Segmenter, size: Size, example: Tensor) -> None:
-        with torch.inference_mode():
-            self._like, self._size = network.predict(example), size
-
-    def __call__(self, grid_scores: Tensor) -> Tensor:
-        """(1, K, h, w) -> (1, H, W)."""
-        return replace(self._like, grid_scores=grid_scores).labels(self._size)
-
-
-_RUNTIMES: dict[str, Callable[[Segmenter, Size, Tensor, int], Labelling]] = {
-    "eager": _naive,
-    "channels_last": _eager,
-    "deployed": _deployed,
-    "compile": _compiled,
-    "onnx": _exported("onnx", "labels"),
-    "onnx_int8": _exported("onnx_int8", "labels"),
-    "executorch": _exported("executorch", "grid"),
-    "executorch_int8": _exported("executorch_int8", "grid"),
-}
-
-
-def _check(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in _RUNTIMES:
-            near = did_you_mean(name, _RUNTIMES)
-            raise ConfigError(f"runtimes.names: {name} is not one of {', '.join(_RUNTIMES)}{near}")
-    if not names:
-        raise ConfigError(f"runtimes.names=[] measures nothing; known: {', '.join(_RUNTIMES)}")
+    It would take up to a second, out of whichever frame it comes upon.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,1 +1,1 @@
-"""Networks as files for other runtimes: ONNX and ExecuTorch, float and int8, each compared."""
+"""Networks as files for ONNX Runtime, ExecuTorch and LiteRT, float and int8, each compared."""

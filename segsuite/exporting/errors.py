@@ -5,9 +5,22 @@ from types import ModuleType
 
 from segsuite.core.errors import MissingExtra, SegsuiteError
 
+_OF_ITS_OWN = {
+    "litert": "its exporter asks for torch below 2.15, so make an environment of its own: "
+    "python3 -m venv litert-env && litert-env/bin/pip install -e '.[litert,export]'"
+}
+"""Extras that the usual environment cannot hold."""
+
 
 class ExportError(SegsuiteError):
-    """A network that a runtime cannot take, or that answers otherwise there."""
+    """A network that a runtime cannot take, or whose file gives other scores there."""
+
+
+class MissingEnvironment(MissingExtra):
+    """A package that is not installed, and cannot be beside the others."""
+
+    def __init__(self, package: str, how: str) -> None:
+        SegsuiteError.__init__(self, f"{package} is not installed; {how}")
 
 
 def needed(module: str, extra: str) -> ModuleType:
@@ -19,4 +32,13 @@ def needed(module: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtra((error.name or module).partition(".")[0], extra) from error
+        package = (error.name or module).partition(".")[0]
+        if extra in _OF_ITS_OWN:
+            raise MissingEnvironment(package, _OF_ITS_OWN[extra]) from error
+        raise MissingExtra(package, extra) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first thing that an error says, or what kind of error it is."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.core.files import written_whole
 from segsuite.exporting.errors import ExportError, needed
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.onnx_file import quietly
@@ -50,13 +49,13 @@ def delegates(program: Any) -> int:
 
 
 def write_program(program: Any, path: Path) -> None:
-    """Writes the program, whole or not at all."""
-    with written_whole(path) as beside, open(beside, "wb") as file:
+    """Writes the program."""
+    with open(path, "wb") as file:
         program.write_to_file(file)
 
 
 class ExecutorchRunner:
-    """Runs a .pte file, or a program's bytes, on the CPU.
+    """Runs a .pte file on the CPU.
 
     Args:
         threads: of XNNPACK; one pool serves all programs of this process.
@@ -66,17 +65,15 @@ class ExecutorchRunner:
         MissingExtra: executorch is not installed.
     """
 
-    def __init__(self, program: Path | bytes, *, threads: int = 1) -> None:
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
         runtime = needed("executorch.runtime", EXTRA)
         pool = needed("executorch.extension.pybindings.portable_lib", EXTRA)
         pool._unsafe_reset_threadpool(threads)
-        source = program if isinstance(program, bytes) else str(program)
         try:
-            self._program = runtime.Runtime.get().load_program(source)
+            self._program = runtime.Runtime.get().load_program(str(path))
             self._method = self._program.load_method("forward")
         except Exception as error:
-            name = "the program" if isinstance(program, bytes) else program
-            raise ExportError(f"ExecuTorch cannot load {name}: {error}") from error
+            raise ExportError(f"ExecuTorch cannot load {path}: {error}") from error
 
     def __call__(self, picture: Tensor) -> list[Tensor]:
         """All outputs.

@@ -14,6 +14,7 @@ from rich.table import Table
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter, Size
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+from segsuite.core.files import remove_leftovers, written_whole
 from segsuite.core.seeding import seed_everything
 from segsuite.engine.framing import pair
 from segsuite.engine.rebuild import network_of
@@ -153,16 +154,16 @@ class Export:
     def _written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
         cfg = self.cfg
         path = folder / f"{cfg.name or 'network'}{wanted.suffix}"
-        graph = Graph(self.network, size=self.size, output=cfg.output, witness=wanted.witness)
+        graph = Graph(self.network, size=self.size, output=cfg.output)
         self.tell(f"exporting {path.name}")
-        made = wanted.made(
-            graph, self.calibration if wanted.int8 else None, opset=cfg.opset, threads=cfg.threads
-        )
-        found = compared(made.run, self.network, graph, others)
-        if not wanted.int8:
-            limits = cfg.parity
-            found.check(difference=limits.difference, agreement=limits.agreement, name=path.name)
-        made.write(path)
+        pictures = self.calibration if wanted.int8 else None
+        remove_leftovers(folder)
+        with written_whole(path) as beside:  # what is compared is the very file
+            made = wanted.made(graph, beside, pictures, opset=cfg.opset, threads=cfg.threads)
+            found = compared(made.run, self.network, graph, others, scores_behind=made.scores)
+            if not wanted.int8:
+                limits = {key: cfg.parity[key] for key in ("difference", "agreement")}
+                found.check(**limits, name=path.name)
         score = None
         if self.measures:
             self.tell(f"measuring the mIoU of {path.name}")

@@ -1,8 +1,9 @@
-"""The kinds of files there are: how each is made, run and written."""
+"""The kinds of files there are: how each is written and run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
@@ -14,15 +15,24 @@ from segsuite.exporting.parity import Run
 
 @dataclass(frozen=True)
 class Made:
-    """An exported network that is not in its place yet.
+    """A file that was written, in the runtime that it is for.
 
     Attributes:
-        run: a picture to all outputs, by the runtime that the file is for.
-        write: puts the file where it belongs, whole or not at all.
+        run: a picture to all outputs of that very file.
+        scores: a picture to the scores behind labels, which the file itself does not give; by a
+            copy of the model that does. None where there is no such copy.
     """
 
     run: Run
-    write: Callable[[Path], None]
+    scores: Callable[[Tensor], Tensor] | None = None
+
+
+class Writer(Protocol):
+    """Writes a file of one kind and opens it."""
+
+    def __call__(
+        self, graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int
+    ) -> Made: ...
 
 
 @dataclass(frozen=True)
@@ -31,32 +41,33 @@ class Format:
 
     Attributes:
         int8: whether it is calibrated.
-        witness: whether scores can be looked at beside labels without staying in the file.
         packages: modules that must be there, and the extra that brings them.
     """
 
     name: str
     suffix: str
     int8: bool
-    witness: bool
     packages: tuple[str, ...]
     extra: str
-    make: Callable[..., Made]
+    write: Writer
 
     def check(self) -> None:
         """Raises MissingExtra where a package is absent."""
         for module in self.packages:
             needed(module, self.extra)
 
-    def made(self, graph: Graph, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
-        """The exported network.
+    def made(
+        self, graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int
+    ) -> Made:
+        """Writes the graph to `path`, and opens that file.
 
         Args:
-            pictures: to calibrate with; None for float.
+            pictures: to calibrate with; unused for float.
             opset: of ONNX.
-            threads: that `run` uses.
+            threads: of the runtime.
         """
-        return self.make(graph, pictures, opset=opset, threads=threads)
+        calibrated = pictures if self.int8 else None
+        return self.write(graph, path, calibrated, opset=opset, threads=threads)
 
 
 def formats(names: Sequence[str]) -> list[Format]:
@@ -74,42 +85,59 @@ def formats(names: Sequence[str]) -> list[Format]:
     return [_FORMATS[name] for name in dict.fromkeys(names)]
 
 
-def _onnx(graph: Graph, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
+def _onnx(graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
     from segsuite.exporting import onnx_file, onnx_int8
 
-    model = onnx_file.to_onnx(graph, opset=opset)
+    labels_alone = graph.output == "labels"
+    model = onnx_file.to_onnx(graph, opset=opset, with_scores=labels_alone)
     if pictures is not None:
         model = onnx_int8.quantised(model, pictures)
-    final = onnx_file.without_witness(model)
-    return Made(
-        onnx_file.OnnxRunner(model.SerializeToString(), threads=threads),
-        lambda path: onnx_file.write_onnx(final, path),
-    )
+    onnx_file.write_onnx(onnx_file.first_output(model), path)
+    run = onnx_file.OnnxRunner(path, threads=threads)
+    if not labels_alone:
+        return Made(run)
+    both = onnx_file.OnnxRunner(model.SerializeToString(), threads=threads)
+    return Made(run, lambda picture: both(picture)[1])
 
 
-def _executorch(graph: Graph, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
+def _executorch(
+    graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int
+) -> Made:
     from segsuite.exporting import executorch_file
 
     del opset  # of ONNX only
-    program = executorch_file.to_program(graph, pictures=pictures)
-    return Made(
-        executorch_file.ExecutorchRunner(program.buffer, threads=threads),
-        lambda path: executorch_file.write_program(program, path),
-    )
+    executorch_file.write_program(executorch_file.to_program(graph, pictures=pictures), path)
+    return Made(executorch_file.ExecutorchRunner(path, threads=threads))
 
 
-_ONNX = {"packages": ("onnx", "onnxscript", "onnxruntime"), "extra": "export", "make": _onnx}
-_EXECUTORCH = {
-    "packages": ("executorch", "torchao"),
-    "extra": "executorch",
-    "make": _executorch,
-}
-_FORMATS = {
+def _litert(graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
+    from segsuite.exporting import litert_file
+
+    del opset  # of ONNX only
+    litert_file.write_litert(graph, path, pictures=pictures)
+    return Made(litert_file.LitertRunner(path, threads=threads))
+
+
+def _float_and_int8(name: str, suffix: str, *packages: str, extra: str, write: Writer) -> list:
+    return [
+        Format(name, suffix, False, packages, extra, write),
+        Format(f"{name}_int8", f".int8{suffix}", True, packages, extra, write),
+    ]
+
+
+_FORMATS: dict[str, Format] = {
     its.name: its
     for its in (
-        Format("onnx", ".onnx", False, True, **_ONNX),
-        Format("onnx_int8", ".int8.onnx", True, True, **_ONNX),
-        Format("executorch", ".pte", False, False, **_EXECUTORCH),
-        Format("executorch_int8", ".int8.pte", True, False, **_EXECUTORCH),
+        *_float_and_int8(
+            *("onnx", ".onnx", "onnx", "onnxscript", "onnxruntime"), extra="export", write=_onnx
+        ),
+        *_float_and_int8(
+            *("executorch", ".pte", "executorch", "torchao"), extra="executorch", write=_executorch
+        ),
+        *_float_and_int8(
+            *("litert", ".tflite", "litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
+            extra="litert",
+            write=_litert,
+        ),
     )
 }

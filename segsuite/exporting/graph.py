@@ -32,18 +32,15 @@ class Graph(nn.Module):
         network: is not changed; a deployed copy of it is kept.
         size: of the pictures, (height, width).
         output: see `Output`.
-        witness: give the scores that labels were made of beside them, for the parity report.
 
     Raises:
         ConfigError: the network has no such output, or takes no such size.
     """
 
-    def __init__(
-        self, network: Segmenter, *, size: Size, output: Output, witness: bool = False
-    ) -> None:
+    def __init__(self, network: Segmenter, *, size: Size, output: Output) -> None:
         super().__init__()
         check_size(size, network.size_divisor, "size")
-        self.size, self.output, self.witness = size, output, witness
+        self.size, self.output = size, output
         example = torch.zeros(1, 3, *size, dtype=torch.uint8)
         with torch.no_grad():
             self.network = deployed(
@@ -60,22 +57,30 @@ class Graph(nn.Module):
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 
-    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The output, and the scores behind labels if a witness is wanted.
+    def forward(self, image: Tensor) -> Tensor:
+        """The output.
 
         Shapes: image (1, 3, H, W) 0..255 -> labels (1, H, W) int64, scores (1, K, H, W), or grid
         (1, K, h, w)
         """
         prediction = self.network.predict(image)
         if self.output == "labels":
-            labels = self._labels(prediction)
-            return (labels, self._witness(prediction)) if self.witness else labels
+            return self._labels(prediction)
         if self.output == "grid":
             return prediction.grid_scores
         if not self.on_grid:
             return prediction.scores(self.size)
         rows = resized_rows(prediction.grid_scores, self.rows, self.columns)
         return rows.transpose(1, 2).contiguous()
+
+    def labels_and_scores(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Labels of all pixels, and the scores that they are made of, on the grid if there is one.
+
+        Shapes: image (1, 3, H, W) 0..255
+        """
+        prediction = self.network.predict(image)
+        scores = prediction.grid_scores if self.on_grid else prediction.scores(self.size)
+        return self._labels(prediction), scores
 
     def labels_of(self, grid_scores: Tensor) -> Tensor:
         """Labels of all pixels (1, H, W) from scores at native stride (1, K, h, w)."""
@@ -86,5 +91,14 @@ class Graph(nn.Module):
             return self.labels_of(prediction.grid_scores)
         return prediction.labels(self.size)
 
-    def _witness(self, prediction: object) -> Tensor:
-        return prediction.grid_scores if self.on_grid else prediction.scores(self.size)
+
+class WithScores(nn.Module):
+    """A graph of labels that gives the scores behind them too, to be compared."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.labelling = graph
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Graph.labels_and_scores`."""
+        return self.labelling.labels_and_scores(image)

@@ -12,17 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.core.files import written_whole
-from segsuite.exporting.errors import ExportError, needed
-from segsuite.exporting.graph import Graph
+from segsuite.exporting.errors import ExportError, first_line, needed
+from segsuite.exporting.graph import Graph, WithScores
 
 EXTRA = "export"
 INPUT = "image"
-_WITNESS = "witness"
 
 
-def to_onnx(graph: Graph, *, opset: int = 18) -> Any:
+def to_onnx(graph: Graph, *, opset: int = 18, with_scores: bool = False) -> Any:
     """The graph as an onnx.ModelProto; takes `image`, (1, 3, H, W) uint8 RGB.
+
+    Args:
+        with_scores: give the scores behind labels as a second output.
 
     Raises:
         ExportError: ONNX knows no such operator, or torch cannot trace the network.
@@ -31,11 +32,11 @@ def to_onnx(graph: Graph, *, opset: int = 18) -> Any:
     for module in ("onnx", "onnxscript"):
         needed(module, EXTRA)
     example = torch.zeros(1, 3, *graph.size, dtype=torch.uint8)
-    outputs = [graph.output, *([_WITNESS] if graph.witness else [])]
+    outputs = [graph.output, *(["scores"] if with_scores else [])]
     try:
         with quietly():
             program = torch.onnx.export(
-                graph.eval(),
+                (WithScores(graph) if with_scores else graph).eval(),
                 (example,),
                 dynamo=True,
                 opset_version=opset,
@@ -48,7 +49,7 @@ def to_onnx(graph: Graph, *, opset: int = 18) -> Any:
     return program.model_proto
 
 
-def without_witness(model: Any) -> Any:
+def first_output(model: Any) -> Any:
     """A copy of a model that gives the first output alone."""
     import onnx
 
@@ -59,19 +60,18 @@ def without_witness(model: Any) -> Any:
 
 
 def write_onnx(model: Any, path: Path) -> None:
-    """Writes the model into one file, whole or not at all.
+    """Writes the model into one file.
 
     Raises:
         ExportError: it is no valid model.
     """
     import onnx
 
-    with written_whole(path) as beside:
-        try:
-            onnx.checker.check_model(model)
-        except onnx.checker.ValidationError as error:
-            raise ExportError(f"the model is not valid ONNX: {error}") from error
-        onnx.save_model(model, str(beside))
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"the model is not valid ONNX: {error}") from error
+    onnx.save_model(model, str(path))
 
 
 class OnnxRunner:
@@ -90,6 +90,8 @@ class OnnxRunner:
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
+        for pool in ("intra", "inter"):  # threads that wait by spinning slow their neighbours down
+            options.add_session_config_entry(f"session.{pool}_op.allow_spinning", "0")
         source = model if isinstance(model, bytes) else str(model)
         try:
             self._session = runtime.InferenceSession(
@@ -97,7 +99,7 @@ class OnnxRunner:
             )
         except Exception as error:
             name = "the model" if isinstance(model, bytes) else model
-            raise ExportError(f"ONNX Runtime cannot load {name}: {_first_line(error)}") from error
+            raise ExportError(f"ONNX Runtime cannot load {name}: {first_line(error)}") from error
 
     def __call__(self, picture: Tensor) -> list[Tensor]:
         """All outputs.
@@ -132,9 +134,4 @@ def _refused(error: BaseException) -> str:
                 "type output=grid if it only belongs to what comes after the network"
             )
         cause = cause.__cause__ or cause.__context__
-    return f"torch cannot export this network to ONNX: {_first_line(error)}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return f"torch cannot export this network to ONNX: {first_line(error)}"

@@ -1,4 +1,4 @@
-"""How far an exported file's answers are from the network's own."""
+"""How far an exported file is from the network itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Parity:
 
     Attributes:
         pictures: how many were compared; none of them was used for the export.
-        difference: largest of any score; None where the file gives labels alone.
+        difference: largest of any score; None where only labels can be had.
         scale: largest score of the network, to see `difference` against.
         agreement: share of pixels with equal labels.
     """
@@ -41,23 +41,37 @@ class Parity:
         far = self.difference is not None and self.difference > difference * self.scale
         if far or self.agreement < agreement:
             raise ExportError(
-                f"{name} answers otherwise than the network: scores differ by up to "
-                f"{self.difference} (of at most {self.scale:.3g}), labels agree on "
-                f"{100 * self.agreement:.4f} %; expected {difference} of the largest "
-                f"and {100 * agreement:.4f} %. Nothing was written; parity.difference and "
+                f"{name} differs from the network: {self._scores()}labels agree on "
+                f"{100 * self.agreement:.4f} %; expected {difference} of the largest score "
+                f"and {100 * agreement:.4f} %. It was not kept; parity.difference and "
                 "parity.agreement say what is accepted"
             )
+
+    def _scores(self) -> str:
+        if self.difference is None:
+            return ""
+        return f"scores differ by up to {self.difference:.2g} (of at most {self.scale:.3g}), "
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
         return dict(vars(self))
 
 
-def compared(run: Run, network: Segmenter, graph: Graph, pictures: Tensor) -> Parity:
+def compared(
+    run: Run,
+    network: Segmenter,
+    graph: Graph,
+    pictures: Tensor,
+    *,
+    scores_behind: Callable[[Tensor], Tensor] | None = None,
+) -> Parity:
     """The file's outputs beside those of the network, which nothing was folded in.
 
-    Scores are compared where the file has them, at the place where it has them; labels always, made
-    of the scores where the file gives no labels.
+    Scores are compared where there are some, at the place where they are; labels always, made of
+    the scores where the file gives no labels.
+
+    Args:
+        scores_behind: gives the scores behind labels, for files that give labels alone.
 
     Shapes: pictures (P, 3, H, W) uint8
     """
@@ -67,6 +81,8 @@ def compared(run: Run, network: Segmenter, graph: Graph, pictures: Tensor) -> Pa
             prediction = network.predict(picture)
             expected, labels = prediction.scores(graph.size), prediction.labels(graph.size)
             found, scores = outputs(run(picture), graph)
+            if scores_behind is not None:
+                scores = scores_behind(picture)
             equal.append((found == labels).double().mean())
             if scores is not None:
                 if scores.shape != expected.shape:
@@ -88,7 +104,7 @@ def outputs(found: list[Tensor], graph: Graph) -> tuple[Tensor, Tensor | None]:
         found: outputs of a file made of `graph`.
     """
     if graph.output == "labels":
-        return found[0], found[1] if len(found) > 1 else None
+        return found[0].long(), None
     return labels_of(found[0], graph), found[0]
 
 

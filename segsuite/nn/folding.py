@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Module:
@@ -23,7 +23,10 @@ def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     pairs = _pairs(folded, run)
     names = {module: name for name, module in folded.named_modules()}
     for convolution, norm in pairs:
-        _replace(folded, names[convolution], fuse_conv_bn_eval(convolution, norm))
+        statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+        convolution.weight, convolution.bias = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias, *statistics
+        )
         # timm keeps the activation inside the batch norm.
         activation = nn.Sequential(*(getattr(norm, n) for n in ("drop", "act") if hasattr(norm, n)))
         _replace(folded, names[norm], activation)

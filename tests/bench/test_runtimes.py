@@ -1,11 +1,19 @@
 """Runtimes side by side: in turns, on the same pictures, with agreement and variance."""
 
+import gc
+import io
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from rich.console import Console
 
-from segsuite.bench.runtimes import _RUNTIMES, _check, timed_side_by_side
+from segsuite.bench.labelling import RUNTIMES, check_names, prepared
+from segsuite.bench.runtimes import Runtimes, timed_side_by_side
 from segsuite.core.errors import ConfigError
-from tests.exporting.made import SIZE, pictures, small
+from segsuite.exporting.errors import ExportError
+from tests.exporting.made import SIZE, Unknown, pictures, small
 
 
 def test_runs_take_turns_and_are_compared_with_the_first():
@@ -38,7 +46,7 @@ def test_runs_take_turns_and_are_compared_with_the_first():
 @pytest.mark.parametrize("name", ["eager", "channels_last", "deployed"])
 def test_torchs_own_ways_give_the_same_labels(name):
     network, images = small(), pictures(2, seed=4)
-    run = _RUNTIMES[name](network, SIZE, images, 1)
+    run = RUNTIMES[name](network, SIZE, images, 1)
     with torch.inference_mode():
         for picture in images.split(1):
             same = run(picture) == network.predict(picture).labels(SIZE)
@@ -49,13 +57,53 @@ def test_files_give_the_same_labels():
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     network, images = small(), pictures(1, seed=4)
-    run = _RUNTIMES["onnx"](network, SIZE, images, 1)
+    run = RUNTIMES["onnx"](network, SIZE, images, 1)
     with torch.inference_mode():
         assert (run(images) == network.predict(images).labels(SIZE)).double().mean() > 0.999
 
 
 def test_a_runtime_that_there_is_not():
     with pytest.raises(ConfigError, match=r"onxx is not one of .*did you mean `onnx`"):
-        _check(["onxx"])
+        check_names(["onxx"])
     with pytest.raises(ConfigError, match="measures nothing"):
-        _check([])
+        check_names([])
+
+
+def test_a_runtime_that_is_not_possible_stops_no_other(monkeypatch):
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    said = []
+    runs, refused = prepared(
+        ["executorch", "eager"], small(), SIZE, pictures(2, seed=4), 1, tell=said.append
+    )
+    assert list(runs) == ["eager"]
+    (its,) = refused
+    assert its.runtime == "executorch" and "segsuite[executorch]" in its.reason
+    assert any("executorch is not possible" in text for text in said)
+    with pytest.raises(ExportError, match=r"none of the runtimes .* executorch is not installed"):
+        prepared(["executorch"], small(), SIZE, pictures(1), 1, tell=said.append)
+
+
+def test_a_network_that_a_runtime_cannot_take_stops_no_other():
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    made = (small(Unknown), SIZE, pictures(2, seed=4), 1)
+    runs, refused = prepared(["eager", "onnx"], *made, tell=lambda text: None)
+    assert list(runs) == ["eager"] and "ONNX knows no operator for" in refused[0].reason
+    facts = {"cores": 2, "processor": "x", "threads": 1, "torch": "2"}
+    table = Runtimes("net", True, [], refused, facts, (0, 0))
+    assert table.to_dict()["not_possible"][0]["runtime"] == "onnx"
+    console = Console(file=io.StringIO(), width=200)
+    table.show(console, Path("here"))
+    assert "onnx at 48x33 is not possible: ONNX knows no" in console.file.getvalue()
+
+
+def test_nothing_is_collected_while_the_clock_runs():
+    """A collection after an exporter takes up to a second, and would fall on any frame."""
+    seen = []
+
+    def run(picture):
+        seen.append(gc.isenabled())
+        return torch.zeros(1, *SIZE, dtype=torch.int64)
+
+    timed_side_by_side({"a": run}, pictures(1), size=SIZE, frames=3, warm_up=1)
+    assert seen == [True] + [False] * 4 and gc.isenabled()

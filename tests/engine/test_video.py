@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from segsuite.core import files as whole_files
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.data.frames import Faults, PictureFrames, VideoFrames
 from segsuite.engine import video_output
@@ -327,6 +328,14 @@ def test_an_interrupted_video_leaves_nothing(door, tmp_path, monkeypatch, number
     finally:
         signal.signal(signal.SIGINT, at_birth)
     assert left(tmp_path) == ["in"] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_killed_run_left_of_the_same_output_is_removed(tmp_path):
+    """Its process is no more: no number of one is as large."""
+    (tmp_path / f".out.{whole_files._HOST}-999999999-0a1b2c.part").mkdir()
+    with video_output.sink(tmp_path / "out", Fraction(25)):
+        pass
+    assert left(tmp_path) == ["out"]
 
 
 def test_frames_are_read_as_they_are_wanted(tmp_path):

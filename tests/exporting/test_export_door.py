@@ -71,7 +71,7 @@ def test_a_parity_that_fails_leaves_nothing_behind(typed, tmp_path):
         pytest.importorskip(package)
     path = checkpoint(tmp_path / "a.ckpt", Small)
     code, _, err, files = typed(f"ckpt_path={path}", "parity.difference=-1")
-    assert code == 2 and "answers otherwise than the network" in err
+    assert code == 2 and "net.onnx differs from the network" in err
     assert files == []
 
 

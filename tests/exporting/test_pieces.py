@@ -9,7 +9,7 @@ from segsuite.core.errors import ConfigError, DataError, MissingExtra
 from segsuite.exporting.accuracy import miou
 from segsuite.exporting.errors import needed
 from segsuite.exporting.formats import formats
-from segsuite.exporting.graph import Graph
+from segsuite.exporting.graph import Graph, WithScores
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
 from segsuite.nn.predictions import GridPrediction, StridedPrediction
 from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
@@ -46,9 +46,10 @@ def test_a_graph_answers_as_its_network_and_leaves_it_alone():
         ):
             found = Graph(network, size=SIZE, output=output)(images)
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-        labels, witness = Graph(network, size=SIZE, output="labels", witness=True)(images)
-        assert torch.equal(labels, expected.labels(SIZE))
-        torch.testing.assert_close(witness, expected.grid_scores, rtol=1e-4, atol=1e-4)
+        graph = Graph(network, size=SIZE, output="labels")
+        labels, scores = WithScores(graph)(images)
+        assert torch.equal(labels, expected.labels(SIZE)) and torch.equal(labels, graph(images))
+        torch.testing.assert_close(scores, expected.grid_scores, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
 
 
@@ -90,6 +91,10 @@ def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", sys)
     with pytest.raises(MissingExtra, match=r"pip install 'segsuite\[export\]'"):
         wanted.check()
+    with pytest.raises(
+        MissingExtra, match=r"nothing_at_all is not.*environment of its own.*litert"
+    ):
+        needed("nothing_at_all", "litert")
     with pytest.raises(MissingExtra, match=r"nothing_at_all is not.*segsuite\[executorch\]"):
         needed("nothing_at_all.inner", "executorch")
 

@@ -1,0 +1,115 @@
+"""LiteRT files, float and int8, and how they are run.
+
+The exporter asks for an older torch than the suite's newest: it wants an environment of its own.
+"""
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segsuite.exporting.errors import ExportError, first_line, needed
+from segsuite.exporting.graph import Graph
+from segsuite.exporting.onnx_file import quietly
+
+EXTRA = "litert"
+
+
+def write_litert(graph: Graph, path: Path, *, pictures: Tensor | None = None) -> None:
+    """Writes the graph as a file for LiteRT; takes (1, 3, H, W) in 0..255, float or (int8) scaled.
+
+    Args:
+        pictures: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
+            activations, input and output with the range that these pictures reach. None for float.
+
+    Raises:
+        ExportError: LiteRT knows no such operator, or torch cannot trace the network.
+        MissingExtra: litert_torch or ai_edge_quantizer is not installed.
+    """
+    exporter = needed("litert_torch", EXTRA)
+    with quietly(), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            model = exporter.convert(graph.eval(), (torch.zeros(1, 3, *graph.size),))
+            if pictures is None:
+                model.export(str(path))
+            else:
+                _write_quantised(model, path, pictures)
+        except Exception as error:
+            raise ExportError(f"LiteRT cannot take this network: {first_line(error)}") from error
+
+
+class LitertRunner:
+    """Runs a LiteRT file on the CPU, by XNNPACK.
+
+    Args:
+        threads: of one operator.
+
+    Raises:
+        ExportError: the runtime cannot load it, for instance for an operator that it lacks.
+        MissingExtra: ai_edge_litert is not installed.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        litert = needed("ai_edge_litert.interpreter", EXTRA)
+        try:
+            self._model = litert.Interpreter(model_path=str(path), num_threads=threads)
+            self._model.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(f"LiteRT cannot load {path}: {first_line(error)}") from error
+        (self._input,) = self._model.get_input_details()
+        self._outputs = self._model.get_output_details()
+
+    def __call__(self, picture: Tensor) -> list[Tensor]:
+        """All outputs, in floating point if they are scores.
+
+        Shapes: picture (1, 3, H, W)
+        """
+        given = picture.numpy().astype(np.float32)
+        self._model.set_tensor(self._input["index"], _stored(given, self._input))
+        self._model.invoke()
+        return [
+            torch.from_numpy(_meant(self._model.get_tensor(its["index"]), its))
+            for its in self._outputs
+        ]
+
+
+def _write_quantised(model: Any, path: Path, pictures: Tensor) -> None:
+    quantizer, recipe, calibrator, manager, ranges = (
+        needed(f"ai_edge_quantizer.{module}", EXTRA)
+        for module in ("quantizer", "recipe", "calibrator", "recipe_manager", "utils.qsv_utils")
+    )
+    litert = needed("ai_edge_litert.interpreter", EXTRA)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = str(Path(folder) / "float.tflite")
+        model.export(plain)
+        ((name, signature),) = litert.Interpreter(plain).get_signature_list().items()
+        (taken,) = signature["inputs"]
+        rules = manager.RecipeManager()
+        rules.load_quantization_recipe(recipe.static_wi8_ai8())
+        # By itself it takes a moving average of the ranges, which cuts off a third of the scores.
+        watched = calibrator.Calibrator(plain, qsv_update_func=ranges.min_max_update)
+        seen = [{taken: picture[None].float().numpy()} for picture in pictures]
+        watched.calibrate({name: seen}, rules)
+        job = quantizer.Quantizer(plain, recipe.static_wi8_ai8())
+        job.quantize(watched.get_model_qsvs()).export_model(str(path), overwrite=True)
+
+
+def _stored(values: NDArray[np.float32], its: dict[str, Any]) -> NDArray[Any]:
+    """Numbers as a tensor of the file holds them."""
+    scale, zero = its["quantization"]
+    if scale == 0:
+        return values
+    limits = np.iinfo(its["dtype"])
+    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(its["dtype"])
+
+
+def _meant(found: NDArray[Any], its: dict[str, Any]) -> NDArray[Any]:
+    """What a tensor of the file says: scores in float, class ids as they are."""
+    scale, zero = its["quantization"]
+    return found if scale == 0 else (found.astype(np.float32) - zero) * np.float32(scale)
