@@ -50,7 +50,7 @@ def _is_crowded(scores: Tensor) -> bool:
     """Whether winners change from point to point; every fourth line of the grid is looked at."""
     winners = scores[:, :, ::4].max(dim=1).indices
     changes = winners[..., 1:] != winners[..., :-1]
-    return changes.sum() > _CROWDED * changes.numel()
+    return bool(changes.sum() > _CROWDED * changes.numel())
 
 
 def argmax_by_classes(

@@ -4,7 +4,6 @@ The encoder of "An efficient solution for semantic segmentation: ShuffleNet V2 w
 convolutions" (Turkmen and Heikkila, 2019), table 1: no fifth convolution, no classifier.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.checkpoint import load_weights
-from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.errors import ConfigError
 from segsuite.nn.backbones.hub import torchvision_file
+from segsuite.nn.backbones.shufflenet_weights import KEY, from_torchvision
 from segsuite.nn.backbones.vit_weights import read_tensors
 from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.norms import Norm, with_norm
@@ -25,8 +25,6 @@ _CHANNELS = {0.5: 48, 1.0: 116, 1.5: 176, 2.0: 244}
 torchvision has 244."""
 
 _UNITS = (4, 8, 4)
-
-_KEY = "method.backbone.weights"
 
 
 class ShuffleNetV2(nn.Module):
@@ -102,8 +100,8 @@ class ShuffleNetV2(nn.Module):
             file = Path(self.weights).expanduser()
         else:
             size = f"{self.width:.1f}".replace(".", "_")
-            file = torchvision_file(f"ShuffleNet_V2_X{size}_Weights", self.weights, key=_KEY)
-        self.load_torchvision(read_tensors(file), source=f"{_KEY}={self.weights}")
+            file = torchvision_file(f"ShuffleNet_V2_X{size}_Weights", self.weights, key=KEY)
+        self.load_torchvision(read_tensors(file), source=f"{KEY}={self.weights}")
 
     def load_torchvision(self, tensors: Mapping[str, Tensor], *, source: str) -> None:
         """Loads torchvision's weights of the same width, whatever the strides and rates are here.
@@ -209,49 +207,6 @@ def _depthwise(channels: int, stride: int, rate: int, *, momentum: float, eps: f
         momentum=momentum,
         eps=eps,
     )
-
-
-_LEFT_OUT = ("conv5.", "fc.")
-"""What only the classifier needs."""
-
-_PARTS = {
-    "branch1": {0: "side.0.depthwise", 1: "side.0.norm", 2: "side.1.conv", 3: "side.1.norm"},
-    "branch2": {
-        0: "main.0.conv",
-        1: "main.0.norm",
-        3: "main.1.depthwise",
-        4: "main.1.norm",
-        5: "main.2.conv",
-        6: "main.2.norm",
-    },
-}
-"""By torchvision's branch and the place in it."""
-
-
-def from_torchvision(tensors: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:
-    """torchvision's weights by our names; those of its classifier are left out.
-
-    Raises:
-        CheckpointError: a name that a ShuffleNet V2 of torchvision does not have.
-    """
-    found = {}
-    for name, tensor in tensors.items():
-        if name.startswith(_LEFT_OUT):
-            continue
-        stem = re.fullmatch(r"conv1\.([01])\.(\w+)", name)
-        inner = re.fullmatch(r"stage([234])\.(\d+)\.(branch[12])\.(\d)\.(\w+)", name)
-        if stem:
-            ours = f"stem.{('conv', 'norm')[int(stem[1])]}.{stem[2]}"
-        elif inner and int(inner[4]) in _PARTS[inner[3]]:
-            part = _PARTS[inner[3]][int(inner[4])]
-            ours = f"stages.{int(inner[1]) - 2}.{inner[2]}.{part}.{inner[5]}"
-        else:
-            raise CheckpointError(
-                f"{source} holds {name}, which is no weight of torchvision's ShuffleNet V2; give "
-                f"such a file, or type {_KEY}=none"
-            )
-        found[ours] = tensor
-    return found
 
 
 def _check_width(width: float) -> None:
