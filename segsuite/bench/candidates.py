@@ -6,8 +6,9 @@ from pathlib import Path
 
 from segsuite.core.build import build
 from segsuite.core.checkpoint import network_from_checkpoint
-from segsuite.core.contract import Segmenter, Size, check_size
+from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError
+from segsuite.core.sizes import Size, check_size
 from segsuite.engine.launch import compose
 
 

@@ -8,7 +8,7 @@ Source: exact arithmetic on the papers' modules, which reproduces the published 
 from dataclasses import dataclass
 
 from segsuite.bench.cost import Cost, total
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 
 
 @dataclass(frozen=True, kw_only=True)

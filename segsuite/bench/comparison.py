@@ -14,9 +14,9 @@ from segsuite.bench.candidates import candidates
 from segsuite.bench.measure import Measurement, Settings, measure
 from segsuite.bench.pictures import pictures_of
 from segsuite.core.build import build
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.core.seeding import seed_everything
+from segsuite.core.sizes import Size
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segsuite.core.contract import Segmenter, Size
+from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean
+from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError, first_line
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from omegaconf import OmegaConf
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Size
 from segsuite.core.errors import DataError
+from segsuite.core.sizes import Size
 
 
 def pictures_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size) -> Tensor:

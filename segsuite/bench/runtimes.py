@@ -24,9 +24,9 @@ from segsuite.bench.candidates import candidates
 from segsuite.bench.labelling import Labelling, NotPossible, check_names, prepared
 from segsuite.bench.latency import Latency, Ratio, interleaved, ratio
 from segsuite.core.build import build
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.core.seeding import seed_everything
+from segsuite.core.sizes import Size
 from segsuite.engine.framing import pair
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
 

@@ -19,9 +19,9 @@ from segsuite.bench.comparison import device_of
 from segsuite.bench.memory import peak_bytes
 from segsuite.bench.memory_report import memory_table, save_memory_plot
 from segsuite.core.build import build
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import free_memory
+from segsuite.core.sizes import Size
 from segsuite.engine.framing import pair
 from segsuite.engine.launch import compose
 from segsuite.methods.essnet.losses.base import PixelLoss

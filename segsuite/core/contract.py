@@ -9,10 +9,8 @@ from typing import Any, ClassVar, Protocol, TypedDict
 
 from torch import Tensor, nn
 
-from segsuite.core.errors import ConfigError
-
-Size = tuple[int, int]
-"""(height, width)."""
+from segsuite.core.sizes import Size, check_size
+from segsuite.ops.upsample import upsampled_argmax
 
 IGNORE = -1
 """The label of pixels that count nowhere, inside tensors and for any number of classes.
@@ -141,8 +139,6 @@ class Segmenter(nn.Module, ABC):
 
         Shapes: evidence (B, E, h, w) -> (B, *size) int64
         """
-        from segsuite.ops.upsample import upsampled_argmax  # ops know the contract's names
-
         return upsampled_argmax(evidence, size)
 
     def load_initial_weights(self) -> None:
@@ -151,14 +147,3 @@ class Segmenter(nn.Module, ABC):
     def check_size(self, images: Tensor) -> None:
         """Raises ConfigError unless the images' sides are multiples of `size_divisor`."""
         check_size(tuple(images.shape[-2:]), self.size_divisor)
-
-
-def check_size(size: Size, divisor: int, key: str = "data.crop_size") -> None:
-    """Raises ConfigError, naming the two nearest sizes, unless both sides are multiples."""
-    if any(side % divisor for side in size):
-        down = [max(side // divisor, 1) * divisor for side in size]
-        up = [-(-side // divisor) * divisor for side in size]
-        raise ConfigError(
-            f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
-            f"multiples of {divisor}; set {key}={down} or {key}={up}"
-        )

@@ -8,9 +8,9 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hints import Between
+from segsuite.core.sizes import Size
 from segsuite.data.batches import (
     EvalTransform,
     EvaluationSet,

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE, Size
+from segsuite.core.contract import IGNORE
+from segsuite.core.sizes import Size
 
 
 def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:

@@ -12,9 +12,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter, Size
+from segsuite.core.contract import Prediction, Segmenter
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between
+from segsuite.core.sizes import Size
 from segsuite.engine.framing import (
     at_least,
     grown,

@@ -17,8 +17,9 @@ from omegaconf import DictConfig, open_dict
 
 from segsuite.core.build import build, check
 from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint, same_method
-from segsuite.core.contract import Segmenter, check_size
+from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.sizes import check_size
 from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO

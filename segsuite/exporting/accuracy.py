@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segsuite.bench.pictures import resized
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.metrics.iou import MeanIoU
 
 

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from segsuite.core.build import build
-from segsuite.core.contract import Segmenter, Size
+from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.files import remove_leftovers, written_whole
 from segsuite.core.seeding import seed_everything
+from segsuite.core.sizes import Size
 from segsuite.engine.framing import pair
 from segsuite.engine.rebuild import network_of
 from segsuite.exporting.accuracy import miou

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Segmenter, Size
+from segsuite.core.contract import Segmenter
+from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.graph import Graph
 

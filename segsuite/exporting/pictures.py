@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from segsuite.bench.pictures import resized
-from segsuite.core.contract import Size
 from segsuite.core.errors import DataError
+from segsuite.core.sizes import Size
 
 
 def calibration_pictures(data: Any, *, count: int, least: int, size: Size) -> Tensor:

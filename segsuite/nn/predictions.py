@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Size, TokenTrace
+from segsuite.core.contract import TokenTrace
+from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.upsample import upsampled_argmax
 

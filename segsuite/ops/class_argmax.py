@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.streaming_cross_entropy import full
 

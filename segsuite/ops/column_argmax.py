@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_matrix, bilinear_neighbours
 
 _AT_ONCE = 2**18

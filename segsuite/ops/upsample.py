@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_neighbours
 from segsuite.ops.column_argmax import argmax_by_columns
 

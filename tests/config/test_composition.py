@@ -10,8 +10,8 @@ import yaml
 
 from segsuite.core.build import build, check
 from segsuite.core.config import CONF
-from segsuite.core.contract import check_size
 from segsuite.core.errors import ConfigError
+from segsuite.core.sizes import check_size
 from segsuite.engine.launch import compose
 from segsuite.engine.training import check_arguments
 from tests.config.composed import DATA, DOORS, EXPERIMENTS, PARTS, composed, own_data

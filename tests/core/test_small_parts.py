@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from segsuite.core import errors
-from segsuite.core.contract import IGNORE, Segmenter, TokenStage, TokenTrace, check_size
+from segsuite.core.contract import IGNORE, Segmenter, TokenStage, TokenTrace
 from segsuite.core.seeding import seed_everything, stream
+from segsuite.core.sizes import check_size
 from segsuite.data import class_table
 from tests.toy import ToySegmenter
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Sample
 

@@ -13,7 +13,8 @@ from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.methods.segvit.token_pruning import TokenPruning
 from segsuite.methods.segvit.token_sharing import ContentAwareSharing
-from segsuite.nn.backbones.vit import VisionTransformer, resize_position
+from segsuite.nn.backbones.positions import resize_position
+from segsuite.nn.backbones.vit import VisionTransformer
 
 TARGET = "segsuite.methods.segvit.network.SegVit"
 LITE = {"encoder": "mobilenetv3_small_050", "stage": 3, "scale": 0.5}

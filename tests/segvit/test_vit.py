@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
-from segsuite.nn.backbones.vit import DropPath, VisionTransformer, resize_position
+from segsuite.nn.backbones.positions import resize_position
+from segsuite.nn.backbones.vit import DropPath, VisionTransformer
 from segsuite.nn.normalize import Normalize
 from segsuite.ops.patches import patchify
 from tests.reference.vit_layers import vit_block

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from segsuite.core.errors import CheckpointError, ConfigError
-from segsuite.nn.backbones.vit import VisionTransformer, resize_position
+from segsuite.nn.backbones.positions import resize_position
+from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.backbones.vit_weights import load_vit_weights, read_vit_weights
 from tests.reference.vit_layouts import as_augreg, as_big_vision, as_mmseg, with_classifier
 

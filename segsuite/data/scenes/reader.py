@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 import torch
 
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Sample
 from segsuite.data.scenes.kinds import class_table

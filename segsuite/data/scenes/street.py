@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.data.scenes.canvas import Canvas
 from segsuite.data.scenes.dice import Dice
 from segsuite.data.scenes.kinds import Wardrobe

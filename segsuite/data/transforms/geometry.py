@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 
 
 @dataclass(frozen=True)

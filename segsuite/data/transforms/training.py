@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE, Size
+from segsuite.core.contract import IGNORE
+from segsuite.core.sizes import Size
 from segsuite.data.samples import Sample
 from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter, Size
+from segsuite.core.contract import Prediction, Segmenter
+from segsuite.core.sizes import Size
 from segsuite.methods.essnet.heads import EmbeddingHead, LinearHead
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.predictions import EssnetPrediction

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Size
+from segsuite.core.sizes import Size
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.ops.class_argmax import upsampled_class_argmax
 from segsuite.ops.streaming_cross_entropy import full

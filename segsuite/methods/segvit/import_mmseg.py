@@ -9,7 +9,8 @@ from torch import nn
 
 from segsuite.core.checkpoint import load_weights
 from segsuite.core.errors import CheckpointError
-from segsuite.nn.backbones.vit_weights import State, load_vit_weights, read_tensors
+from segsuite.nn.backbones.vit_weights import load_vit_weights
+from segsuite.nn.backbones.weight_files import State, read_tensors
 
 log = logging.getLogger(__name__)
 

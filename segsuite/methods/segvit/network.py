@@ -16,8 +16,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter, Size, TokenStage, TokenTrace
+from segsuite.core.contract import Prediction, Segmenter, TokenStage, TokenTrace
 from segsuite.core.errors import ConfigError
+from segsuite.core.sizes import Size
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmOutput, AtmSingle
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
 from segsuite.methods.segvit.predictions import cascade_prediction, single_prediction

@@ -10,7 +10,7 @@ from segsuite.core.checkpoint import CONFIG_KEY, load_weights, network_state, re
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.nn.backbones.hub import pretrained_file
-from segsuite.nn.backbones.vit_weights import read_tensors
+from segsuite.nn.backbones.weight_files import KEY, read_tensors
 from segsuite.nn.normalize import Normalize
 
 
@@ -96,7 +96,7 @@ class PolicyNetwork(nn.Module):
             x = nn.functional.avg_pool2d(x, factor)
         return self.head(self.backbone(x.contiguous(memory_format=torch.channels_last))[-1])
 
-    def load_initial_weights(self, *, key: str = "method.backbone.weights") -> None:
+    def load_initial_weights(self, *, key: str = KEY) -> None:
         """Loads what `weights` names into the encoder, or a whole policy from a file.
 
         Args:

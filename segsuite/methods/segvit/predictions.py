@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Size, TokenTrace
+from segsuite.core.contract import TokenTrace
+from segsuite.core.sizes import Size
 from segsuite.methods.segvit.attention_to_mask import AtmOutput
 from segsuite.nn.predictions import GridPrediction
 from segsuite.ops.bilinear import bilinear_matrix

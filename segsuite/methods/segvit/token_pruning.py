@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between
+from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
 from segsuite.ops.tokens import distinct, first_of_class, gather_tokens, scatter_tokens
 

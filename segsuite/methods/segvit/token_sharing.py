@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import Size
 from segsuite.core.errors import ConfigError
+from segsuite.core.sizes import Size
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.ops.patches import patchify
 from segsuite.ops.tokens import gather_tokens

@@ -1,6 +1,6 @@
 """Two feature maps of any convolutional network that timm knows: a fine one and a deep one."""
 
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.nn.backbones.hub import pretrained_file
-from segsuite.nn.backbones.vit_weights import read_tensors
+from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.norms import Norm, with_norm
 
 _FINE = 4
@@ -82,12 +82,8 @@ class FeatureMaps(nn.Module):
         """Loads the pretrained weights that the config names."""
         if self.weights == "none":
             return
-        key = "method.backbone.weights"
-        is_path = "/" in self.weights or self.weights.endswith((".pth", ".pt"))
-        file = (
-            Path(self.weights).expanduser() if is_path else pretrained_file(self.weights, key=key)
-        )
-        load_body(self.body, read_tensors(file), source=f"{key}={self.weights}")
+        file = weights_file(self.weights, fetch=partial(pretrained_file, key=KEY))
+        load_body(self.body, read_tensors(file), source=f"{KEY}={self.weights}")
 
 
 def _created(name: str, output_stride: int) -> nn.Module:

@@ -5,7 +5,7 @@ convolutions" (Turkmen and Heikkila, 2019), table 1: no fifth convolution, no cl
 """
 
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from segsuite.core.checkpoint import load_weights
 from segsuite.core.errors import ConfigError
 from segsuite.nn.backbones.hub import torchvision_file
-from segsuite.nn.backbones.shufflenet_weights import KEY, from_torchvision
-from segsuite.nn.backbones.vit_weights import read_tensors
+from segsuite.nn.backbones.shufflenet_weights import from_torchvision
+from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.norms import Norm, with_norm
 
@@ -96,11 +96,8 @@ class ShuffleNetV2(nn.Module):
         """
         if self.weights == "none":
             return
-        if "/" in self.weights or self.weights.endswith((".pth", ".pt")):
-            file = Path(self.weights).expanduser()
-        else:
-            size = f"{self.width:.1f}".replace(".", "_")
-            file = torchvision_file(f"ShuffleNet_V2_X{size}_Weights", self.weights, key=KEY)
+        listed = f"ShuffleNet_V2_X{self.width:.1f}_Weights".replace(".", "_")
+        file = weights_file(self.weights, fetch=partial(torchvision_file, listed, key=KEY))
         self.load_torchvision(read_tensors(file), source=f"{KEY}={self.weights}")
 
     def load_torchvision(self, tensors: Mapping[str, Tensor], *, source: str) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from segsuite.core.errors import CheckpointError
-
-KEY = "method.backbone.weights"
+from segsuite.nn.backbones.weight_files import KEY
 
 _LEFT_OUT = ("conv5.", "fc.")
 """What only the classifier needs."""

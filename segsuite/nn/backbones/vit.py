@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import Size, check_size
 from segsuite.core.errors import ConfigError
+from segsuite.core.sizes import Size, check_size
+from segsuite.nn.backbones.positions import resize_position
+from segsuite.nn.backbones.vit_weights import load_vit_weights
 from segsuite.ops.patches import patchify
 
 
@@ -116,8 +118,6 @@ class VisionTransformer(nn.Module):
             CheckpointError: the file or hub cannot be read, or holds another network.
             ConfigError: the name is neither a file nor known to timm.
         """
-        from segsuite.nn.backbones.vit_weights import load_vit_weights
-
         if self.weights != "none":
             load_vit_weights(self, self.weights)
 
@@ -230,18 +230,6 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.probability:.3g}"
-
-
-def resize_position(position: Tensor, grid: Size, target: Size) -> Tensor:
-    """(1, th * tw, C): position embeddings of one grid, resized to another.
-
-    Shapes: position (1, gh * gw, C) with grid (gh, gw); target (th, tw)
-    """
-    if grid == target:
-        return position
-    image = position.unflatten(1, grid).permute(0, 3, 1, 2)
-    resized = F.interpolate(image, size=target, mode="bicubic", align_corners=False)
-    return resized.flatten(2).transpose(1, 2)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -5,47 +5,43 @@ and 1.x, and JAX `.npz` files of AugReg and of big_vision.
 """
 
 import logging
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from segsuite.core.checkpoint import load_weights
-from segsuite.core.contract import Size
 from segsuite.core.errors import CheckpointError
 from segsuite.nn.backbones.hub import pretrained_file
-from segsuite.nn.backbones.vit import VisionTransformer, resize_position
-
-State = dict[str, Tensor]
-
-KEY = "method.backbone.weights"
+from segsuite.nn.backbones.positions import position_rows, resize_position
+from segsuite.nn.backbones.weight_files import KEY, State, read_tensors, weights_file
 
 _LEFT_OUT = re.compile(r"(cls_token|dist_token|(head|head_dist|norm|fc_norm|pre_logits)\..*)$")
 """Parts of a classifier that a backbone without class token and final norm does not have."""
 
-_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz")
-
 log = logging.getLogger(__name__)
 
 
-def load_vit_weights(backbone: VisionTransformer, source: str) -> str:
+def load_vit_weights(backbone: nn.Module, source: str) -> str:
     """Loads every weight of `backbone` from a file or by timm name; a line that says what was done.
 
     Positions are resized to the backbone's grid: bicubic, no antialiasing.
+
+    Args:
+        backbone: a `VisionTransformer`.
 
     Raises:
         CheckpointError: unreadable, of no known layout, or of another network.
         ConfigError: neither a file nor a name that timm knows.
     """
-    state, layout = read_vit_weights(find(source))
+    state, layout = read_vit_weights(weights_file(source, fetch=partial(pretrained_file, key=KEY)))
     left_out = sorted(name for name in state if _LEFT_OUT.match(name))
     tokens = sum(name in state for name in ("cls_token", "dist_token"))
     state = {name: weight for name, weight in state.items() if name not in left_out}
-    position, grid = position_rows(state["pos_embed"], backbone.grid, tokens, source)
+    position, grid = position_rows(state["pos_embed"], backbone.grid, tokens, f"{KEY}={source}")
     state["pos_embed"] = resize_position(position, grid, backbone.grid)
     load_weights(backbone, state, source=f"{KEY}={source}")
     report = (
@@ -55,22 +51,6 @@ def load_vit_weights(backbone: VisionTransformer, source: str) -> str:
     )
     log.info(report)
     return report
-
-
-def find(source: str) -> Path:
-    """The file that `source` names, or that holds the timm weights which it names.
-
-    Raises:
-        CheckpointError: a path to no file, or weights that cannot be fetched.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
-    if path.suffix in _SUFFIXES or len(path.parts) > 1:
-        raise CheckpointError(
-            f"{KEY}={source} is no file; give an existing one, a timm name, or {KEY}=none"
-        )
-    return pretrained_file(source, key=KEY)
 
 
 def read_vit_weights(path: Path) -> tuple[State, str]:
@@ -89,59 +69,6 @@ def read_vit_weights(path: Path) -> tuple[State, str]:
     raise CheckpointError(
         f"{path} holds no vision transformer in the layout of timm, mmsegmentation or AugReg; "
         f"it begins with {', '.join(sorted(state)[:3]) or 'nothing'}"
-    )
-
-
-def read_tensors(path: Path) -> State:
-    """All tensors of a `.npz`, `.safetensors` or torch file, flat, outer dictionaries removed.
-
-    Raises:
-        CheckpointError: the file cannot be read, or holds more than tensors and plain types.
-    """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} cannot be read as weights ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); it is cut short, "
-            "or holds more than tensors and plain types: save its state dict alone, by torch.save"
-        ) from error
-    for wrapping in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
-            content = content[wrapping]
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict")
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
-
-
-def position_rows(position: Tensor, own: Size, tokens: int, source: str) -> tuple[Tensor, Size]:
-    """The rows of a position embedding that belong to patches (1, gh * gw, C), and their grid.
-
-    Args:
-        position: (1, tokens + gh * gw, C), or without the leading tokens.
-        own: the grid assumed if its number of patches fits; any other must be square.
-
-    Raises:
-        CheckpointError: no grid has that many patches.
-    """
-    count = position.shape[1]
-    for extra in dict.fromkeys((tokens, 0)):
-        patches = count - extra
-        side = math.isqrt(patches)
-        if patches == own[0] * own[1]:
-            return position[:, extra:], own
-        if side * side == patches:
-            return position[:, extra:], (side, side)
-    raise CheckpointError(
-        f"{KEY}={source} has {count} positions, which are neither a square grid nor the "
-        f"{own[0]}x{own[1]} one of this backbone, with or without {tokens} further tokens"
     )
 
 
