@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -176,6 +177,26 @@ def test_drawn_pixels_estimate_the_mean():
     drawn = [float(ExactLoss(max_pixels=40)(out, y)["ce"]) for _ in range(200)]
     assert sum(drawn) / 200 == pytest.approx(exact, rel=0.03)
     assert max(drawn) > 1.05 * exact
+
+
+def test_the_mean_over_all_processes(monkeypatch):
+    """What two processes average is the mean over the pixels of both, in the losses' precision."""
+    from segsuite.methods.essnet.losses import base
+
+    out, y = output("sq"), labels()
+    y[1, 2:] = -1
+    pooled = float(ExactLoss()(out, y)["ce"])
+    counts = (y >= 0).flatten(1).sum(1)
+    monkeypatch.setattr(base.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(base.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(base.dist, "all_reduce", lambda count: count.fill_(counts.sum()))
+    shares = []
+    for picture in range(2):
+        own = replace(out, features=out.features[picture : picture + 1].float())
+        own = replace(own, table=out.table.float())
+        shares.append(ExactLoss(global_mean=True)(own, y[picture : picture + 1])["ce"])
+    assert counts[0] != counts[1] and all(share.dtype == torch.float32 for share in shares)
+    assert float(sum(shares)) / 2 == pytest.approx(pooled, rel=1e-5)
 
 
 @pytest.mark.parametrize("classes", [2, 19, 1500])

@@ -60,7 +60,7 @@ class PixelLoss(nn.Module, ABC):
             labels = sampled(labels, self.max_pixels)
         with torch.autocast(labels.device.type, enabled=False):
             total, count = self.summed(output, labels)
-            losses = {"ce": total / self._pixels(count)}
+            losses = {"ce": total / self._pixels(count).to(total.dtype)}
             if self.regulariser is not None and output.metric != "dot":
                 losses["margin"] = self.regulariser(output.table)
         return losses
