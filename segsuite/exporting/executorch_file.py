@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.exporting.errors import ExportError, needed
+from segsuite.exporting.errors import ExportError, first_line, needed
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.onnx_file import quietly
 
@@ -81,7 +81,10 @@ class ExecutorchRunner:
         Shapes: picture (1, 3, H, W)
         """
         # A copy: the runtime's own memory is written over by the next call.
-        return [found.clone() for found in self._method.execute([picture.float()])]
+        try:
+            return [found.clone() for found in self._method.execute([picture.float()])]
+        except RuntimeError as error:
+            raise ExportError(f"ExecuTorch cannot run it: {first_line(error)}") from error
 
 
 def _quantised(module: Any, pictures: Tensor) -> Any:

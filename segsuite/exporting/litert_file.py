@@ -72,7 +72,10 @@ class LitertRunner:
         """
         given = picture.numpy().astype(np.float32)
         self._model.set_tensor(self._input["index"], _stored(given, self._input))
-        self._model.invoke()
+        try:
+            self._model.invoke()
+        except RuntimeError as error:
+            raise ExportError(f"LiteRT cannot run it: {first_line(error)}") from error
         return [
             torch.from_numpy(_meant(self._model.get_tensor(its["index"]), its))
             for its in self._outputs

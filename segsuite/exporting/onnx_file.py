@@ -106,7 +106,10 @@ class OnnxRunner:
 
         Shapes: picture (1, 3, H, W) uint8
         """
-        found = self._session.run(None, {INPUT: picture.numpy()})
+        try:
+            found = self._session.run(None, {INPUT: picture.numpy()})
+        except Exception as error:  # of kinds of its own
+            raise ExportError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
         return [torch.from_numpy(array) for array in found]
 
 

@@ -51,7 +51,7 @@ def _pairs(
 
     handles = []
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if type(module) is nn.Conv2d:  # others may change their weights on the way, as timm's do
             handles.append(module.register_forward_hook(after_convolution))
         elif isinstance(module, nn.BatchNorm2d):
             handles.append(module.register_forward_pre_hook(before_norm))

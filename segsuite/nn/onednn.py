@@ -50,13 +50,18 @@ def fused(network: nn.Module) -> nn.Module:
         if isinstance(parent, FusedConvolution):
             continue
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d) and _is_plain(child):
+            if _is_plain(child):
                 parent.add_module(name, FusedConvolution(child, relu=_takes_relu(parent, name)))
     return network
 
 
-def _is_plain(convolution: nn.Conv2d) -> bool:
-    return convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)
+def _is_plain(module: nn.Module) -> bool:
+    """Whether it is a convolution that does nothing else; timm's own kinds do (same padding...)."""
+    return (
+        type(module) is nn.Conv2d
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
 
 
 def _takes_relu(parent: nn.Module, name: str) -> bool:
@@ -83,6 +88,8 @@ def _served(x: Tensor, convolution: nn.Conv2d) -> bool:
     """Whether oneDNN is there and takes this."""
     return (
         torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # not a public name
+        and not torch.is_autocast_enabled("cpu")
         and x.device.type == "cpu"
         and x.dtype == convolution.weight.dtype == torch.float
         and not torch.is_grad_enabled()  # it has no derivative

@@ -24,7 +24,13 @@ def argmax_by_columns(scores: Tensor, size: Size, *, align_corners: bool = False
 
     Shapes: scores (B, K, h, w) -> (B, *size)
     """
-    scores = scores.detach().to(torch.promote_types(scores.dtype, torch.float))
+    with torch.autocast(scores.device.type, enabled=False):  # products would lose digits there
+        return _labels(
+            scores.detach().to(torch.promote_types(scores.dtype, torch.float)), size, align_corners
+        )
+
+
+def _labels(scores: Tensor, size: Size, align_corners: bool) -> Tensor:
     kind = {"align_corners": align_corners, "device": scores.device, "dtype": scores.dtype}
     lines, points = scores.shape[2:]
     across = bilinear_matrix(points, size[1], **kind).T

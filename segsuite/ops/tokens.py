@@ -20,11 +20,11 @@ def scatter_tokens(canvas: Tensor, index: Tensor, tokens: Tensor) -> Tensor:
     return canvas.scatter(1, index.unsqueeze(-1).expand_as(tokens), tokens.to(canvas.dtype))
 
 
-def distinct(score: Tensor) -> Tensor:
+def untied_keys(score: Tensor) -> Tensor:
     """int64 keys in the order of the scores, without ties: of two equal ones the earlier is larger.
 
     Whatever sorts them, stable or not, on whatever device or runtime, gives one order. Scores that
-    are equal to 2^-30 count as equal.
+    are equal to 2^-30 count as equal; that of NaN is undefined.
 
     Shapes: score (B, n) float32 within -4..4 -> (B, n)
     """
@@ -43,7 +43,7 @@ def first_of_class(confidence: Tensor, label: Tensor, count: int) -> Tensor:
 
     Shapes: confidence (B, n) within -1..1, label (B, n) int64
     """
-    keys = distinct(confidence) + label * (confidence.shape[1] << 32)
+    keys = untied_keys(confidence) + label * (confidence.shape[1] << 32)
     order = keys.sort(dim=1, descending=True).indices
     classes = label.gather(1, order)
     best = torch.ones_like(classes[:, :count], dtype=torch.bool)

@@ -1,7 +1,6 @@
 """Official annotation files to masks: made-up trees, and a real LVIS file where it is at hand."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_mask
-from segsuite.data.preparation import coco_lvis, jobs
+from segsuite.data.preparation import coco_lvis
 from segsuite.data.preparation.annotations import read_annotations
 from segsuite.data.preparation.coco_lvis import lvis_ids, merged, stuff_ids
 from segsuite.data.preparation.rasterise import painted, region, unpacked
@@ -356,7 +355,7 @@ def test_the_command_that_is_suggested_fits_what_was_written(coco):
 
 
 def test_an_absent_file_is_named(coco):
-    os.remove(coco / "annotations" / "stuff_val2017.json")
+    (coco / "annotations" / "stuff_val2017.json").unlink()
     gone = prepared(coco)
     assert gone.returncode == 1 and "stuff_val2017.json" in gone.stderr
 
@@ -376,37 +375,6 @@ def test_the_rules_differ_on_real_data_as_measured():
             differing[rule] += (merged(size, of_image, [], rule) != first).sum()
     assert differing["last"] / labelled == pytest.approx(0.056, abs=0.002)
     assert differing["smallest"] / labelled == pytest.approx(0.018, abs=0.002)
-
-
-def test_killed_workers_and_ctrl_c_say_how_to_go_on(capsys):
-    with pytest.raises(DataError, match=r"a process was killed.* fewer --workers"):
-        list(jobs.in_parallel(os._exit, [(9,)], workers=2))
-
-    def stopped() -> None:
-        raise KeyboardInterrupt
-
-    assert jobs.exit_code(stopped) == 130
-    assert "to go on, type the same command again" in capsys.readouterr().err
-
-
-def test_processes_end_with_the_one_that_began_them():
-    code = (
-        "from segsuite.data.preparation import jobs\n"
-        "task = ('import time; print(1, flush=True); time.sleep(60)',)\n"
-        "if __name__ == '__main__':\n"
-        "    list(jobs.in_parallel(exec, [task, task], workers=2))\n"
-    )
-    script = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
-    assert script.stdout.readline() == b"1\n"
-    script.kill()
-    script.communicate(timeout=30)  # until no process holds its end of the pipe
-
-
-def test_errors_of_workers_arrive():
-    with pytest.raises(ZeroDivisionError):
-        list(jobs.in_parallel(divmod, [(1, 1), (1, 0)], workers=1))
-    with pytest.raises(ZeroDivisionError):
-        list(jobs.in_parallel(divmod, [(1, 1), (1, 0)], workers=2))
 
 
 def test_the_dropped_image_is_dropped_on_request_only(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from segsuite.nn.folding import for_inference
 from segsuite.nn.onednn import FusedConvolution, fused
 
 
@@ -62,3 +63,29 @@ def test_only_a_relu_that_comes_next_is_taken_in():
     took = [m.relu for m in network.modules() if isinstance(m, FusedConvolution)]
     assert took == [True, False, False]
     assert sum(isinstance(m, nn.ReLU) for m in network.modules()) == 3
+
+
+class Standardised(nn.Conv2d):
+    """Changes its weights on the way, as timm's StdConv2d does."""
+
+    def forward(self, x):
+        return self._conv_forward(x, self.weight * 2, self.bias)
+
+
+def test_convolutions_of_other_kinds_are_left_alone():
+    torch.manual_seed(0)
+    network = nn.Sequential(Standardised(3, 3, 1), nn.BatchNorm2d(3)).eval()
+    network[1].running_mean.fill_(0.5)
+    x = torch.randn(1, 3, 4, 4)
+    with torch.no_grad():
+        expected = network(x)
+        torch.testing.assert_close(for_inference(network, lambda n: n(x))(x), expected)
+        torch.testing.assert_close(fused(network)(x), expected)
+        assert not any(isinstance(m, FusedConvolution) for m in network.modules())
+
+
+def test_autocast_is_heeded():
+    network = nn.Sequential(made(kernel_size=1), nn.ReLU())
+    x = torch.randn(1, 12, 4, 4)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert fused(network)(x).dtype == torch.bfloat16

@@ -69,6 +69,14 @@ def test_half_precision_scores_are_upsampled_in_single(way, kind):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_autocast_changes_nothing(way):
+    scores = uneven(12, (6, 7))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = way(scores, (40, 30))
+    assert torch.equal(found, way(scores, (40, 30)))
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_exact_ties_go_to_the_lowest_class(way):
     scores = torch.zeros(1, 20, 3, 3)
     scores[0, 7:9, 0] = 1.0

@@ -63,14 +63,13 @@ def test_static_hybrids_are_static_and_answer_alike_on_pictures_never_seen(
 ):
     network = hybrid(scorer, context)
     (float_,) = formats(["onnx"])
-    graph = Graph(network, size=SIZE, output="labels", witness=True)
-    made = float_.made(graph, None, opset=18, threads=1)
-    made.write(tmp_path / "a.onnx")
+    graph = Graph(network, size=SIZE, output="labels")
+    made = float_.made(graph, tmp_path / "a.onnx", None, opset=18, threads=1)
     kinds = {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
     assert "TopK" in kinds and not kinds & DYNAMIC
     coarse = torch.rand((6, 3, 4, 6), generator=torch.Generator().manual_seed(7)) * 255
     others = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear").to(torch.uint8)
-    found = compared(made.run, network, graph, others)
+    found = compared(made.run, network, graph, others, scores_behind=made.scores)
     assert found.difference < 1e-5 * found.scale and found.agreement == 1.0
     with torch.no_grad():
         kept = [network.predict(other[None]).trace.stages[-1].slots for other in others]

@@ -101,7 +101,9 @@ def save_map(
         axes.scatter(points[rows, 0], points[rows, 1], s=size, label=f"{group} ({len(rows)})")
     if groups:
         # Above the frame: among many points the best place takes minutes to find.
-        axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(set(groups)))
+        axes.legend(
+            fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=min(len(set(groups)), 4)
+        )
     else:
         axes.scatter(points[:, 0], points[:, 1], s=size, c=colors / 255, edgecolors="grey", lw=0.5)
     axes.set_title(title, loc="left", fontsize=9)

@@ -21,7 +21,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
-from segsuite.ops.tokens import distinct, first_of_class, gather_tokens, scatter_tokens
+from segsuite.ops.tokens import first_of_class, gather_tokens, scatter_tokens, untied_keys
 
 Mode = Literal["mask", "dynamic", "static"]
 
@@ -88,7 +88,7 @@ def priority(scores: ExitScores, keep_per_class: int) -> Tensor:
     Shapes: -> (B, n) int64
     """
     spokesmen = first_of_class(scores.confidence, scores.label, keep_per_class)
-    return distinct(spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence)
+    return untied_keys(spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence)
 
 
 def no_pruning(**_: object) -> None:
@@ -128,7 +128,7 @@ class TokenPruning(nn.Module):
         mode: Mode = "dynamic",
         theta: Annotated[float, Between(0, 1)] = 0.9,
         budgets: Sequence[int | float] | None = None,
-        keep_per_class: Annotated[int, Between(0)] = 5,
+        keep_per_class: Annotated[int, Between(1)] = 5,
         context: Literal["drop", "kv"] = "drop",
     ) -> None:
         super().__init__()
