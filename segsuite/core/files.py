@@ -1,5 +1,6 @@
 """Files and folders that are either whole or absent: written beside, then renamed."""
 
+import hashlib
 import json
 import os
 import platform
@@ -7,14 +8,28 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-_HOST = platform.node()[:20]
+
+def _host() -> str:
+    """Where the number of a process means that process: a node, its boot, a container's processes.
+
+    Two containers or pods may bear one name, or see the processes of one kernel apart.
+    """
+    boot, processes = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    marks = [platform.node()]
+    for mark in (boot.read_text, lambda: os.readlink(processes)):
+        with suppress(OSError):  # not Linux
+            marks.append(mark())
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:10]
+
+
+_HOST = _host()
 _DRAWN = secrets.token_hex(3)
 """In containers every process may have the same number, and on a shared disk no host is alone."""
-_PART = re.compile(rf"\.{re.escape(_HOST)}-(\d+)-([0-9a-f]{{6}})\.part")
+_PART = re.compile(rf"\.{_HOST}-(\d+)-([0-9a-f]{{6}})\.part")
 
 
 def _writer() -> str:
@@ -22,7 +37,7 @@ def _writer() -> str:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what processes of this machine that are no more were writing into `folder`."""
+    """Removes what processes of this machine or container that are no more were writing into `folder`."""
     for path in Path(folder).glob(".*.part*"):
         writer = _PART.search(path.name)
         if writer is None or _lives(int(writer[1]), writer[2]):

@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent, rebuild themselves, and refuse what does not fit."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -169,3 +170,16 @@ def test_what_an_earlier_process_of_the_same_number_left_is_no_obstacle(tmp_path
     with folder_written_whole(tmp_path / "frames") as beside:
         (beside / "1.jpg").touch()
     assert {path.name for path in tmp_path.iterdir()} == {"frames", foreign.name}
+
+
+def test_a_host_is_known_by_its_whole_name_and_by_whose_processes_it_sees(monkeypatch):
+    here = files._host()
+    assert here == files._host() == files._HOST and re.fullmatch("[0-9a-f]{10}", here)
+    with monkeypatch.context() as patch:  # another container of the same name
+        patch.setattr(os, "readlink", lambda _: "pid:[1]")
+        assert files._host() != here
+    names = []
+    for pod in ("segmentation-training-0", "segmentation-training-1"):
+        monkeypatch.setattr(files.platform, "node", lambda pod=pod: pod)
+        names.append(files._host())
+    assert len(set(names)) == 2
