@@ -37,7 +37,7 @@ def _writer() -> str:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what processes of this machine or container that are no more were writing into `folder`."""
+    """Removes what processes of this host that are no more were writing into `folder`."""
     for path in Path(folder).glob(".*.part*"):
         writer = _PART.search(path.name)
         if writer is None or _lives(int(writer[1]), writer[2]):

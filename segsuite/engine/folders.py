@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,25 +95,41 @@ def clean(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", str(name)).strip("-.") or "unnamed"
 
 
+def begun_by_hydra(folder: str | Path) -> bool:
+    """Whether a run's folder, before its job, holds nothing but what Hydra has just written there.
+
+    A log that is not empty, as any other file, is of an earlier run or somebody else's.
+    """
+    paths = Path(folder).iterdir() if Path(folder).is_dir() else ()
+    return all(p.name == ".hydra" or (_is_log(p) and p.stat().st_size == 0) for p in paths)
+
+
 def discard_if_bare(folder: str | Path, *, up_to: str | Path) -> None:
     """Removes a run's folder that holds nothing but what its start wrote: a refused run's.
+
+    To be asked for only where `begun_by_hydra` was true before the job.
 
     Args:
         up_to: the topmost of the folders above it that go too, where nothing else is in them.
     """
     folder, top = Path(folder).absolute(), Path(up_to).absolute()
-    if not folder.is_dir() or any(not _is_of_start(path) for path in folder.iterdir()):
-        return
-    shutil.rmtree(folder)
-    for above in folder.parents:
-        if not above.is_relative_to(top) or any(above.iterdir()):
+    with suppress(OSError):  # the refusal is what the user is to read
+        if any(not _is_of_start(path) for path in folder.iterdir()):
             return
-        above.rmdir()
+        shutil.rmtree(folder)
+        for above in folder.parents:
+            if not above.is_relative_to(top):
+                return
+            above.rmdir()  # refused where something is in it
 
 
 def _is_of_start(path: Path) -> bool:
     """Whether Hydra or the record of a run's start wrote it."""
-    return path.name in (".hydra", CONFIG, RUN) or path.suffix == ".log"
+    return path.name in (".hydra", CONFIG, RUN) or _is_log(path)
+
+
+def _is_log(path: Path) -> bool:
+    return path.suffix == ".log" and path.is_file()
 
 
 def recorded_result(folder: str | Path) -> dict[str, Any] | None:

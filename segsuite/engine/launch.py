@@ -192,11 +192,15 @@ def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig) -> None:
 
 @contextmanager
 def _nothing_left_of_refusals(folder: Path, logs: str) -> Iterator[None]:
-    """A mistake changes nothing on disk; what Hydra has begun by then goes again."""
+    """A mistake changes nothing on disk; what Hydra has begun by then goes again.
+
+    What was in the folder before stays, and so does the log of a run that was interrupted.
+    """
+    ours = on_main_process() and folders.begun_by_hydra(folder)
     try:
         yield
-    except (SegsuiteError, Interrupted, SystemExit) as stop:
-        if on_main_process() and getattr(stop, "code", 2) == 2:
+    except (SegsuiteError, SystemExit) as stop:
+        if ours and getattr(stop, "code", 2) == 2:
             folders.discard_if_bare(folder, up_to=logs)
         raise
 

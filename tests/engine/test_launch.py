@@ -155,6 +155,31 @@ def test_only_folders_of_refused_runs_are_discarded(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("earlier", ["train.log", "run.json", "config.yaml", "notes.log/monday"])
+def test_a_refused_run_leaves_what_was_in_its_folder_before(door, tmp_path, earlier):
+    path = tmp_path / "mine" / earlier
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    bad = training(tmp_path, f"hydra.run.dir={tmp_path / 'mine'}", "final=worst")
+    assert door(bad)[0] == 2
+    assert path.read_text().startswith("{}")
+
+
+def test_folders_named_as_logs_and_folders_that_are_gone_are_no_traceback(tmp_path):
+    (tmp_path / "run" / "kept.log").mkdir(parents=True)
+    folders.discard_if_bare(tmp_path / "run", up_to=tmp_path)
+    folders.discard_if_bare(tmp_path / "gone", up_to=tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "kept.log"]
+
+
+def test_the_log_of_a_run_that_was_interrupted_early_stays(door, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "segsuite.engine.training.make_data", lambda _: signal.raise_signal(signal.SIGTERM)
+    )
+    assert door(training(tmp_path))[0] == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("train/toy/*/train.log"))
+
+
 def test_help_answers_at_once_and_lists_experiments():
     start = time.perf_counter()
     line = [sys.executable, "-m", "segsuite.train", "--help"]
