@@ -81,7 +81,8 @@ def _share(name: str, splits: Mapping[str, Split], ids: Sequence[str]) -> list[s
 def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """The ids that a list file names, a line each: ids, or paths of files or the ends of paths.
 
-    Lines may have further columns, as SegNet's.
+    Lines may have further columns, as SegNet's; a name with spaces is told from them by being one
+    of a sample, or by a first word that looks like no name of a picture.
     """
     if not path.is_file():
         raise DataError(f"the list {path} of data.reader.splits is not there")
@@ -93,7 +94,9 @@ def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     found: set[str] = set()
     gaps: list[str] = []
     for line in filter(None, map(str.strip, lines)):
-        name = line if _named(line, known, endings) else line.split()[0]
+        first = line.split()[0]
+        columns = _named(first, known, endings) or _without_suffix(first) != first
+        name = first if columns and _without_suffix(line) not in known else line
         matches = _named(name, known, endings)
         if not matches:
             gaps.append(f"{path} names {name}, of which there is no pair")

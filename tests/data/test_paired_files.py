@@ -185,6 +185,18 @@ def test_lists_name_ids_paths_or_the_columns_of_segnet(tmp_path: Path) -> None:
         chosen("val", {"val": "val.txt"}, ["a"], tmp_path)
 
 
+def test_the_first_column_of_a_list_is_the_sample_unless_the_whole_line_is(tmp_path: Path) -> None:
+    def listed(line: str, *ids: str) -> list[str]:
+        (tmp_path / "train.txt").write_text(f"{line}\n")
+        return chosen("train", {"train": "train.txt"}, ids, tmp_path)[0]
+
+    assert listed("x/1.png y/2.png", "1", "2") == ["1"]
+    assert listed("x/3.png y/2.png", "1", "2") == [], "and not the second column's"
+    assert listed("1 2", "1", "2") == ["1"]
+    assert listed("1 2", "1", "1 2") == listed("1 2.png", "1", "1 2") == ["1 2"]
+    assert listed("images/my crack.png", "crack", "my crack") == ["my crack"]
+
+
 def test_a_list_never_takes_one_folder_for_another(tmp_path: Path) -> None:
     ids = ["one/0001", "two/0001", "two/my crack"]
     (tmp_path / "train.txt").write_text("images/two/0001.png\ntwo/my crack.jpg\n")
