@@ -15,7 +15,7 @@ from segsuite.core.contract import Batch, Segmenter
 from segsuite.core.errors import ConfigError
 from segsuite.engine.inference import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
-from segsuite.metrics.iou import MeanIoU
+from segsuite.metrics.iou import SUMMARY, MeanIoU
 
 if TYPE_CHECKING:
     from segsuite.data.class_table import ClassTable
@@ -67,8 +67,7 @@ class SegmentationTask(LightningModule):
     def figures(self) -> tuple[str, ...]:
         """What is logged of each evaluation, behind `val/` or `test/`."""
         groups = dict.fromkeys(self.class_groups)
-        own = ("miou", "pacc", "macc", "fwiou", "baseline_miou")
-        return (*own, *(f"miou_{group}" for group in groups))
+        return (*SUMMARY, *(f"miou_{group}" for group in groups))
 
     @property
     def class_names(self) -> tuple[str, ...]:

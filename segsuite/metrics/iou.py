@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+SUMMARY = ("miou", "pacc", "macc", "fwiou", "baseline_miou")
+"""The scores that are logged, by their names."""
+
 
 class SegmentationScores(NamedTuple):
     """Figures over all pixels seen; classes that neither appear nor are predicted count nowhere.
@@ -33,13 +36,7 @@ class SegmentationScores(NamedTuple):
 
     def summary(self) -> dict[str, Tensor]:
         """The scalars by the names under which they are logged."""
-        return {
-            "miou": self.miou,
-            "pacc": self.pacc,
-            "macc": self.macc,
-            "fwiou": self.fwiou,
-            "baseline_miou": self.baseline_miou,
-        }
+        return {name: getattr(self, name) for name in SUMMARY}
 
     def group_mious(self, groups: Sequence[str]) -> dict[str, Tensor]:
         """`miou_<group>` of each group of classes, such as rare ones; nan where all are absent.
