@@ -5,6 +5,7 @@ a misspelt key is found before any data or weights are touched, and is named as 
 """
 
 import inspect
+import re
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
@@ -14,10 +15,22 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
 from segsuite.core.config import CONF
-from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean
+from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean, raised_in
 from segsuite.core.hints import expected, fits
 
-ALLOWED = ("segsuite.", "torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
+_LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
+ALLOWED = ("segsuite.", *_LIBRARIES)
+_KINDS = {
+    "torch.nn.modules.module.Module",
+    "torch.optim.optimizer.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler",
+}
+"""What a config may name of the libraries, beside Lightning's classes; a metric is a Module too.
+
+Not all that they hold: a checkpoint brings its config along, and a stranger's must not run a shell
+(torch.utils.collect_env.run) or unpickle a file (torch.load). By name, so that nothing heavy is
+imported for it.
+"""
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -55,9 +68,12 @@ def build(
         if isinstance(cause, SegsuiteError):
             raise cause from None
         target = config["_target_"]
-        if isinstance(error, ValueError) and target.startswith(ALLOWED[1:]):  # a library's
-            said = " ".join(str(error).split())
-            raise ConfigError(f"`{path}` does not fit {target}: {said}") from error
+        if isinstance(cause or error, ValueError) and raised_in(cause or error, *_LIBRARIES):
+            part = re.search(r"call to target '(\S+)'", str(error)) if cause else None
+            said = " ".join(str(cause or error).split())
+            raise ConfigError(f"`{path}` does not fit {part[1] if part else target}: {said}") from (
+                cause or error
+            )
         (cause or error).add_note(f"while building `{path or target}`")
         if cause is not None:
             raise cause from cause.__cause__
@@ -193,9 +209,28 @@ def locate(target: str, path: str = "", allow: tuple[str, ...] = ()) -> Any:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where} cannot be imported: {error}") from error
     home = getattr(found, "__module__", None) or ""
+    trusting = f"; if you trust it, type allow=[{home}.]"
     if not f"{home}.".startswith((*ALLOWED, *allow)):  # such as torch.os.system
-        raise ConfigError(f"{where} is only a name there for {home}.{name}, which is not allowed")
+        raise ConfigError(
+            f"{where} is only a name there for {home}.{name}, which is not allowed{trusting}"
+        )
+    if not f"{home}.".startswith(("segsuite.", *allow)) and not _is_a_part(found):
+        raise ConfigError(
+            f"{where} is no network, optimiser, schedule, metric or class of lightning{trusting}"
+        )
     return found
+
+
+def _is_a_part(found: Any) -> bool:
+    """Whether it is a class, or function, of a library that a config needs."""
+    if inspect.isclass(found):
+        kinds = {_full_name(kind) for kind in inspect.getmro(found)}
+        return found.__module__.startswith("lightning.") or not _KINDS.isdisjoint(kinds)
+    return _full_name(found) == "timm.models._factory.create_model"
+
+
+def _full_name(found: Any) -> str:
+    return f"{found.__module__}.{getattr(found, '__qualname__', '')}"
 
 
 def _imported(module: str, name: str) -> Any:

@@ -5,6 +5,7 @@ keeps its traceback.
 """
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -29,6 +30,12 @@ class MissingExtra(SegsuiteError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; type: pip install 'segsuite[{extra}]'")
+
+
+def raised_in(error: BaseException | None, *packages: str) -> bool:
+    """Whether the code that raised it is one of those packages' ("torch.")."""
+    frames = [] if error is None else list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith(packages)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 from segsuite.core.build import build, check
 from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint, same_method
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.errors import ConfigError, did_you_mean, raised_in
 from segsuite.core.sizes import check_size
 from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine import folders, record
@@ -182,7 +181,7 @@ def built_trainer(
         trainer = build(settings, path="trainer", allow=allow, **given)
     except (ConfigError, MisconfigurationException, ModuleNotFoundError, TypeError) as error:
         cause = error.__cause__ if isinstance(error, ConfigError) else error
-        if not _raised_in(cause, "lightning."):  # already told, or a defect of ours
+        if not raised_in(cause, "lightning."):  # already told, or a defect of ours
             raise
         said = " ".join(str(cause).split()).rstrip(".!")
         usual = settings["accelerator"] in ("auto", "cpu") and settings["devices"] == 1
@@ -195,12 +194,6 @@ def built_trainer(
             f"{cores} cores; type trainer.devices={cores}, or trainer=cpu for one process"
         )
     return trainer
-
-
-def _raised_in(error: BaseException | None, package: str) -> bool:
-    """Whether the code that raised it is that package's."""
-    frames = [] if error is None else list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith(package)
 
 
 def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:

@@ -1,5 +1,6 @@
 """From config to objects: what fits is built, and each mistake is named as it was typed."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -162,12 +163,37 @@ def test_values_that_fit_pass(keys):
             "cannot be imported: module 'segsuite' has no attribute 'nowhere'",
         ),
         ("tests.core.parts.Trnk", "cannot be imported: "),
-        ("torch.os.system", "is only a name there for posix.system, which is not allowed"),
+        (
+            "torch.os.system",
+            "for posix.system, which is not allowed; if you trust it, type allow=[posix.]",
+        ),
+        ("torch.load", "is no network, optimiser, schedule, metric or class of lightning; if you"),
+        ("torch.utils.collect_env.run", "type allow=[torch.utils.collect_env.]"),
+        ("torch.utils.collect_env.SystemEnv", "is no network"),
+        ("segsuite.core.build.import_module", "for importlib.import_module, which is not allowed"),
+        ("segsuite.core.checkpoint.torch.load", "type allow=[torch.serialization.]"),
         ("tests.core.parts.Trunk.deep", "cannot be imported: "),
     ],
 )
 def test_targets_that_are_not_allowed_or_not_there(target, said):
     assert said in complaint(house(_target_=target))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("torch.nn.Dropout", "torch.optim.SGD", "torch.optim.lr_scheduler.PolynomialLR"),
+        *("torchmetrics.MeanMetric", "lightning.Trainer", "lightning.pytorch.loggers.CSVLogger"),
+        *("lightning.pytorch.callbacks.EMAWeightAveraging", "timm.create_model"),
+        *("lightning.pytorch.profilers.SimpleProfiler", "torchvision.models.ResNet"),
+    ],
+)
+def test_parts_of_the_libraries_may_be_named(target):
+    assert locate(target).__name__ == target.rsplit(".", 1)[-1]
+
+
+def test_what_is_trusted_may_be_named():
+    assert locate("torch.load", allow=("torch.serialization.",)) is torch.load
 
 
 def test_modules_that_lack_something_say_what(tmp_path, monkeypatch):
@@ -201,6 +227,19 @@ def test_defects_in_parts_keep_their_kind_and_what_libraries_refuse_is_a_mistake
     assert found.value.__notes__ == ["while building `method.house`"]
     with pytest.raises(ConfigError, match=r"`method.drop` does not fit .*Dropout: .* but got 2"):
         build({"_target_": "torch.nn.Dropout", "p": 2}, path="method.drop")
+
+
+def test_what_a_library_refuses_is_a_mistake_in_a_part_too_and_a_defect_of_ours_is_none():
+    drop = {"_target_": "torch.nn.Dropout", "p": 2}
+    with pytest.raises(ConfigError, match=r"`method.house` does not fit torch\S+Dropout: .* got 2"):
+        built(house(trunk=drop))
+    with pytest.raises(ValueError, match="a defect"):
+        build({"_target_": "torch.nn.ModuleList"}, path="method", modules=defective())
+
+
+def defective() -> Iterator[torch.nn.Module]:
+    raise ValueError("a defect")
+    yield
 
 
 def test_nothing_is_built_before_everything_was_checked():
