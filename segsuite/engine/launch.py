@@ -20,7 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from segsuite.core.config import CONF
+from segsuite.core.config import CONF, composed
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine import folders, resolvers
 
@@ -96,18 +96,12 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: an override does not fit.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
     from segsuite.engine.mistakes import explain
 
     try:
-        if GlobalHydra.instance().is_initialized():  # within a door, Hydra is there already
-            return hydra_compose(name, list(overrides))
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            return hydra_compose(name, list(overrides))
+        return composed(name, overrides)
     except HydraException as error:
         raise ConfigError(explain(error, name, overrides)) from error
 

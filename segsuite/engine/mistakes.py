@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -97,17 +98,13 @@ def _unknown_choice(choice: str) -> str:
 
 def _composed(name: str, overrides: Sequence[str]) -> Any:
     """The config that the other overrides give, or when they are wrong as well, that none give."""
-    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
-    from segsuite.core.config import CONF
+    from segsuite.core.config import composed
 
     for attempt in (overrides, ()):
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            try:
-                return compose(name, list(attempt))
-            except HydraException:
-                continue
+        with suppress(HydraException):
+            return composed(name, attempt)
     return {}
 
 

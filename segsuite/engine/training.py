@@ -177,6 +177,7 @@ def built_trainer(
         ConfigError: settings that do not go together, or hardware that is not there.
     """
     check_trainer(settings)
+    devices = settings.get("devices", "auto")
     try:
         trainer = build(settings, path="trainer", allow=allow, **given)
     except (ConfigError, MisconfigurationException, ModuleNotFoundError, TypeError) as error:
@@ -184,16 +185,23 @@ def built_trainer(
         if not raised_in(cause, "lightning."):  # already told, or a defect of ours
             raise
         said = " ".join(str(cause).split()).rstrip(".!")
-        usual = settings["accelerator"] in ("auto", "cpu") and settings["devices"] == 1
+        usual = settings.get("accelerator", "auto") in ("auto", "cpu") and devices == 1
         hint = "" if usual else ". trainer=default takes the hardware that there is"
         raise ConfigError(f"the trainer says: {said}{hint}") from cause
-    cores = os.cpu_count() or 1
+    cores = _cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(cores, 2):
         raise ConfigError(
-            f"trainer.devices={settings['devices']} are as many processes, but this machine has "
-            f"{cores} cores; type trainer.devices={cores}, or trainer=cpu for one process"
+            f"trainer.devices={devices} are as many processes, but there are {cores} cores for "
+            f"them; type trainer.devices={cores}, or trainer=cpu for one process"
         )
     return trainer
+
+
+def _cores() -> int:
+    """The cores that this process may use, which a scheduler or container may have made fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:

@@ -134,6 +134,13 @@ def test_a_signal_in_the_final_test_leaves_a_checkpoint_to_go_on_from(
     assert (last.parents[1] / "result.json").exists()
 
 
+def test_settings_that_are_taken_away_are_no_traceback(door, tmp_path):
+    code, err = door(training(tmp_path, "~trainer.accelerator", "trainer.devices=abc"))
+    assert code == 2 and "the trainer says: " in err and "Traceback" not in err
+    with pytest.raises(ConfigError, match=r"there is no config key `trainer\.accelerator`"):
+        compose("train", ["~trainer.accelerator", "trainer.accelerator=cpu"])
+
+
 def test_refused_jobs_of_a_sweep_leave_no_folder(door, tmp_path):
     bad = training(tmp_path, "name=bad", "data.crop_size=[30,48],[34,48]", multirun=True)
     assert door(bad)[0] == 2
