@@ -13,6 +13,7 @@ from segsuite.core.hints import Between, expected, fits
 
 _Limit = Annotated[int, Between(0)] | Annotated[float, Between(0, 1)] | None
 _Some = Annotated[int, Between(1)]
+_Part = Annotated[float, Between(1e-6, 1)]
 
 _RUN = {
     "final": Literal["best", "last"],
@@ -29,13 +30,17 @@ _TRAINER = {
     "gradient_clip_val": Annotated[float, Between(0)] | None,
     "val_check_interval": _Some | None,
     "check_val_every_n_epoch": _Some | None,
+    "limit_train_batches": _Some | _Part | None,
     "limit_val_batches": _Limit,
     "limit_test_batches": _Limit,
     "overfit_batches": _Limit,
     "num_sanity_val_steps": Annotated[int, Between(-1)],
-    "log_every_n_steps": _Some,
+    "log_every_n_steps": Annotated[int, Between(0)],
     "num_nodes": _Some,
 }
+_BY_EPOCHS = _TRAINER | {"val_check_interval": _Some | _Part | None}
+"""Where validations are counted by epochs, a part of one is an interval too."""
+
 _STAGES = ("train/", "val/", "test/")
 
 
@@ -43,16 +48,17 @@ def check_run(cfg: DictConfig) -> None:
     """Raises ConfigError for the first setting of a training that cannot be meant."""
     check_values(cfg, _RUN)
     check_trainer(cfg.trainer)
-    _check_figure("optimized_metric", cfg.optimized_metric, _STAGES)
+    if not cfg.allow:  # other people's callbacks may log figures of any name
+        _check_figure("optimized_metric", cfg.optimized_metric, _STAGES)
     checkpoint = cfg.callbacks.get("checkpoint") if cfg.callbacks else None
     if checkpoint is None:
         raise ConfigError(
             "callbacks.checkpoint is missing: without checkpoints nothing would be left to go on "
             "from or to test in the end; leave callbacks.checkpoint as it is"
         )
-    if cfg.trainer.limit_val_batches != 0:
+    if cfg.trainer.get("limit_val_batches") != 0 and not cfg.allow:
         _check_figure("callbacks.checkpoint.monitor", checkpoint.get("monitor"), _STAGES[:2])
-    if cfg.trainer.limit_test_batches == 0 and str(cfg.optimized_metric).startswith("test/"):
+    if cfg.trainer.get("limit_test_batches") == 0 and str(cfg.optimized_metric).startswith("test/"):
         raise ConfigError(
             f"trainer.limit_test_batches=0 leaves nothing to measure optimized_metric="
             f"{cfg.optimized_metric} on; give some, or optimized_metric=val/miou"
@@ -61,16 +67,23 @@ def check_run(cfg: DictConfig) -> None:
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError for the first number that the trainer has no use for."""
+    by_epochs = settings.get("check_val_every_n_epoch", 1) is not None
     # Text may be a duration, and is the trainer's to read.
-    check_values(
-        {k: v for k, v in settings.items() if not isinstance(v, str)}, _TRAINER, "trainer."
-    )
+    numbers = {k: v for k, v in settings.items() if not isinstance(v, str)}
+    check_values(numbers, _BY_EPOCHS if by_epochs else _TRAINER, "trainer.")
+    if numbers.get("num_nodes", 1) != 1:
+        raise ConfigError(
+            f"trainer.num_nodes={numbers['num_nodes']}: the suite starts processes of one machine "
+            "only; leave trainer.num_nodes=1, and type trainer=ddp for all GPUs of this one"
+        )
 
 
 def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str = "") -> None:
     """Raises ConfigError, naming the key, for the first value that does not fit its hint."""
-    for key in hints.keys() & values.keys():
-        value, hint = values[key], hints[key]
+    for key, hint in hints.items():
+        if key not in values:
+            continue
+        value = values[key]
         plain = (
             OmegaConf.to_container(value) if isinstance(value, ListConfig | DictConfig) else value
         )

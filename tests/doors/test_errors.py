@@ -171,6 +171,8 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("trainer.limit_val_batches=1.5", "trainer.limit_val_batches=1.5"),
         ("trainer.limit_test_batches=0", "leaves nothing to measure optimized_metric=test/miou"),
         ("trainer.precision=fp17", "`trainer.precision=fp17` does not fit"),
+        ("trainer.num_nodes=2", "processes of one machine only; leave trainer.num_nodes=1"),
+        ("+trainer.limit_train_batches=0", "`trainer.limit_train_batches=0` does not fit"),
         ("trainer.devices=99", "trainer.devices=99 are as many processes"),
         ("trainer.devices=abc", "the trainer says: `devices`"),
         ("data.batch_size=0", "`data.batch_size=0` does not fit: SegmentationData needs a whole"),
