@@ -96,14 +96,19 @@ def test_the_parts_that_the_work_is_cut_into_do_not_matter(way, where, at_once, 
 
 
 @pytest.mark.parametrize(
-    ("maps", "taken"), [(smooth, "argmax_by_cells"), (uneven, "argmax_by_columns")]
+    ("maps", "classes", "taken"),
+    [
+        (smooth, 40, "argmax_by_cells"),
+        (smooth, 12, "argmax_by_columns"),
+        (uneven, 40, "argmax_by_columns"),
+    ],
 )
-def test_the_shortcut_is_for_scores_that_are_even_enough(maps, taken, monkeypatch):
+def test_the_shortcut_is_for_even_scores_of_many_classes(maps, classes, taken, monkeypatch):
     called = []
     for name in ("argmax_by_cells", "argmax_by_columns"):
         monkeypatch.setattr(upsample, name, lambda *a, name=name, **k: called.append(name))
-    upsampled_argmax(maps(12, (16, 17)), (64, 65))
-    upsampled_argmax(maps(12, (1, 1)), (64, 65))  # a point without neighbours
+    upsampled_argmax(maps(classes, (16, 17)), (64, 65))
+    upsampled_argmax(maps(classes, (1, 1)), (64, 65))  # a point without neighbours
     assert called == [taken, "argmax_by_cells"]
 
 
