@@ -9,6 +9,17 @@ from rich.console import Console
 
 from segsuite.core.errors import ConfigError, did_you_mean
 
+_COMMON = {"probe", "name", "seed", "threads", "overrides", "allow", "paths", "run", "hydra"}
+_NETWORKS = {"experiments", "checkpoints", "data", "pictures"}
+_HEEDED = {
+    "speed": {*_NETWORKS, "size", "batch_sizes", "rounds", "warm_up", "device", "precision"}
+    | {"compile"},
+    "memory": {"memory", "device"},
+    "losses": {"losses", "rounds", "warm_up", "device"},
+    "runtimes": {*_NETWORKS, "runtimes"},
+}
+"""Of the keys of conf/benchmark.yaml, those that each probe looks at beside the common ones."""
+
 
 class Measured(Protocol):
     """What a probe found."""
@@ -30,11 +41,14 @@ class Probe(Protocol):
     ) -> Measured: ...
 
 
-def probe_of(cfg: DictConfig) -> Probe:
+def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
     """The probe that `probe=` names.
 
+    Args:
+        typed: the overrides on the command line.
+
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or something was typed that it does not look at.
     """
     from segsuite.bench.comparison import compare
     from segsuite.bench.loss_cost import compare_losses
@@ -51,22 +65,12 @@ def probe_of(cfg: DictConfig) -> Probe:
         known = ", ".join(probes)
         near = did_you_mean(cfg.probe, probes)
         raise ConfigError(f"probe={cfg.probe} is not one of {known}{near}")
-    if cfg.probe in ("memory", "losses"):
-        _refuse_others(cfg)
-    return probes[cfg.probe]
-
-
-def _refuse_others(cfg: DictConfig) -> None:
-    """Raises ConfigError for keys of the speed probe that were typed and would not be heeded."""
-    typed = {
-        "experiments": bool(cfg.experiments),
-        "checkpoints": bool(cfg.checkpoints),
-        "precision": cfg.precision != "fp32",
-        "compile": cfg.compile,
-    }
-    for key, given in typed.items():
-        if given:
+    for override in typed:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.split(".")[0] not in _COMMON | _HEEDED[cfg.probe]:
+            heeded = ", ".join(sorted(_HEEDED[cfg.probe]))
             raise ConfigError(
-                f"{key}={cfg[key]} is of probe=speed; probe={cfg.probe} has its own keys, "
-                f"{', '.join(f'{cfg.probe}.{name}' for name in cfg[cfg.probe])}"
+                f"{override} would change nothing: probe={cfg.probe} looks at {heeded} (and "
+                "threads, overrides, allow)"
             )
+    return probes[cfg.probe]

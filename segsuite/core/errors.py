@@ -6,7 +6,7 @@ keeps its traceback.
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SegsuiteError(Exception):
@@ -36,6 +36,12 @@ def raised_in(error: BaseException | None, *packages: str) -> bool:
     """Whether the code that raised it is one of those packages' ("torch.")."""
     frames = [] if error is None else list(traceback.walk_tb(error.__traceback__))
     return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith(packages)
+
+
+def first_of(items: Sequence[str], separator: str = ", ", *, shown: int = 10) -> str:
+    """The first few, and how many more there are: one line, however much is amiss."""
+    rest = len(items) - shown
+    return separator.join([*items[:shown], *([f"{rest:,} more"] if rest > 0 else [])])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from segsuite.core.contract import Batch
+from segsuite.core.errors import DataError
+from segsuite.core.hardware import free_memory
 from segsuite.core.seeding import stream
 from segsuite.data.samplers import AUGMENTATION, Draw
 from segsuite.data.samples import Facts, Sample, Samples
@@ -70,9 +72,14 @@ def listed(samples: Sequence[Sample]) -> Batch:
 
 
 class Held:
-    """Samples decoded once, at the start, and held in memory that forked workers share."""
+    """Samples decoded once, at the start, and held in memory that forked workers share.
+
+    Raises:
+        DataError: they would not fit into the memory that is free.
+    """
 
     def __init__(self, samples: Samples) -> None:
+        _check_memory(samples)
         self._samples = samples
         self.key, self.ids, self.gaps = samples.key, samples.ids, samples.gaps
         with ThreadPoolExecutor() as threads:  # decoders release the interpreter lock
@@ -92,3 +99,20 @@ class Held:
 
     def only(self, indices: Sequence[int]) -> Self:
         return type(self)(self._samples.only(indices))
+
+
+def _check_memory(samples: Samples, looked_at: int = 8) -> None:
+    """Raises DataError where all would take more than there is, by the mean of a few."""
+    some = range(0, len(samples), max(len(samples) // looked_at, 1))
+    needed = sum(_bytes(samples[i]) for i in some) * len(samples) / max(len(some), 1)
+    free = free_memory(torch.device("cpu"))
+    if needed > free:
+        raise DataError(
+            f"data.cache=true would hold {len(samples):,} samples in about {needed / 2**30:,.1f} "
+            f"GB, and {free / 2**30:,.1f} GB of memory are free; type data.cache=false"
+        )
+
+
+def _bytes(sample: Sample) -> int:
+    parts = (sample.image, sample.label, sample.instances)
+    return sum(part.nbytes for part in parts if part is not None)

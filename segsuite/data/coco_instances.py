@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
-from segsuite.data.missing import Expected
+from segsuite.data.missing import ExpectedFiles
 from segsuite.data.patterns import found, layout
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
 from segsuite.data.preparation.rasterise import coco_masks, covered, drawable, painted
@@ -124,7 +124,7 @@ class CocoInstances:
         self._splits = dict(splits)
         self._least = max(least, 1)  # without a region there is nothing to learn
         self._known = dict(expected or {})
-        self._expected = Expected(
+        self._expected = ExpectedFiles(
             {
                 split: (annotations.replace("{split}", name), layout(images, name))
                 for split, name in splits.items()

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segsuite.core.errors import DataError
-
-_SHOWN = 10
+from segsuite.core.errors import DataError, first_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedFiles:
     """What a reader expects below `data.root`.
 
     Attributes:
@@ -34,7 +32,7 @@ class Expected:
 
     def complain(self, split: str, gaps: Sequence[str], root: Path, *, strict: bool) -> None:
         """Raises DataError with the first gaps of a split if `strict`, else warns of them."""
-        shown = "; ".join(gaps[:_SHOWN]) + (f"; {len(gaps) - _SHOWN} more" * (len(gaps) > _SHOWN))
+        shown = first_of(gaps, "; ")
         if strict:
             raise DataError(
                 f"split `{split}` is incomplete: {shown}. {self.told(root)} To leave out what "

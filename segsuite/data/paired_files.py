@@ -13,7 +13,7 @@ from torch import Tensor
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import InstanceFiles, decode_image, decode_mask
-from segsuite.data.missing import Expected
+from segsuite.data.missing import ExpectedFiles
 from segsuite.data.patterns import found, layout
 from segsuite.data.samples import Facts, Sample
 from segsuite.data.splits import Split, check_folders, chosen, is_list, why_none
@@ -132,7 +132,7 @@ class PairedFiles:
         self._known = dict(expected or {})
         self._instances = instances
         self._without = frozenset(without)
-        self._expected = Expected(
+        self._expected = ExpectedFiles(
             {
                 split: [layout(its, self._folder(split)) for its in (images, self._masks[split])]
                 for split in splits

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import DataError, first_of
 from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.inspection import SplitReport
@@ -20,7 +20,6 @@ _HEIGHT = 240
 _GAP = 8
 _LINE = 20
 _ROWS = 60
-_SHOWN = 10
 
 
 def write_table(figures: SplitReport, classes: ClassTable) -> None:
@@ -66,23 +65,18 @@ def write_preview(
 def _remarks(figures: SplitReport, classes: ClassTable) -> list[str]:
     """One line each for sizes, ignored pixels and whatever is amiss."""
     sizes = [f"{n} of {h}x{w}" for (h, w), n in figures.sizes.items()]
-    lines = [f"sizes (height x width): {_some(sizes)}", f"ignored pixels: {figures.ignored:.2%}"]
+    lines = [f"sizes (height x width): {first_of(sizes)}", f"ignored pixels: {figures.ignored:.2%}"]
     if figures.looked_at < figures.samples:
         lines.append(f"looked at the first {figures.looked_at} only, since they are drawn")
     if figures.absent:
-        lines.append(f"absent classes: {_some([classes.names[c] for c in figures.absent])}")
+        lines.append(f"absent classes: {first_of([classes.names[c] for c in figures.absent])}")
     if figures.unknown:
         unknown = [f"{raw} ({pixels:,} pixels)" for raw, pixels in figures.unknown.items()]
-        lines.append(f"ids out of range: {_some(unknown)}")
+        lines.append(f"ids out of range: {first_of(unknown)}")
     for title, faults in (("missing", figures.gaps), ("faulty", figures.faults)):
-        lines += [f"{title}: {fault}" for fault in faults[:_SHOWN]]
-        if len(faults) > _SHOWN:
-            lines.append(f"{title}: {len(faults) - _SHOWN} more")
+        if faults:
+            lines.append(first_of([f"{title}: {fault}" for fault in faults], "\n"))
     return lines
-
-
-def _some(items: list[str]) -> str:
-    return ", ".join(items[:_SHOWN]) + (f", {len(items) - _SHOWN} more" * (len(items) > _SHOWN))
 
 
 def _readable(samples: Samples, count: int) -> list[Sample]:

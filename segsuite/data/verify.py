@@ -11,12 +11,11 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import DataError, first_of
 from segsuite.data.class_table import ClassTable
 from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Samples
 
-_SHOWN = 10
 _AT_ONCE = 5000
 """Samples after which what was found is remembered, should the run be stopped."""
 
@@ -40,7 +39,7 @@ def verified(
     }
     if not faults:
         return samples
-    shown = "; ".join(list(faults.values())[:_SHOWN]) + "; ..." * (len(faults) > _SHOWN)
+    shown = first_of(list(faults.values()), "; ")
     summary = f"{len(faults)} of {len(samples)} samples are faulty: {shown}"
     if strict or len(faults) == len(samples):
         raise DataError(
@@ -58,7 +57,7 @@ def fault_of(facts: Facts, files: Iterable[Path], classes: ClassTable) -> str | 
     if not unknown:
         return None
     mask = list(files)[1]
-    shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    shown = first_of([str(raw) for raw in unknown], shown=5)
     return f"{mask} holds the id{'s' if len(unknown) > 1 else ''} {shown}, not in the class table"
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from segsuite.core.errors import SegsuiteError, did_you_mean
+from segsuite.core.errors import SegsuiteError, did_you_mean, raised_in
 
 
 def typed_overrides(arguments: Sequence[str]) -> list[str]:
@@ -34,6 +34,8 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         # From a loader's worker it comes with the whole traceback as its text.
         kind = type(ours)
         return str(ours).rsplit(f"\n{kind.__module__}.{kind.__qualname__}: ", 1)[-1].strip()
+    if isinstance(error, ValueError) and raised_in(error, "hydra."):
+        return _no_choice(overrides)
     if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
         return None
     if (typed := getattr(error, "override", None)) is not None:
@@ -94,6 +96,18 @@ def _unknown_choice(choice: str) -> str:
     group, _, option = choice.rpartition("/")
     options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     return f"there is no `{group}={option}`{did_you_mean(option, options)}"
+
+
+def _no_choice(overrides: Sequence[str]) -> str | None:
+    """What Hydra ends with a traceback for: a group that is to be nothing, or more than one."""
+    from segsuite.core.config import CONF
+
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
+        if options and value not in options:
+            return f"`{override}` chooses nothing; type {key}= with one of {', '.join(options)}"
+    return None
 
 
 def _composed(name: str, overrides: Sequence[str]) -> Any:

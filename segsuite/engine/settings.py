@@ -44,6 +44,16 @@ _BY_EPOCHS = _TRAINER | {"val_check_interval": _Some | _Part | None}
 _STAGES = ("train/", "val/", "test/")
 
 
+def check_parts(cfg: DictConfig) -> None:
+    """Raises ConfigError for a part that a training cannot do without, but was taken away."""
+    for group in ("data", "method", "inference", "trainer"):
+        if cfg.get(group) is None:
+            raise ConfigError(
+                f"`{group}` was taken away, and nothing can be trained without it; leave it, or "
+                f"choose another with {group}=NAME"
+            )
+
+
 def check_run(cfg: DictConfig) -> None:
     """Raises ConfigError for the first setting of a training that cannot be meant."""
     check_values(cfg, _RUN)
@@ -71,6 +81,12 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     # Text may be a duration, and is the trainer's to read.
     numbers = {k: v for k, v in settings.items() if not isinstance(v, str)}
     check_values(numbers, _BY_EPOCHS if by_epochs else _TRAINER, "trainer.")
+    batches, interval = numbers.get("overfit_batches"), numbers.get("val_check_interval")
+    if by_epochs and type(batches) is type(interval) is int and 0 < batches < interval:
+        raise ConfigError(
+            f"trainer.val_check_interval={interval}, but an epoch has trainer.overfit_batches="
+            f"{batches} batches; validate every n epochs with trainer.check_val_every_n_epoch=n"
+        )
     if numbers.get("num_nodes", 1) != 1:
         raise ConfigError(
             f"trainer.num_nodes={numbers['num_nodes']}: the suite starts processes of one machine "

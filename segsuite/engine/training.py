@@ -26,7 +26,7 @@ from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import on_main_process
 from segsuite.engine.rebuild import figures_of
-from segsuite.engine.settings import check_run, check_trainer
+from segsuite.engine.settings import check_parts, check_run, check_trainer
 from segsuite.engine.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ def record_start(cfg: DictConfig, folder: Path) -> None:
 def check_arguments(cfg: DictConfig) -> None:
     """Raises ConfigError for the first argument anywhere in the config that does not fit."""
     allow = tuple(cfg.allow)
+    check_parts(cfg)
     for key in ("data", "inference", "trainer", "callbacks", "logger"):
         check(cfg[key], path=key, allow=allow)
     check(cfg.method.network, path="method.network", allow=allow)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_matrix
-from segsuite.ops.streaming_cross_entropy import full
+from segsuite.ops.precision import full
 
 _AT_ONCE = 2**18
 """Logits held at once: 1 MB in float32, which stays in a processor's cache."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_matrix, bilinear_neighbours
+from segsuite.ops.precision import full
 
 _AT_ONCE = 2**18
 """Scores at full resolution held at once: 1 MB, which stays in a core's cache."""
@@ -25,9 +26,7 @@ def argmax_by_columns(scores: Tensor, size: Size, *, align_corners: bool = False
     Shapes: scores (B, K, h, w) -> (B, *size)
     """
     with torch.autocast(scores.device.type, enabled=False):  # products would lose digits there
-        return _labels(
-            scores.detach().to(torch.promote_types(scores.dtype, torch.float)), size, align_corners
-        )
+        return _labels(full(scores.detach()), size, align_corners)
 
 
 def _labels(scores: Tensor, size: Size, align_corners: bool) -> Tensor:

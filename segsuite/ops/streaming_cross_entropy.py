@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.ops.precision import full
 from segsuite.ops.streaming_softmax import ClassChunks
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def streaming_cross_entropy(
         IndexError, RuntimeError, TypeError: labels that no class has, as `check_labels` says.
     """
     check(table, bias=bias, metric=metric)
-    tensors = [full(t) for t in (features, table, bias)]
+    tensors = [t if t is None else full(t) for t in (features, table, bias)]
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     x, e, b = tensors
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
@@ -121,13 +122,6 @@ def budget_for(features: Tensor, budget: int | None) -> int:
             "what suits the device"
         )
     return budget
-
-
-def full(values: Tensor | None) -> Tensor | None:
-    """float32 at least: rounded to bfloat16, gradients would be off by a hundredth."""
-    if values is None:
-        return None
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segsuite.core.contract import IGNORE
 from segsuite.ops.bilinear import bilinear_matrix
+from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import (
     budget_for,
     check,
@@ -18,7 +19,6 @@ from segsuite.ops.streaming_cross_entropy import (
     chosen,
     class_chunks,
     fake_outputs,
-    full,
     keep_gradients,
     results,
     scaled_gradients,
@@ -61,7 +61,7 @@ def upsampled_cross_entropy(
     Shapes: features (B, d, h, w), table (C, d), labels (B, H, W) int64 with IGNORE
     """
     check(table, bias=bias, metric=metric)
-    tensors = [full(t) for t in (features, table, bias)]
+    tensors = [t if t is None else full(t) for t in (features, table, bias)]
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     x, e, b = tensors
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)

@@ -10,6 +10,7 @@ from torch import Tensor
 from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import bilinear_neighbours
 from segsuite.ops.column_argmax import argmax_by_columns
+from segsuite.ops.precision import full
 
 _CANDIDATES = 8
 """Classes that most cells on a boundary can be narrowed down to."""
@@ -89,7 +90,7 @@ def argmax_by_cells(scores: Tensor, size: Size, *, align_corners: bool = False) 
     in each, and only these are upsampled.
     """
     batch, classes, height, width = scores.shape
-    scores = scores.detach().to(torch.promote_types(scores.dtype, torch.float))
+    scores = full(scores.detach())
     table = scores.permute(0, 2, 3, 1).contiguous().view(-1, classes)
     corners = _corners(batch, height, width, scores.device)
     winner = table.argmax(dim=1)

@@ -88,7 +88,9 @@ def test_losses_of_ones_own_are_compared_where_they_are_allowed(
     def probe(name: str, *typed: str) -> None:
         arm = f"'method/loss=dense', 'method.loss._target_=theirs_of_losses.{name}'"
         arms = f"+losses.arms.mine=[{arm}]"
-        run(monkeypatch, tmp_path, "probe=losses", *small, arms, *typed)
+        # Each arm is a process of its own, and so a few seconds.
+        others = ("~losses.arms.exact", "~losses.arms.knn", "~losses.arms.dense")
+        run(monkeypatch, tmp_path, "probe=losses", *small, *others, arms, *typed)
 
     probe("Mine", "allow=[theirs_of_losses.]")
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
@@ -110,9 +112,24 @@ def test_a_probe_that_is_not_there(
     assert "did you mean `memory`" in capsys.readouterr().err
 
 
-def test_keys_of_the_other_probe_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("memory", "experiments=[segvit_vitt]"),
+        ("memory", "size=[64,64]"),
+        ("losses", "data=camvid"),
+        ("losses", "data.root=/nowhere"),
+        ("runtimes", "size=[64,64]"),
+        ("speed", "memory.batch=2"),
+    ],
+)
+def test_a_key_that_the_probe_does_not_look_at_is_refused(
+    name: str,
+    typed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     with pytest.raises(SystemExit):
-        run(monkeypatch, tmp_path, "probe=memory", "experiments=[segvit_vitt]")
-    assert "is of probe=speed" in capsys.readouterr().err
+        run(monkeypatch, tmp_path, f"probe={name}", typed)
+    assert f"{typed} would change nothing: probe={name}" in capsys.readouterr().err

@@ -132,6 +132,20 @@ def test_held_samples_are_the_same_and_read_once(tmp_path: Path) -> None:
     assert same(first(module, 4), wanted)
 
 
+def test_samples_that_would_not_fit_into_memory_are_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = of_camvid(camvid(tmp_path)).samples("train")
+    needed = sum(
+        s.image.nbytes + s.label.nbytes for s in map(samples.__getitem__, range(len(samples)))
+    )
+    monkeypatch.setattr("segsuite.data.batches.free_memory", lambda device: needed)
+    of_camvid(tmp_path, cache=True).samples("train")
+    monkeypatch.setattr("segsuite.data.batches.free_memory", lambda device: needed - 1)
+    with pytest.raises(DataError, match=r"data\.cache=true would hold .* type data\.cache=false"):
+        of_camvid(tmp_path, cache=True).samples("train")
+
+
 def test_data_are_verified_before_training(tmp_path: Path) -> None:
     root = camvid(tmp_path)
     (root / "train/0001TP_000000.png").write_bytes(b"no picture")

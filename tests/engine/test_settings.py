@@ -36,6 +36,7 @@ def test_settings_that_are_valid_pass(settings):
         ({"val_check_interval": 1.5, "check_val_every_n_epoch": 1}, "val_check_interval=1.5"),
         ({"limit_train_batches": 0}, "limit_train_batches=0"),
         ({"limit_train_batches": 0.0}, "limit_train_batches=0.0"),
+        ({"val_check_interval": 5, "overfit_batches": 1}, "check_val_every_n_epoch=n"),
         ({"num_nodes": 2}, "processes of one machine only"),
         ({"num_nodes": 0}, "num_nodes=0"),
     ],

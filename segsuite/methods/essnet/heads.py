@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.methods.essnet.output import EssnetOutput, Metric
-from segsuite.ops.streaming_cross_entropy import full
+from segsuite.ops.precision import full
 
 
 class LinearHead(nn.Module):

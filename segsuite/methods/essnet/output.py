@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from segsuite.ops.streaming_cross_entropy import full
+from segsuite.ops.precision import full
 
 Metric = Literal["dot", "sq", "l2"]
 """How a pixel x meets a class e: s x.e + b, -s |x - e|^2 (paper, equation 5) or -s |x - e|."""

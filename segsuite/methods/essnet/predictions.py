@@ -9,7 +9,7 @@ from torch import Tensor
 from segsuite.core.sizes import Size
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.ops.class_argmax import upsampled_class_argmax
-from segsuite.ops.streaming_cross_entropy import full
+from segsuite.ops.precision import full
 from segsuite.ops.upsample import upsampled_argmax
 
 _WIDE = 32

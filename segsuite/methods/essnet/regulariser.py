@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from segsuite.ops.precision import full
+
 _AT_ONCE = 2**20
 """Distances held at once: 4 MB in float32."""
 
@@ -24,7 +26,7 @@ class MaxMargin(nn.Module):
 
     def forward(self, table: Tensor) -> Tensor:
         """The weighted loss of embeddings (C, d)."""
-        table = table.to(torch.promote_types(table.dtype, torch.float32))
+        table = full(table)
         gaps = (table - table[nearest_other(table)]).norm(dim=1)
         return self.weight * (self.margin - gaps).clamp(min=0).mean()
 

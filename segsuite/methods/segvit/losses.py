@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from segsuite.core.contract import IGNORE
 from segsuite.methods.segvit.attention_to_mask import AtmOutput
 from segsuite.methods.segvit.mask_losses import mask_losses
+from segsuite.ops.precision import full
 
 
 class AtmCriterion(nn.Module):
@@ -80,7 +81,7 @@ def presence_loss(classes: Tensor, present: Tensor, no_object: float) -> Tensor:
 
     Shapes: classes (B, K, 2) or (B, K, K + 1), present (B, K) bool -> scalar
     """
-    classes = classes.to(torch.promote_types(classes.dtype, torch.float))
+    classes = full(classes)
     outcomes = classes.shape[-1]
     index = torch.arange(present.shape[1], device=classes.device)
     own = index if outcomes == present.shape[1] + 1 else torch.zeros_like(index)

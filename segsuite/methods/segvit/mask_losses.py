@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from segsuite.core.contract import IGNORE
 from segsuite.ops.bilinear import bilinear_matrix
+from segsuite.ops.precision import full_type
 
 ALPHA = 0.25
 """Weight of positive pixels in the focal loss, whose exponent is 2."""
@@ -44,7 +45,7 @@ def mask_losses(
     """
     picture, label = present.nonzero(as_tuple=True)
     offset = stride // 2
-    exact = torch.promote_types(masks.dtype, torch.float)  # never in half precision
+    exact = full_type(masks)  # never in half precision
     rows, columns = (
         bilinear_matrix(small, large, device=masks.device, dtype=exact)[offset::stride]
         for small, large in zip(masks.shape[-2:], labels.shape[-2:], strict=True)

@@ -11,6 +11,7 @@ from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
+from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import check_labels
 from segsuite.ops.streaming_upsampled import sampled
 
@@ -86,9 +87,9 @@ class PixelLoss(nn.Module, ABC):
 def labelled_pixels(output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Upsampled features of the labelled pixels (N, d), and their labels (N,), checked."""
     check_labels(labels, len(output.table))
-    features = output.features
-    features = features.to(torch.promote_types(features.dtype, torch.float32))
-    fine = F.interpolate(features, size=labels.shape[1:], mode="bilinear", align_corners=False)
+    fine = F.interpolate(
+        full(output.features), size=labels.shape[1:], mode="bilinear", align_corners=False
+    )
     seen = (labels.flatten() != IGNORE).nonzero().squeeze(1)
     pixels = fine.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, seen)
     pixels = F.normalize(pixels, dim=1) if output.normalize_after else pixels
