@@ -23,13 +23,14 @@ def main(cfg: DictConfig) -> None:
     """Looks at a data set before anything is trained on it."""
     from segsuite.core.build import build
     from segsuite.core.files import write_json
+    from segsuite.core.targets import trusted
     from segsuite.data.inspection import report
     from segsuite.data.preview import write_preview, write_table
     from segsuite.engine.settings import check_values
 
     some, many = Annotated[int, Between(1)], Annotated[int, Between(0)]
     check_values(cfg, {"splits": list[str], "drawn": some, "pictures": many})
-    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+    data = build(cfg.data, path="data", allow=trusted(cfg))
     folder = Path(cfg.run.folder)
     summary = {}
     # All of them first: what is refused leaves nothing behind.

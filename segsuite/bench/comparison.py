@@ -17,6 +17,7 @@ from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
+from segsuite.core.targets import trusted
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16"]
@@ -98,9 +99,9 @@ def compare(
         cfg.checkpoints,
         size=size,
         overrides=[*data_overrides, *cfg.overrides],
-        allow=tuple(cfg.allow),
+        allow=trusted(cfg),
     )
-    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+    data = build(cfg.data, path="data", allow=trusted(cfg))
     data.prepare_data()
     data.setup("validate")
     images = pictures_of(data.val_dataloader(), count=cfg.pictures, size=size)

@@ -21,6 +21,7 @@ from segsuite.bench.memory import peak_bytes
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import free_memory, high_water_mark
+from segsuite.core.targets import trusted
 from segsuite.engine.launch import compose
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
@@ -135,7 +136,7 @@ def compare_losses(
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     arms = {
-        name: Arm((*cfg.overrides, *own), tuple(cfg.allow))
+        name: Arm((*cfg.overrides, *own), trusted(cfg))
         for name, own in OmegaConf.to_container(asked.arms).items()
     }
     rows = []

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from segsuite.core.errors import ConfigError, did_you_mean
 
-_COMMON = {"probe", "name", "seed", "threads", "overrides", "allow", "paths", "run", "hydra"}
-_NETWORKS = {"experiments", "checkpoints", "data", "pictures"}
+_COMMON = {"probe", "name", "threads", "overrides", "allow", "paths", "run", "hydra"}
+_NETWORKS = {"experiments", "checkpoints", "data", "pictures", "seed"}
+_TIMING = {"rounds", "warm_up", "device"}
 _HEEDED = {
-    "speed": {*_NETWORKS, "size", "batch_sizes", "rounds", "warm_up", "device", "precision"}
-    | {"compile"},
+    "speed": {*_NETWORKS, *_TIMING, "size", "batch_sizes", "precision", "compile"},
     "memory": {"memory", "device"},
-    "losses": {"losses", "rounds", "warm_up", "device"},
+    "losses": {*_TIMING, "losses"},
     "runtimes": {*_NETWORKS, "runtimes"},
 }
 """Of the keys of conf/benchmark.yaml, those that each probe looks at beside the common ones."""

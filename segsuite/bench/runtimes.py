@@ -27,6 +27,7 @@ from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
+from segsuite.core.targets import trusted
 from segsuite.engine.framing import pair
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
 
@@ -148,11 +149,11 @@ def compare_runtimes(
             cfg.checkpoints,
             size=size,
             overrides=[*data_overrides, *cfg.overrides],
-            allow=tuple(cfg.allow),
+            allow=trusted(cfg),
         )
         if len(found) != 1:
             raise ConfigError(f"probe=runtimes compares one network, not {len(found)}; name one")
-        data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+        data = build(cfg.data, path="data", allow=trusted(cfg))
         data.prepare_data()
         calibration = calibration_pictures(data, count=asked.calibration, least=least, size=size)
         network = found[0].network.eval()

@@ -22,6 +22,7 @@ from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import free_memory
 from segsuite.core.sizes import Size
+from segsuite.core.targets import trusted
 from segsuite.engine.framing import pair
 from segsuite.engine.launch import compose
 from segsuite.methods.essnet.losses.base import PixelLoss
@@ -141,7 +142,7 @@ def compare_memory(
         measured_at=measured_at,
         device=device,
         overrides=list(cfg.overrides),
-        allow=tuple(cfg.allow),
+        allow=trusted(cfg),
         tell=tell,
     )
     return TrainingMemory(

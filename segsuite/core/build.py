@@ -8,7 +8,6 @@ import inspect
 import re
 from collections.abc import Mapping
 from functools import partial
-from importlib import import_module
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -17,21 +16,9 @@ from omegaconf.errors import InterpolationKeyError
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean, raised_in
 from segsuite.core.hints import expected, fits
+from segsuite.core.targets import LIBRARIES, locate
 
-_LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
-ALLOWED = ("segsuite.", *_LIBRARIES)
-_KINDS = {
-    "torch.nn.modules.module.Module",
-    "torch.optim.optimizer.Optimizer",
-    "torch.optim.lr_scheduler.LRScheduler",
-}
-"""What a config may name of the libraries, beside Lightning's classes; a metric is a Module too.
-
-Not all that they hold: a checkpoint brings its config along, and a stranger's must not run a shell
-(torch.utils.collect_env.run) or unpickle a file (torch.load). By name, so that nothing heavy is
-imported for it.
-"""
-_SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+_SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 
 def build(
@@ -67,14 +54,14 @@ def build(
         cause = error.__cause__ if isinstance(error, InstantiationException) else None
         if isinstance(cause, SegsuiteError):
             raise cause from None
-        target = config["_target_"]
-        if isinstance(cause or error, ValueError) and raised_in(cause or error, *_LIBRARIES):
-            part = re.search(r"call to target '(\S+)'", str(error)) if cause else None
-            said = " ".join(str(cause or error).split())
-            raise ConfigError(f"`{path}` does not fit {part[1] if part else target}: {said}") from (
-                cause or error
-            )
-        (cause or error).add_note(f"while building `{path or target}`")
+        part = re.search(r"call to target '(\S+)'", str(error)) if cause else None
+        target = part[1] if part else config["_target_"]
+        failure = cause or error
+        theirs = target.startswith(LIBRARIES) and raised_in(failure, *LIBRARIES, ours=allow)
+        if theirs and isinstance(failure, ValueError):
+            said = " ".join(str(failure).split())
+            raise ConfigError(f"`{path}` does not fit {target}: {said}") from failure
+        failure.add_note(f"while building `{path or config['_target_']}`")
         if cause is not None:
             raise cause from cause.__cause__
         raise
@@ -101,6 +88,8 @@ def _check(config: Any, path: str, allow: tuple[str, ...], given: tuple[str, ...
         return
     if not isinstance(config, DictConfig) or config._is_none() or config._is_missing():
         return
+    if "_args_" in config:  # they would pass by all that is checked here
+        raise ConfigError(f"`{path}._args_`: arguments are given by name only")
     if "_target_" in config:
         _check_arguments(config, path, allow, given)
     for key in config:
@@ -194,50 +183,3 @@ def _as_choice(path: str, value: Any) -> str:
     if isinstance(value, str) and (CONF / group / f"{value}.yaml").is_file():
         return f"; {group}={value} chooses that part"
     return "; type null to leave it out" if value == "none" else ""
-
-
-def locate(target: str, path: str = "", allow: tuple[str, ...] = ()) -> Any:
-    """The class or function at an import path, which must begin with an allowed prefix."""
-    where = f"`{path}._target_={target}`" if path else f"`_target_={target}`"
-    if not target.startswith((*ALLOWED, *allow)):
-        known = ", ".join((*ALLOWED, *allow))
-        package = target.split(".")[0]
-        raise ConfigError(f"{where} is outside {known}; if you trust it, type allow=[{package}.]")
-    module, _, name = target.rpartition(".")
-    try:
-        found = _imported(module, name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where} cannot be imported: {error}") from error
-    home = getattr(found, "__module__", None) or ""
-    trusting = f"; if you trust it, type allow=[{home}.]"
-    if not f"{home}.".startswith((*ALLOWED, *allow)):  # such as torch.os.system
-        raise ConfigError(
-            f"{where} is only a name there for {home}.{name}, which is not allowed{trusting}"
-        )
-    if not f"{home}.".startswith(("segsuite.", *allow)) and not _is_a_part(found):
-        raise ConfigError(
-            f"{where} is no network, optimiser, schedule, metric or class of lightning{trusting}"
-        )
-    return found
-
-
-def _is_a_part(found: Any) -> bool:
-    """Whether it is a class, or function, of a library that a config needs."""
-    if inspect.isclass(found):
-        kinds = {_full_name(kind) for kind in inspect.getmro(found)}
-        return found.__module__.startswith("lightning.") or not _KINDS.isdisjoint(kinds)
-    return _full_name(found) == "timm.models._factory.create_model"
-
-
-def _full_name(found: Any) -> str:
-    return f"{found.__module__}.{getattr(found, '__qualname__', '')}"
-
-
-def _imported(module: str, name: str) -> Any:
-    try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name != module:  # the module is there, but something that it needs is not
-            raise
-        owner, _, inner = module.rpartition(".")  # a class method, such as Class.from_file
-        return getattr(getattr(import_module(owner), inner), name)

@@ -32,10 +32,19 @@ class MissingExtra(SegsuiteError):
         super().__init__(f"{package} is not installed; type: pip install 'segsuite[{extra}]'")
 
 
-def raised_in(error: BaseException | None, *packages: str) -> bool:
-    """Whether the code that raised it is one of those packages' ("torch.")."""
-    frames = [] if error is None else list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith(packages)
+def raised_in(error: BaseException | None, *packages: str, ours: tuple[str, ...] = ()) -> bool:
+    """Whether those packages ("torch."), or what they use themselves, raised it.
+
+    What they call in turn, of the suite or of `ours`, is not theirs.
+    """
+    frames = [] if error is None else [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        name = f"{frame.f_globals.get('__name__', '')}."
+        if name.startswith(packages):
+            return True
+        if name.startswith(("segsuite.", *ours)):
+            return False
+    return False
 
 
 def first_of(items: Sequence[str], separator: str = ", ", *, shown: int = 10) -> str:

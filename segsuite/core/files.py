@@ -7,6 +7,7 @@ import platform
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,9 @@ def _host() -> str:
 _HOST = _host()
 _DRAWN = secrets.token_hex(3)
 """In containers every process may have the same number, and on a shared disk no host is alone."""
-_PART = re.compile(rf"\.{_HOST}-(\d+)-([0-9a-f]{{6}})\.part")
+_PART = re.compile(r"\.([^.]+)-(\d+)-([0-9a-f]{6})\.part")
+_STALE = 24 * 3600.0
+"""Seconds without a change after which another host's writer, or an earlier boot's, is gone."""
 
 
 def _writer() -> str:
@@ -37,19 +40,30 @@ def _writer() -> str:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes what processes of this host that are no more were writing into `folder`."""
+    """Removes what processes that are no more were writing into `folder`.
+
+    Of other hosts' processes nothing is known: what they wrote goes a day after its last change.
+    """
     for path in Path(folder).glob(".*.part*"):
         writer = _PART.search(path.name)
-        if writer is None or _lives(int(writer[1]), writer[2]):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # renamed or removed by its writer meanwhile
+            if writer is None or _is_written(path, writer):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def _is_written(path: Path, writer: re.Match[str]) -> bool:
+    """Whether somebody may still be writing it."""
+    if writer[1] == _HOST:
+        return _lives(int(writer[2]), writer[3])
+    return time.time() - path.stat().st_mtime < _STALE
 
 
 def _lives(process: int, drawn: str) -> bool:
-    """Whether that process may still be writing."""
+    """Whether that process of this host is still there."""
     if process == os.getpid():
         return drawn == _DRAWN
     if os.name != "posix":  # where signal 0 is not a question

@@ -1,25 +1,54 @@
 """What the machine still has, and what a process took of it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+_GROUP_FILES = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Of a control group of version 2 and 1: its limit, what it uses, and how much of that can go."""
+
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be taken now; on a CPU what the system calls available."""
+    """Bytes that can be taken now; on a CPU what the system calls available.
+
+    In a container, or a scheduler's job, no more than it leaves.
+    """
     if device.type == "cuda":
         # What torch has cached is free for torch.
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
     try:
-        return _kilobytes(Path("/proc/meminfo"), "MemAvailable") * 1024
+        return min(_number(Path("/proc/meminfo"), "MemAvailable") * 1024, *_left_by_groups())
     except OSError:  # not Linux: unknown, and left to the system
         return 2**62
+
+
+def _left_by_groups(
+    process: Path = Path("/proc/self/cgroup"), top: Path = Path("/sys/fs/cgroup")
+) -> list[int]:
+    """What each control group that this process is in leaves of its limit; version 2 and 1."""
+    left = [2**62]
+    for line in process.read_text().splitlines():
+        _, kind, path = line.split(":", 2)
+        if kind not in ("", "memory"):
+            continue
+        root = top / kind
+        limit, used, idle = _GROUP_FILES[kind]
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root):
+                with suppress(OSError, ValueError):  # no limit: no such file, or "max" in it
+                    free = int((folder / limit).read_text()) - int((folder / used).read_text())
+                    left.append(free + _number(folder / "memory.stat", idle, mark=" "))
+    return left
 
 
 @dataclass
@@ -37,11 +66,11 @@ def high_water_mark() -> Iterator[Mark]:
         yield mark
         return
     _RESET.write_text("5")  # Linux then begins the high-water mark anew
-    before = _kilobytes(_STATUS, "VmRSS")
+    before = _number(_STATUS, "VmRSS")
     yield mark
-    mark.bytes = (_kilobytes(_STATUS, "VmHWM") - before) * 1024
+    mark.bytes = (_number(_STATUS, "VmHWM") - before) * 1024
 
 
-def _kilobytes(path: Path, key: str) -> int:
-    (line,) = (line for line in path.read_text().splitlines() if line.startswith(f"{key}:"))
+def _number(path: Path, key: str, *, mark: str = ":") -> int:
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith(f"{key}{mark}"))
     return int(line.split()[1])

@@ -81,8 +81,7 @@ def _share(name: str, splits: Mapping[str, Split], ids: Sequence[str]) -> list[s
 def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """The ids that a list file names, a line each: ids, or paths of files or the ends of paths.
 
-    Lines may have further columns, as SegNet's; a name with spaces is told from them by being one
-    of a sample, or by a first word that looks like no name of a picture.
+    Lines may have further columns, as SegNet's (see `_column`).
     """
     if not path.is_file():
         raise DataError(f"the list {path} of data.reader.splits is not there")
@@ -94,9 +93,7 @@ def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     found: set[str] = set()
     gaps: list[str] = []
     for line in filter(None, map(str.strip, lines)):
-        first = line.split()[0]
-        columns = _named(first, known, endings) or _without_suffix(first) != first
-        name = first if columns and _without_suffix(line) not in known else line
+        name = _column(line, known, endings)
         matches = _named(name, known, endings)
         if not matches:
             gaps.append(f"{path} names {name}, of which there is no pair")
@@ -105,6 +102,19 @@ def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             found.update(matches)
     return sorted(found), gaps
+
+
+def _column(line: str, known: set[str], endings: Mapping[str, list[str]]) -> str:
+    """The first column of a line, or all of it where that is one name with spaces in it.
+
+    `a.png 1` has columns; `photo (1).png` has none, though there may be a `photo` as well.
+    """
+    first, sample = line.split()[0], _without_suffix(line)
+    if sample in known:
+        return line
+    if _without_suffix(first) != first:
+        return first
+    return line if sample != line or _named(line, known, endings) else first
 
 
 def _named(name: str, known: set[str], endings: Mapping[str, list[str]]) -> list[str]:

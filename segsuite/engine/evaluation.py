@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.seeding import seed_everything
+from segsuite.core.targets import trusted
 from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.callbacks.progress import EvaluationProgress
 from segsuite.engine.callbacks.table import ClassTableReport
@@ -29,7 +30,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(f"split={cfg.split} is not one of val, test{did_you_mean(cfg.split, ())}")
     seed_everything(cfg.get("seed", 0))
     more = _more(cfg)
-    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+    data = build(cfg.data, path="data", allow=trusted(cfg))
     network, _ = network_of(cfg, classes=data.classes)
     data.setup(_STAGES[cfg.split])
     task = make_task(cfg, network, data)
@@ -54,7 +55,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
 def _more(cfg: DictConfig) -> list[Callback]:
     """What is asked for beside the table of classes."""
-    allow = tuple(cfg.allow)
+    allow = trusted(cfg)
     more = []
     if cfg.get("scores") is not None:
         more.append(build(cfg.scores, path="scores", allow=allow))

@@ -100,8 +100,13 @@ def begun_by_hydra(folder: str | Path) -> bool:
 
     A log that is not empty, as any other file, is of an earlier run or somebody else's.
     """
-    paths = Path(folder).iterdir() if Path(folder).is_dir() else ()
-    return all(p.name == ".hydra" or (_is_log(p) and p.stat().st_size == 0) for p in paths)
+    folder = Path(folder)
+    paths = folder.iterdir() if folder.is_dir() else ()
+    written = folder / ".hydra"
+    known = {written / f"{name}.yaml" for name in ("config", "hydra", "overrides")}
+    return all(p == written or (_is_log(p) and p.stat().st_size == 0) for p in paths) and (
+        not written.is_dir() or known.issuperset(written.iterdir())
+    )
 
 
 def discard_if_bare(folder: str | Path, *, up_to: str | Path) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 from segsuite.core.errors import SegsuiteError, did_you_mean, raised_in
 
+_OPTIONAL = ("experiment", "sweep", "debug", "scores", "submission")
+"""Groups of which nothing is chosen unless it is typed."""
+
 
 def typed_overrides(arguments: Sequence[str]) -> list[str]:
     """The overrides on a command line, with the folder of --config-dir as one of them."""
@@ -99,14 +102,18 @@ def _unknown_choice(choice: str) -> str:
 
 
 def _no_choice(overrides: Sequence[str]) -> str | None:
-    """What Hydra ends with a traceback for: a group that is to be nothing, or more than one."""
+    """What Hydra ends with a traceback for: a group that is to be nothing, or a number."""
+    import yaml
+
     from segsuite.core.config import CONF
 
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
         options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
-        if options and value not in options:
-            return f"`{override}` chooses nothing; type {key}= with one of {', '.join(options)}"
+        if options and not isinstance(yaml.safe_load(value), str | list):
+            optional = "leave it out, or " if key in _OPTIONAL else ""
+            known = ", ".join(options)
+            return f"`{override}` chooses nothing; {optional}type {key}= with one of {known}"
     return None
 
 

@@ -18,6 +18,7 @@ from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError, DataError
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
+from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
 from segsuite.data.palette import overlay
@@ -72,7 +73,7 @@ def loaded(
             f"{cfg.ckpt_path} holds a {type(network).__name__}, which segments no pictures; give "
             "the checkpoint of a network that does"
         )
-    inference = build(cfg.inference, path="inference", allow=tuple(cfg.allow))
+    inference = build(cfg.inference, path="inference", allow=trusted(cfg))
     return network.to(device), classes, inference, _transform(cfg)
 
 
@@ -136,7 +137,7 @@ def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:
     """What the data set does to pictures before evaluation."""
     if cfg.data.get("eval_transform") is None:
         return lambda image: image
-    return build(cfg.data.eval_transform, path="data.eval_transform", allow=tuple(cfg.allow))
+    return build(cfg.data.eval_transform, path="data.eval_transform", allow=trusted(cfg))
 
 
 def _submission(cfg: DictConfig, classes: ClassTable) -> CityscapesSubmission | None:
@@ -147,7 +148,7 @@ def _submission(cfg: DictConfig, classes: ClassTable) -> CityscapesSubmission | 
     """
     if cfg.get("submission") is None:
         return None
-    submission = build(cfg.submission, path="submission", allow=tuple(cfg.allow))
+    submission = build(cfg.submission, path="submission", allow=trusted(cfg))
     submission.check(classes)
     return submission
 

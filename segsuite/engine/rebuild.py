@@ -114,13 +114,14 @@ def network_of(
     """
     from segsuite.core.build import build
     from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
+    from segsuite.core.targets import trusted
     from segsuite.data.class_table import ClassTable
 
     checkpoint = read_checkpoint(cfg.ckpt_path)
     trained = ClassTable.from_dict(checkpoint["classes"])
     if classes is not None:
         _check_same(trained.names, classes.names, cfg.ckpt_path)
-    network = build(cfg.method.network, path="method.network", allow=tuple(cfg.allow))
+    network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
     load_weights(network, network_state(checkpoint), source=str(cfg.ckpt_path))
     return network.eval(), trained
 

@@ -3,17 +3,18 @@
 Lightning takes many a number that it then divides by, or waits for without end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.hints import Between, expected, fits
 
 _Limit = Annotated[int, Between(0)] | Annotated[float, Between(0, 1)] | None
 _Some = Annotated[int, Between(1)]
-_Part = Annotated[float, Between(1e-6, 1)]
+_All = Annotated[float, Between(1, 1)]
+"""Training data are endless: there are no parts of them but the whole."""
 
 _RUN = {
     "final": Literal["best", "last"],
@@ -30,16 +31,16 @@ _TRAINER = {
     "gradient_clip_val": Annotated[float, Between(0)] | None,
     "val_check_interval": _Some | None,
     "check_val_every_n_epoch": _Some | None,
-    "limit_train_batches": _Some | _Part | None,
+    "limit_train_batches": _Some | _All | None,
     "limit_val_batches": _Limit,
     "limit_test_batches": _Limit,
-    "overfit_batches": _Limit,
+    "overfit_batches": Annotated[int, Between(0)] | _All | Annotated[float, Between(0, 0)],
     "num_sanity_val_steps": Annotated[int, Between(-1)],
     "log_every_n_steps": Annotated[int, Between(0)],
     "num_nodes": _Some,
 }
-_BY_EPOCHS = _TRAINER | {"val_check_interval": _Some | _Part | None}
-"""Where validations are counted by epochs, a part of one is an interval too."""
+_BY_EPOCHS = _TRAINER | {"val_check_interval": _Some | _All | None}
+"""Where validations are counted by epochs, one epoch is an interval too."""
 
 _STAGES = ("train/", "val/", "test/")
 
@@ -75,18 +76,41 @@ def check_run(cfg: DictConfig) -> None:
         )
 
 
+def check_figures(cfg: DictConfig, figures: Sequence[str]) -> None:
+    """Raises ConfigError for a figure of an evaluation that is asked for and will not be there.
+
+    Callbacks of other people's may log figures of their own, which nobody knows beforehand.
+
+    Args:
+        figures: names of those that each evaluation logs, without its stage.
+    """
+    asked = {
+        "optimized_metric": cfg.optimized_metric,
+        "callbacks.checkpoint.monitor": cfg.callbacks.checkpoint.get("monitor"),
+    }
+    for key, name in asked.items():
+        stage, _, figure = str(name).partition("/")
+        if stage not in ("val", "test") or figure in figures or cfg.allow:
+            continue
+        hint = did_you_mean(figure, figures)
+        if "did you mean" in hint:
+            raise ConfigError(f"{key}={name} is not logged{hint.replace('`', f'`{stage}/', 1)}")
+
+
 def check_trainer(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError for the first number that the trainer has no use for."""
     by_epochs = settings.get("check_val_every_n_epoch", 1) is not None
     # Text may be a duration, and is the trainer's to read.
     numbers = {k: v for k, v in settings.items() if not isinstance(v, str)}
     check_values(numbers, _BY_EPOCHS if by_epochs else _TRAINER, "trainer.")
-    batches, interval = numbers.get("overfit_batches"), numbers.get("val_check_interval")
-    if by_epochs and type(batches) is type(interval) is int and 0 < batches < interval:
-        raise ConfigError(
-            f"trainer.val_check_interval={interval}, but an epoch has trainer.overfit_batches="
-            f"{batches} batches; validate every n epochs with trainer.check_val_every_n_epoch=n"
-        )
+    interval = numbers.get("val_check_interval")
+    for key in ("overfit_batches", "limit_train_batches"):
+        batches = numbers.get(key)
+        if by_epochs and type(batches) is type(interval) is int and 0 < batches < interval:
+            raise ConfigError(
+                f"trainer.val_check_interval={interval}, but an epoch has trainer.{key}={batches} "
+                "batches; validate every n epochs with trainer.check_val_every_n_epoch=n"
+            )
     if numbers.get("num_nodes", 1) != 1:
         raise ConfigError(
             f"trainer.num_nodes={numbers['num_nodes']}: the suite starts processes of one machine "

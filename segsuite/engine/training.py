@@ -19,6 +19,7 @@ from segsuite.core.checkpoint import load_weights, network_state, read_checkpoin
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError, did_you_mean, raised_in
 from segsuite.core.sizes import check_size
+from segsuite.core.targets import trusted
 from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
@@ -26,7 +27,7 @@ from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import on_main_process
 from segsuite.engine.rebuild import figures_of
-from segsuite.engine.settings import check_parts, check_run, check_trainer
+from segsuite.engine.settings import check_figures, check_parts, check_run, check_trainer
 from segsuite.engine.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def record_start(cfg: DictConfig, folder: Path) -> None:
 
 def check_arguments(cfg: DictConfig) -> None:
     """Raises ConfigError for the first argument anywhere in the config that does not fit."""
-    allow = tuple(cfg.allow)
+    allow = trusted(cfg)
     check_parts(cfg)
     for key in ("data", "inference", "trainer", "callbacks", "logger"):
         check(cfg[key], path=key, allow=allow)
@@ -89,7 +90,7 @@ def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
 
 def make_data(cfg: DictConfig) -> LightningDataModule:
     """The data, found and checked: its errors come before any network is built."""
-    data = build(cfg.data, path="data", allow=tuple(cfg.allow))
+    data = build(cfg.data, path="data", allow=trusted(cfg))
     data.prepare_data()
     data.setup("fit")
     return data
@@ -97,7 +98,7 @@ def make_data(cfg: DictConfig) -> LightningDataModule:
 
 def make_network(cfg: DictConfig, resumed: Path | None) -> Segmenter:
     """The network with the weights that a run begins with; a resumed run loads its own later."""
-    network = build(cfg.method.network, path="method.network", allow=tuple(cfg.allow))
+    network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
     if resumed is None:
         _give_weights(network, cfg)
     return network
@@ -119,33 +120,21 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
     return build(
         cfg.method.task,
         path="method.task",
-        allow=tuple(cfg.allow),
+        allow=trusted(cfg),
         network=network,
         classes=data.classes,
-        inference=build(cfg.inference, path="inference", allow=tuple(cfg.allow)),
+        inference=build(cfg.inference, path="inference", allow=trusted(cfg)),
     )
 
 
 def check_task(cfg: DictConfig, task: SegmentationTask) -> None:
     """Makes an optimiser and throws it away; looks for misspelt figures: hours are not to be lost.
 
-    Callbacks of other people's may log figures of their own, which nobody knows beforehand.
-
     Raises:
         ConfigError: what would be found only when training begins, or after it has ended.
     """
     task.optimisation(max_steps=cfg.trainer.max_steps)
-    asked = {
-        "optimized_metric": cfg.optimized_metric,
-        "callbacks.checkpoint.monitor": cfg.callbacks.checkpoint.get("monitor"),
-    }
-    for key, name in asked.items():
-        stage, _, figure = str(name).partition("/")
-        if stage not in ("val", "test") or figure in task.figures or cfg.allow:
-            continue
-        hint = did_you_mean(figure, task.figures)
-        if "did you mean" in hint:
-            raise ConfigError(f"{key}={name} is not logged{hint.replace('`', f'`{stage}/', 1)}")
+    check_figures(cfg, task.figures)
 
 
 def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Trainer:
@@ -159,7 +148,7 @@ def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Tr
     interrupts = Interrupts(last=folder / folders.LAST)
     return built_trainer(
         cfg.trainer,
-        allow=tuple(cfg.allow),
+        allow=trusted(cfg),
         callbacks=[RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
@@ -208,7 +197,7 @@ def _cores() -> int:
 def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:
     """One object per entry of a group; `key: null` switches one off."""
     return [
-        build(node, path=f"{group}.{key}", allow=tuple(cfg.allow))
+        build(node, path=f"{group}.{key}", allow=trusted(cfg))
         for key, node in (cfg[group] or {}).items()
         if node is not None
     ]

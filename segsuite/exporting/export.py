@@ -17,6 +17,7 @@ from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.files import remove_leftovers, written_whole
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
+from segsuite.core.targets import trusted
 from segsuite.engine.framing import pair
 from segsuite.engine.rebuild import network_of
 from segsuite.exporting.accuracy import miou
@@ -122,7 +123,7 @@ class Export:
     @cached_property
     def data(self) -> Any:
         """The data set, with the classes that the network was trained for."""
-        data = build(self.cfg.data, path="data", allow=tuple(self.cfg.allow))
+        data = build(self.cfg.data, path="data", allow=trusted(self.cfg))
         if self.measures and self.cfg.ckpt_path is not None:
             network_of(self.cfg, classes=data.classes)
         data.prepare_data()
@@ -197,7 +198,7 @@ def _network(cfg: DictConfig) -> tuple[Segmenter, bool]:
         network, _ = network_of(cfg)
     else:
         # Constructors fetch nothing: the weights stay random.
-        network = build(cfg.method.network, path="method.network", allow=tuple(cfg.allow)).eval()
+        network = build(cfg.method.network, path="method.network", allow=trusted(cfg)).eval()
     if not isinstance(network, Segmenter):
         raise CheckpointError(
             f"{cfg.ckpt_path or cfg.experiment} is a {type(network).__name__}, which segments "

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from segsuite.bench import probes
 from segsuite.bench.memory_report import save_memory_plot
 from segsuite.bench.training_memory import StepMemory
+from segsuite.engine.launch import compose
 from tests.bench.test_benchmark_door import run
 
 
@@ -118,6 +120,7 @@ def test_a_probe_that_is_not_there(
         ("memory", "experiments=[segvit_vitt]"),
         ("memory", "size=[64,64]"),
         ("losses", "data=camvid"),
+        ("losses", "seed=3"),
         ("losses", "data.root=/nowhere"),
         ("runtimes", "size=[64,64]"),
         ("speed", "memory.batch=2"),
@@ -133,3 +136,8 @@ def test_a_key_that_the_probe_does_not_look_at_is_refused(
     with pytest.raises(SystemExit):
         run(monkeypatch, tmp_path, f"probe={name}", typed)
     assert f"{typed} would change nothing: probe={name}" in capsys.readouterr().err
+
+
+def test_every_key_is_looked_at_by_some_probe() -> None:
+    heeded = probes._COMMON.union(*probes._HEEDED.values())
+    assert set(compose("benchmark")) - {"hydra"} == heeded - {"hydra"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from segsuite.core.build import build, check, locate
+from segsuite.core.build import build, check
 from segsuite.core.errors import ConfigError, DataError
 from tests.core.parts import House, Trunk, anything
 
@@ -153,56 +153,6 @@ def test_values_that_fit_pass(keys):
     check(config.method.house, path="method.house", allow=ALLOW)
 
 
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ("os.system", "`method.house._target_=os.system` is outside segsuite."),
-        ("segsuitelike.core.Trunk", "is outside segsuite."),
-        (
-            "segsuite.nowhere.Trunk",
-            "cannot be imported: module 'segsuite' has no attribute 'nowhere'",
-        ),
-        ("tests.core.parts.Trnk", "cannot be imported: "),
-        (
-            "torch.os.system",
-            "for posix.system, which is not allowed; if you trust it, type allow=[posix.]",
-        ),
-        ("torch.load", "is no network, optimiser, schedule, metric or class of lightning; if you"),
-        ("torch.utils.collect_env.run", "type allow=[torch.utils.collect_env.]"),
-        ("torch.utils.collect_env.SystemEnv", "is no network"),
-        ("segsuite.core.build.import_module", "for importlib.import_module, which is not allowed"),
-        ("segsuite.core.checkpoint.torch.load", "type allow=[torch.serialization.]"),
-        ("tests.core.parts.Trunk.deep", "cannot be imported: "),
-    ],
-)
-def test_targets_that_are_not_allowed_or_not_there(target, said):
-    assert said in complaint(house(_target_=target))
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        *("torch.nn.Dropout", "torch.optim.SGD", "torch.optim.lr_scheduler.PolynomialLR"),
-        *("torchmetrics.MeanMetric", "lightning.Trainer", "lightning.pytorch.loggers.CSVLogger"),
-        *("lightning.pytorch.callbacks.EMAWeightAveraging", "timm.create_model"),
-        *("lightning.pytorch.profilers.SimpleProfiler", "torchvision.models.ResNet"),
-    ],
-)
-def test_parts_of_the_libraries_may_be_named(target):
-    assert locate(target).__name__ == target.rsplit(".", 1)[-1]
-
-
-def test_what_is_trusted_may_be_named():
-    assert locate("torch.load", allow=("torch.serialization.",)) is torch.load
-
-
-def test_modules_that_lack_something_say_what(tmp_path, monkeypatch):
-    (tmp_path / "halfway.py").write_text("import a_package_that_nobody_has\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match="a_package_that_nobody_has"):
-        locate("halfway.Network", allow=("halfway.",))
-
-
 @pytest.mark.parametrize("value", ["none", 5, {"depth": 3}])
 def test_what_describes_no_object_is_named(value):
     with pytest.raises(ConfigError, match=r"`callbacks.pictures=.*describes no object"):
@@ -234,12 +184,23 @@ def test_what_a_library_refuses_is_a_mistake_in_a_part_too_and_a_defect_of_ours_
     with pytest.raises(ConfigError, match=r"`method.house` does not fit torch\S+Dropout: .* got 2"):
         built(house(trunk=drop))
     with pytest.raises(ValueError, match="a defect"):
-        build({"_target_": "torch.nn.ModuleList"}, path="method", modules=defective())
+        build({"_target_": "torch.nn.ModuleList"}, path="method", allow=ALLOW, modules=defective())
 
 
 def defective() -> Iterator[torch.nn.Module]:
     raise ValueError("a defect")
     yield
+
+
+def test_what_a_librarys_own_library_refuses_is_a_mistake_too():
+    logger = {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "foo://x"}
+    with pytest.raises(ConfigError, match=r"`logger\.csv` does not fit .*CSVLogger: .*foo"):
+        build(logger, path="logger.csv")
+
+
+def test_arguments_without_names_are_refused():
+    config = house(_args_=[{"_target_": "torch.utils.collect_env.run", "command": "true"}])
+    assert "arguments are given by name only" in complaint(config)
 
 
 def test_nothing_is_built_before_everything_was_checked():

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from segsuite.core.checkpoint import (
     same_method,
     save_checkpoint,
 )
-from segsuite.core.errors import CheckpointError
+from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import folder_written_whole, write_json, written_whole
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,38 @@ def test_files_of_other_kinds_are_refused(tmp_path):
     assert "carries no segsuite config" in said and "method.backbone.weights=FILE" in said
     torch.save({"config": {"trainer": {}}}, path)
     assert "carries no segsuite config" in refused(network_from_checkpoint, path)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"_target_": "torch.utils.collect_env.run", "command": "touch PWNED"},
+        {
+            "_target_": "torch.nn.Sequential",
+            "_args_": [{"_target_": "torch.utils.collect_env.run", "command": "touch PWNED"}],
+        },
+        {
+            "_target_": "segsuite.nn.backbones.weight_files.weights_file",
+            "source": "touch PWNED",
+            "fetch": {
+                "_target_": "segsuite.core.targets.locate",
+                "target": "torch.utils.collect_env.run",
+                "allow": ["torch."],
+            },
+        },
+        {"_target_": "segsuite.core.files.write_json", "content": {}, "path": "PWNED"},
+        {
+            **CONFIG["method"]["network"],
+            "dim": {"_target_": "segsuite.engine.video_output.VideoFile"},
+        },
+    ],
+)
+def test_what_a_strangers_checkpoint_may_name_does_nothing(tmp_path, monkeypatch, network):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint({"config": {"method": {"network": network}}, "state_dict": {}}, "a.ckpt")
+    with pytest.raises(ConfigError):
+        network_from_checkpoint("a.ckpt")
+    assert os.listdir() == ["a.ckpt"]
 
 
 def test_weights_are_loaded_all_or_none(network):
@@ -170,6 +203,16 @@ def test_what_an_earlier_process_of_the_same_number_left_is_no_obstacle(tmp_path
     with folder_written_whole(tmp_path / "frames") as beside:
         (beside / "1.jpg").touch()
     assert {path.name for path in tmp_path.iterdir()} == {"frames", foreign.name}
+
+
+def test_what_another_host_or_an_earlier_boot_left_goes_after_a_day(tmp_path):
+    old, new = (tmp_path / f".last.gone-{number}-0a1b2c.part.ckpt" for number in (1, 2))
+    theirs = tmp_path / ".download.part"  # no file of ours
+    for path, hours in ((old, 25), (new, 23), (theirs, 25)):
+        path.touch()
+        os.utime(path, times=(time.time() - hours * 3600,) * 2)
+    files.remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {new, theirs}
 
 
 def test_a_host_is_known_by_its_whole_name_and_by_whose_processes_it_sees(monkeypatch):

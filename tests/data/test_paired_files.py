@@ -195,6 +195,11 @@ def test_the_first_column_of_a_list_is_the_sample_unless_the_whole_line_is(tmp_p
     assert listed("1 2", "1", "2") == ["1"]
     assert listed("1 2", "1", "1 2") == listed("1 2.png", "1", "1 2") == ["1 2"]
     assert listed("images/my crack.png", "crack", "my crack") == ["my crack"]
+    photos = ("photo", "photo (1)", "sub/photo (2)")
+    assert listed("images/photo (1).png", *photos) == ["photo (1)"]
+    assert listed("photo (2).png", *photos) == ["sub/photo (2)"]
+    assert listed("photo (3).png", *photos) == [], "and not another picture"
+    assert listed("photo 1", *photos) == listed("photo.png", *photos) == ["photo"]
 
 
 def test_a_list_never_takes_one_folder_for_another(tmp_path: Path) -> None:

@@ -162,7 +162,9 @@ def test_only_folders_of_refused_runs_are_discarded(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("earlier", ["train.log", "run.json", "config.yaml", "notes.log/monday"])
+@pytest.mark.parametrize(
+    "earlier", ["train.log", "run.json", "config.yaml", "notes.log/monday", ".hydra/notes"]
+)
 def test_a_refused_run_leaves_what_was_in_its_folder_before(door, tmp_path, earlier):
     path = tmp_path / "mine" / earlier
     path.parent.mkdir(parents=True)

@@ -15,11 +15,12 @@ from segsuite.engine.settings import check_run, check_trainer
     "settings",
     [
         {"log_every_n_steps": 0},
-        {"val_check_interval": 0.5, "check_val_every_n_epoch": 1},
-        {"val_check_interval": 0.5},  # Lightning counts by epochs unless told otherwise
+        {"val_check_interval": 1.0, "check_val_every_n_epoch": 1},
+        {"val_check_interval": 1.0},  # Lightning counts by epochs unless told otherwise
+        {"overfit_batches": 0.0, "limit_val_batches": 0.5},
         {"val_check_interval": 4000, "check_val_every_n_epoch": None},
         {"val_check_interval": "00:01:00:00"},
-        {"limit_train_batches": 0.5},
+        {"limit_train_batches": 1.0},
         {"limit_train_batches": None, "num_nodes": 1},
     ],
 )
@@ -36,7 +37,11 @@ def test_settings_that_are_valid_pass(settings):
         ({"val_check_interval": 1.5, "check_val_every_n_epoch": 1}, "val_check_interval=1.5"),
         ({"limit_train_batches": 0}, "limit_train_batches=0"),
         ({"limit_train_batches": 0.0}, "limit_train_batches=0.0"),
+        ({"val_check_interval": 0.5, "check_val_every_n_epoch": 1}, "val_check_interval=0.5"),
         ({"val_check_interval": 5, "overfit_batches": 1}, "check_val_every_n_epoch=n"),
+        ({"val_check_interval": 5, "limit_train_batches": 1}, "check_val_every_n_epoch=n"),
+        ({"limit_train_batches": 0.5}, "limit_train_batches=0.5"),
+        ({"overfit_batches": 0.5}, "overfit_batches=0.5"),
         ({"num_nodes": 2}, "processes of one machine only"),
         ({"num_nodes": 0}, "num_nodes=0"),
     ],

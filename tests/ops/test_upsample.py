@@ -61,7 +61,7 @@ def test_single_precision_differs_only_where_scores_tie_within_rounding(way, map
     assert (full.amax(dim=1, keepdim=True) - ours).max() <= 2e-6
 
 
-@pytest.mark.parametrize("way", [argmax_by_cells, argmax_by_columns])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.half])
 def test_half_precision_scores_are_upsampled_in_single(way, kind):
     scores = smooth(12, (6, 7)).to(kind)
@@ -99,17 +99,26 @@ def test_the_parts_that_the_work_is_cut_into_do_not_matter(way, where, at_once, 
     ("maps", "classes", "taken"),
     [
         (smooth, 40, "argmax_by_cells"),
-        (smooth, 12, "argmax_by_columns"),
         (uneven, 40, "argmax_by_columns"),
+        (uneven, 12, "argmax_by_columns"),
+        (uneven, 5, "argmax_by_classes"),
+        (smooth, 2, "argmax_by_classes"),
     ],
 )
-def test_the_shortcut_is_for_even_scores_of_many_classes(maps, classes, taken, monkeypatch):
+def test_the_quickest_way_is_taken(maps, classes, taken, monkeypatch):
     called = []
-    for name in ("argmax_by_cells", "argmax_by_columns"):
+    for way in WAYS:
+        name = way.__name__
         monkeypatch.setattr(upsample, name, lambda *a, name=name, **k: called.append(name))
-    upsampled_argmax(maps(classes, (16, 17)), (64, 65))
-    upsampled_argmax(maps(classes, (1, 1)), (64, 65))  # a point without neighbours
-    assert called == [taken, "argmax_by_cells"]
+    upsampled_argmax(maps(classes, (16, 17)), (256, 272))
+    assert called == [taken]
+
+
+def test_a_point_without_neighbours_has_labels():
+    for classes in (2, 12, 40):
+        scores = uneven(classes, (1, 1))
+        winners = scores.argmax(dim=1).expand(-1, 64, 65)
+        assert torch.equal(upsampled_argmax(scores, (64, 65)), winners)
 
 
 def test_a_cell_is_narrowed_down_only_to_classes_that_include_the_winner():

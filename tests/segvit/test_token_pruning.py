@@ -72,9 +72,6 @@ def pruning(**kwargs) -> TokenPruning:
         ({"mode": "static", "budgets": [4, 8]}, "falling order"),
         ({"mode": "static", "budgets": [8, 0]}, "above 0"),
         ({"mode": "static", "budgets": [8, 0.25]}, "mixes counts"),
-        ({"keep_per_class": 0}, "at least 1"),
-        ({"theta": 1.7}, r"method\.pruning\.theta=1\.7"),
-        ({"theta": -0.1}, r"method\.pruning\.theta=-0\.1"),
         (
             {"scorer": partial(LinearExit, temperature=0.0)},
             r"method\.pruning\.scorer\.temperature=0\.0",

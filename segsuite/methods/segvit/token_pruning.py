@@ -135,16 +135,6 @@ class TokenPruning(nn.Module):
         after = positions(after, depth)
         check_positions(after, depth)
         check_budgets(budgets, after, mode)
-        if keep_per_class < 1:
-            raise ConfigError(
-                f"method.pruning.keep_per_class={keep_per_class} could leave no token alive; "
-                "set it to at least 1"
-            )
-        if not 0 <= theta <= 1:
-            raise ConfigError(
-                f"method.pruning.theta={theta} is a confidence, and must lie in 0..1; 1 lets no "
-                "token leave"
-            )
         self.after, self.mode, self.theta = tuple(after), mode, theta
         self.budgets = tuple(budgets or ())
         self.keep_per_class, self.context = keep_per_class, context

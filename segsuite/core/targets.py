@@ -1,0 +1,113 @@
+"""Which classes and functions a config may name by `_target_`.
+
+A checkpoint brings its config along, and a stranger's must not run a shell, unpickle a file or
+write one. So it may name what configs are made of, and nothing else: of the suite, modules and
+what takes keyword arguments only, as its constructors do; of the libraries, modules, optimisers,
+schedules, metrics and Lightning's classes. Other people's packages are trusted whole by `allow`.
+"""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from segsuite.core.errors import ConfigError
+
+LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
+_KNOWN = ("segsuite.", *LIBRARIES)
+_PARTS = tuple(
+    f"segsuite.{package}." for package in ("bench", "data", "engine", "methods", "metrics", "nn")
+)
+_MODULE = "torch.nn.modules.module.Module"  # a metric is one, too
+_OPTIMIZER = "torch.optim.optimizer.Optimizer"
+_KINDS = {_MODULE, _OPTIMIZER, "torch.optim.lr_scheduler.LRScheduler"}
+"""By name, so that nothing heavy is imported for it."""
+
+
+def trusted(cfg: DictConfig) -> tuple[str, ...]:
+    """The packages that `allow=[...]` names, each as the prefix of an import path.
+
+    Raises:
+        ConfigError: it is not a list of names.
+    """
+    names = cfg.allow
+    if not isinstance(names, ListConfig) or not all(isinstance(n, str) and n for n in names):
+        raise ConfigError(f"allow={names} is no list of packages; type allow=[mylab.]")
+    return tuple(f"{name.rstrip('.')}." for name in names)
+
+
+def locate(target: Any, path: str = "", allow: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """The class or function at an import path.
+
+    Raises:
+        ConfigError: it is not there, or no config may name it.
+    """
+    where = f"`{path}._target_={target}`" if path else f"`_target_={target}`"
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{where} is no import path, such as torch.optim.AdamW")
+    if not _begins(target, (*_KNOWN, *allow)):
+        known = ", ".join((*_KNOWN, *allow))
+        package = target.split(".")[0]
+        raise ConfigError(f"{where} is outside {known}; if you trust it, type allow=[{package}.]")
+    module, _, name = target.rpartition(".")
+    try:
+        found = _imported(module, name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where} cannot be imported: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"{where} is no class or function, but {found!r}")
+    home = _full_name(found)
+    if not _begins(home, (*_KNOWN, *allow)):  # such as torch.os.system
+        raise ConfigError(f"{where} is only a name there for {home}, which is not allowed")
+    if not _begins(home, allow) and not (_is_ours(found) or _is_of_a_library(found)):
+        raise ConfigError(
+            f"{where} is none of the kinds that configs are made of: modules, optimisers, "
+            "schedules, metrics, classes of lightning, and what takes keyword arguments only in "
+            f"{', '.join(_PARTS)}; if you trust it, type allow=[{home.rpartition('.')[0]}.]"
+        )
+    return found
+
+
+def _is_ours(found: Callable[..., Any]) -> bool:
+    """Whether it is a constructor of the suite: a module, of keywords only, or of a schedule."""
+    if not _begins(_full_name(found), _PARTS):
+        return False
+    parameters = list(inspect.signature(found).parameters.values())
+    if parameters and _full_name(parameters[0].annotation) == _OPTIMIZER:
+        parameters = parameters[1:]
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return _MODULE in _kinds(found) or all(p.kind in by_name for p in parameters)
+
+
+def _is_of_a_library(found: Callable[..., Any]) -> bool:
+    """Whether it is a class of a library that a config needs."""
+    home = _full_name(found)
+    if not inspect.isclass(found) or not _begins(home, LIBRARIES):
+        return False
+    lightning = home.startswith("lightning.") and not home.startswith("lightning.pytorch.cli.")
+    return lightning or not _KINDS.isdisjoint(_kinds(found))
+
+
+def _kinds(found: Any) -> set[str]:
+    return {_full_name(kind) for kind in inspect.getmro(found)} if inspect.isclass(found) else set()
+
+
+def _begins(name: str, prefixes: tuple[str, ...]) -> bool:
+    return f"{name}.".startswith(prefixes)
+
+
+def _full_name(found: Any) -> str:
+    module = getattr(found, "__module__", None) or type(found).__module__
+    return f"{module}.{getattr(found, '__qualname__', type(found).__qualname__)}"
+
+
+def _imported(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != module:  # the module is there, but something that it needs is not
+            raise
+        owner, _, inner = module.rpartition(".")  # a class method, such as Class.from_file
+        return getattr(getattr(import_module(owner), inner), name)
