@@ -53,7 +53,10 @@ def from_experiment(
         ],
     )
     # Constructors fetch nothing: without `load_initial_weights` the weights stay random.
-    network = build(cfg.method.network, path="method.network", allow=tuple(allow))
+    try:
+        network = build(cfg.method.network, path="method.network", allow=tuple(allow))
+    except ConfigError as error:  # of the size, which is typed by another name here
+        raise ConfigError(str(error).replace("data.crop_size", "size")) from error
     if not isinstance(network, Segmenter):
         raise ConfigError(
             f"experiments=[{typed}]: {type(network).__name__} segments nothing, so that it cannot "
@@ -100,7 +103,9 @@ def candidates(
     found = untrained + found
     names = [candidate.name for candidate in found]
     if not names:
-        raise ConfigError("nothing to measure; type experiments=[segvit_vitt,cts_vitt]")
+        raise ConfigError(
+            "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or checkpoints=[FILE]"
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"named twice: {', '.join(twice)}; name each network once")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -18,9 +18,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
-
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16"]
+from segsuite.engine.framing import pair
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def compare(
     Raises:
         ConfigError: settings that do not fit; found before anything is measured.
     """
-    settings, size = _settings(cfg), _size(cfg.size)
+    settings, size = _settings(cfg), pair(cfg.size)
     seed_everything(cfg.seed)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -119,35 +117,15 @@ def compare(
 
 def device_of(cfg: DictConfig) -> torch.device:
     """Where to measure; raises ConfigError for a GPU that is not there."""
-    _one_of("device", cfg.device, Device)
     available = torch.cuda.is_available()
     if cfg.device == "cuda" and not available:
         raise ConfigError("device=cuda, but torch finds no GPU here; type device=cpu")
     return torch.device("cuda" if available and cfg.device != "cpu" else "cpu")
 
 
-def _one_of(key: str, value: str, kind: Any) -> None:
-    if value not in get_args(kind):
-        raise ConfigError(f"{key}={value} is not one of {', '.join(get_args(kind))}")
-
-
-def _size(sides: Sequence[int]) -> Size:
-    if len(sides) != 2 or min(sides) < 1:
-        raise ConfigError(f"size={list(sides)} is not [height,width]; for example size=[512,512]")
-    return int(sides[0]), int(sides[1])
-
-
 def _settings(cfg: DictConfig) -> Settings:
-    _one_of("precision", cfg.precision, Precision)
-    for key in ("rounds", "pictures"):
-        if cfg[key] < 1:
-            raise ConfigError(f"{key}={cfg[key]} measures nothing; set it to at least 1")
-    if cfg.warm_up < 0:
-        raise ConfigError(f"warm_up={cfg.warm_up}: rounds before the first that counts, 0 or more")
-    if cfg.threads is not None and cfg.threads < 1:
-        raise ConfigError(f"threads={cfg.threads}: at least 1, or null for torch's choice")
-    if not cfg.batch_sizes or min(cfg.batch_sizes) < 1:
-        raise ConfigError(f"batch_sizes={list(cfg.batch_sizes)}: name sizes of at least 1")
+    if not cfg.batch_sizes:
+        raise ConfigError("batch_sizes=[] measures nothing; name one, such as batch_sizes=[1]")
     return Settings(
         device=device_of(cfg),
         batch_sizes=tuple(dict.fromkeys(cfg.batch_sizes)),

@@ -2,16 +2,53 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.hints import Between
+from segsuite.engine.settings import check_values
 
 _COMMON = {"probe", "name", "threads", "overrides", "allow", "paths", "run", "hydra"}
 _NETWORKS = {"experiments", "checkpoints", "data", "pictures", "seed"}
 _TIMING = {"rounds", "warm_up", "device"}
+
+_Count = Annotated[int, Between(1)]
+_Sides = tuple[_Count, _Count]
+_KEYS = {
+    "experiments": Sequence[str],
+    "checkpoints": Sequence[str],
+    "overrides": Sequence[str],
+    "size": _Sides,
+    "pictures": _Count,
+    "batch_sizes": Sequence[_Count],
+    "rounds": _Count,
+    "warm_up": Annotated[int, Between(0)],
+    "device": Literal["auto", "cpu", "cuda"],
+    "threads": _Count | None,
+    "precision": Literal["fp32", "bf16"],
+    "compile": bool,
+}
+_KEYS_OF = {
+    "memory": {
+        "classes": Sequence[_Count],
+        "size": _Sides,
+        "measured_at": _Sides | None,
+        "batch": _Count,
+        "gigabytes": Annotated[float, Between(0)],
+    },
+    "losses": {"classes": Sequence[_Count], "side": _Count, "dim": _Count},
+    "runtimes": {
+        "names": Sequence[str],
+        "sizes": Sequence[_Sides],
+        "frames": _Count,
+        "warm_up": Annotated[int, Between(0)],
+        "calibration": _Count,
+        "least": _Count,
+    },
+}
 _HEEDED = {
     "speed": {*_NETWORKS, *_TIMING, "size", "batch_sizes", "precision", "compile"},
     "memory": {"memory", "device"},
@@ -68,9 +105,13 @@ def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
     for override in typed:
         key = override.lstrip("+~").partition("=")[0]
         if key.split(".")[0] not in _COMMON | _HEEDED[cfg.probe]:
-            heeded = ", ".join(sorted(_HEEDED[cfg.probe]))
+            own = [f"{cfg.probe}.{key}" for key in _KEYS_OF.get(cfg.probe, ())]
+            heeded = ", ".join([*own, *sorted(_HEEDED[cfg.probe] - {cfg.probe})])
             raise ConfigError(
                 f"{override} would change nothing: probe={cfg.probe} looks at {heeded} (and "
                 "threads, overrides, allow)"
             )
+    check_values(cfg, _KEYS)
+    if cfg.probe in _KEYS_OF:
+        check_values(cfg[cfg.probe], _KEYS_OF[cfg.probe], f"{cfg.probe}.")
     return probes[cfg.probe]

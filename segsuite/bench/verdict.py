@@ -23,8 +23,8 @@ def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
             f"{ROUNDS} are needed"
         )
     if single.slower:
-        percent = 100 * (1 / single.median - 1)
-        return f"{name}: slower by {percent:.0f} % than {baseline} at batch 1 {_span(single)}"
+        times = f"{single.median:.2f} times as fast as {baseline}"
+        return f"{name}: slower, {times} at batch 1 {_span(single)}"
     if not single.faster:
         return f"{name}: no clear difference from {baseline} at batch 1 {_span(single)}"
     found = sorted(ratios.items())

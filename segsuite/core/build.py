@@ -8,14 +8,14 @@ import inspect
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean, raised_in
-from segsuite.core.hints import expected, fits
+from segsuite.core.hints import fits, misfit
 from segsuite.core.targets import LIBRARIES, locate
 
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
@@ -158,13 +158,9 @@ def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) 
         hint, value = hints.get(key, Any), _plain(config, key)
         if fits(value, hint) or (key in defaults and value == defaults[key].default):
             continue
-        said = f"`{_as_typed(config, key, where + key)}={value}`"
-        if get_origin(hint) is Literal:
-            raise ConfigError(f"{said} is not one of {', '.join(map(str, get_args(hint)))}")
-        raise ConfigError(
-            f"{said} does not fit: {config['_target_'].rsplit('.', 1)[-1]} needs {expected(hint)}"
-            f"{_as_choice(_as_typed(config, key, where + key), value)}"
-        )
+        typed = _as_typed(config, key, where + key)
+        taker = f"{config['_target_'].rsplit('.', 1)[-1]} needs"
+        raise ConfigError(misfit(typed, value, hint, taker=taker) + _as_choice(typed, value))
 
 
 def _plain(config: DictConfig, key: str) -> Any:

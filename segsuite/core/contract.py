@@ -144,6 +144,9 @@ class Segmenter(nn.Module, ABC):
     def load_initial_weights(self) -> None:
         """Loads the pretrained weights that the config names; called once, before training."""
 
+    def check_static(self) -> None:
+        """Raises ConfigError where shapes depend on the picture, which no exported file follows."""
+
     def check_size(self, images: Tensor) -> None:
         """Raises ConfigError unless the images' sides are multiples of `size_divisor`."""
         check_size(tuple(images.shape[-2:]), self.size_divisor)

@@ -8,6 +8,8 @@ from enum import Enum
 from os import PathLike
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from segsuite.core.errors import did_you_mean
+
 
 @dataclass(frozen=True)
 class Between:
@@ -75,9 +77,28 @@ def expected(hint: Any) -> str:
     if _is_kind(kind, Mapping):
         return "a group of keys"
     if _is_kind(kind, Collection):
-        return f"a list of {expected(inner[0])} each" if inner else "a list"
+        return f"a list (each {expected(inner[0])})" if inner else "a list"
     name = getattr(kind, "__name__", str(kind))
     return f"a group of keys whose _target_ makes a {name}"
+
+
+def misfit(key: str, value: Any, hint: Any, *, taker: str = "it takes") -> str:
+    """What is wrong with a value that does not fit, and what to type."""
+    if get_origin(hint) is Literal:
+        known = [str(option) for option in get_args(hint)]
+        near = did_you_mean(str(value), known)
+        near = near if "did you mean" in near else ""
+        return f"`{key}={value}` is not one of {', '.join(known)}{near}"
+    fitting = f"{expected(hint)}{in_brackets(key, value, hint)}"
+    return f"`{key}={value}` does not fit: {taker} {fitting}"
+
+
+def in_brackets(key: str, value: Any, hint: Any) -> str:
+    """ "; type size=[96,96]" where a list was meant and its items alone were typed, else ""."""
+    for count in (1, 2):
+        if not isinstance(value, list | Mapping) and fits([value] * count, hint):
+            return f"; type {key}=[{','.join([str(value)] * count)}]"
+    return ""
 
 
 def _list_fits(value: list, kind: type, inner: tuple) -> bool:

@@ -47,7 +47,7 @@ class Faults:
     def met(self, message: str, *, frames: int = 1) -> None:
         """Counts them, or raises DataError if strict."""
         if self.strict:
-            raise DataError(f"{message}; type strict=false to skip frames that cannot be read")
+            raise DataError(f"{message}; type strict=false to skip what cannot be read")
         self.count += frames
         self.first = self.first or message
 

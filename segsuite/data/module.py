@@ -1,6 +1,5 @@
 """The data set of a run as a LightningDataModule: readers, transforms and samplers put together."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +52,7 @@ class SegmentationData(L.LightningDataModule):
         reader: Reader,
         train_transform: TrainTransform,
         eval_transform: EvalTransform,
-        crop_size: Sequence[int],
+        crop_size: tuple[int, int],
         num_classes: int,
         root: str | None = None,
         classes: str | None = None,

@@ -58,9 +58,11 @@ def resumable(parent: str | Path, name: str) -> Path:
         if not (last.parents[1] / RESULT).exists()
     ]
     if not unfinished:
+        finished = max((path.parent for path in runs.glob(f"*/{RESULT}")), default=None)
+        newest = f" (the newest, {finished.name}, has finished)" if finished else ""
         raise ConfigError(
-            f"resume=true: no unfinished run with {LAST} in {runs}/*; leave resume out to start a "
-            "new run, or give ckpt_path=FILE to go on from a checkpoint of your choice"
+            f"resume=true: no unfinished run with {LAST} in {runs}/*{newest}; leave resume out to "
+            "start a new run, or give ckpt_path=FILE to go on from a checkpoint of your choice"
         )
     return max(unfinished, key=lambda folder: folder.name)
 

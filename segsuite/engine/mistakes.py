@@ -39,6 +39,10 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         return str(ours).rsplit(f"\n{kind.__module__}.{kind.__qualname__}: ", 1)[-1].strip()
     if isinstance(error, ValueError) and raised_in(error, "hydra."):
         return _no_choice(overrides)
+    # Hydra's own for a file of the config that is not there is an OSError as well.
+    if isinstance(error, OSError) and error.filename and raised_in(error, "hydra."):
+        said = error.strerror or error
+        return f"{error.filename} cannot be written to ({said}); type paths.logs=FOLDER"
     if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
         return None
     if (typed := getattr(error, "override", None)) is not None:

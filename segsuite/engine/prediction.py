@@ -21,6 +21,7 @@ from segsuite.core.hints import Between
 from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
+from segsuite.data.frames import Faults
 from segsuite.data.palette import overlay
 from segsuite.data.submission import CityscapesSubmission
 from segsuite.engine.inference import Inference
@@ -49,13 +50,25 @@ def predict(cfg: DictConfig) -> int:
     batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
     submission = _submission(cfg, classes)
     console = Console(stderr=True)
+    faults = Faults(strict=cfg.strict)
+    _check_folder(Path(cfg.output))
     for batch in track(batches, "segmenting", console=console):
-        for path, image, labels in segmented(batch, network, inference, transform):
+        for path, image, labels in segmented(batch, network, inference, transform, faults):
             write(Path(cfg.output), path, image, labels, classes, opacity=cfg.opacity)
             if submission is not None:
                 folder = Path(cfg.output) / "submission"
                 submission.write(folder, path.stem, labels.numpy(), classes)
-    return len(paths)
+    if faults.count:
+        console.print(f"skipped {faults.count} that cannot be read, first: {faults.first}")
+    return len(paths) - faults.count
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises ConfigError unless it is a folder or can be made one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output={folder} cannot be a folder: {error.strerror}") from error
 
 
 def loaded(
@@ -105,15 +118,23 @@ def segmented(
     network: Segmenter,
     inference: Inference,
     transform: Callable[[Tensor], Tensor],
+    faults: Faults,
 ) -> Iterator[tuple[Path, Tensor, Tensor]]:
-    """Each path with its picture (3, H, W) uint8 and its labels (H, W), both on the CPU."""
-    images = [torch.from_numpy(decode_image(path)).permute(2, 0, 1) for path in paths]
+    """Each path that can be read, its picture (3, H, W) uint8 and labels (H, W), on the CPU."""
+    images = {}
+    for path in paths:
+        try:
+            images[path] = torch.from_numpy(decode_image(path)).permute(2, 0, 1)
+        except DataError as error:
+            faults.met(str(error))
+    if not images:
+        return
     device = next(network.parameters()).device
-    seen = [transform(image).to(device) for image in images]
-    sizes = [tuple(image.shape[-2:]) for image in images]
+    seen = [transform(image).to(device) for image in images.values()]
+    sizes = [tuple(image.shape[-2:]) for image in images.values()]
     with torch.inference_mode():
         found = inference.labels(network, seen, sizes)
-    yield from zip(paths, images, (labels.cpu() for labels in found), strict=True)
+    yield from zip(images, images.values(), (labels.cpu() for labels in found), strict=True)
 
 
 def write(

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from segsuite.core.errors import ConfigError
 from segsuite.engine import folders
 
 
@@ -51,6 +52,8 @@ def _run_folder(
 ) -> str:
     """The folder of a single run: a new one, or with resume=true the newest unfinished one."""
     name = folders.run_name(name, choices)
+    if not isinstance(resume, bool):
+        raise ConfigError(f"resume={resume} is neither true nor false")
     return str(folders.resumable(parent, name) if resume else folders.fresh(parent, name))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.core.hints import Between, expected, fits
+from segsuite.core.hints import Between, fits, misfit
 
 _Limit = Annotated[int, Between(0)] | Annotated[float, Between(0, 1)] | None
 _Some = Annotated[int, Between(1)]
@@ -128,7 +128,7 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str
             OmegaConf.to_container(value) if isinstance(value, ListConfig | DictConfig) else value
         )
         if not fits(plain, hint):
-            raise ConfigError(f"`{where}{key}={value}` does not fit: it takes {expected(hint)}")
+            raise ConfigError(misfit(f"{where}{key}", plain, hint))
 
 
 def _check_figure(key: str, name: str | None, stages: tuple[str, ...]) -> None:

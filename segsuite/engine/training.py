@@ -253,6 +253,11 @@ def final_figures(
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
     if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
+        log.warning(
+            "no validation came before the end, so that there is no %s; %s is tested "
+            "(trainer.val_check_interval=N validates every N iterations)",
+            *(folders.BEST, folders.LAST),
+        )
         chosen = folder / folders.LAST
     if not chosen.exists():
         raise ConfigError(

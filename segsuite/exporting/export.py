@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal
 
 import torch
 from omegaconf import DictConfig
@@ -13,13 +13,15 @@ from rich.table import Table
 
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+from segsuite.core.errors import CheckpointError
 from segsuite.core.files import remove_leftovers, written_whole
+from segsuite.core.hints import Between
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
 from segsuite.engine.framing import pair
 from segsuite.engine.rebuild import network_of
+from segsuite.engine.settings import check_values
 from segsuite.exporting.accuracy import miou
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
@@ -115,6 +117,7 @@ class Export:
         torch.set_num_threads(cfg.threads)
         self.formats = formats(cfg.formats)
         self.network, self.trained = _network(cfg)
+        self.network.check_static()
         self.size = pair(cfg.size or cfg.data.crop_size)
         self.measures = _measures(cfg, self.formats, self.trained)
         for wanted in self.formats:
@@ -207,18 +210,26 @@ def _network(cfg: DictConfig) -> tuple[Segmenter, bool]:
     return network, cfg.ckpt_path is not None
 
 
+_Count = Annotated[int, Between(1)]
+_Share = Annotated[float, Between(0, 1)]
+_KEYS = {
+    "formats": Sequence[str],
+    "size": tuple[_Count, _Count] | None,
+    "output": Output,
+    "opset": _Count,
+    "threads": _Count,
+}
+_KEYS_OF = {
+    "parity": {"pictures": _Count, "difference": float, "agreement": _Share},
+    "calibration": {"pictures": _Count, "least": _Count},
+    "accuracy": {"measure": Literal["auto"] | bool, "pictures": _Count | None},
+}
+
+
 def _check(cfg: DictConfig) -> None:
-    outputs = get_args(Output)
-    if cfg.output not in outputs:
-        raise ConfigError(
-            f"output={cfg.output} is not one of {', '.join(outputs)}"
-            f"{did_you_mean(str(cfg.output), outputs)}"
-        )
-    if cfg.accuracy.measure not in ("auto", True, False):
-        raise ConfigError(f"accuracy.measure={cfg.accuracy.measure} is not auto, true or false")
-    for key, value in (("parity.pictures", cfg.parity.pictures), ("threads", cfg.threads)):
-        if value < 1:
-            raise ConfigError(f"{key}={value}: at least 1 is needed")
+    check_values(cfg, _KEYS)
+    for part, keys in _KEYS_OF.items():
+        check_values(cfg[part], keys, f"{part}.")
 
 
 def _measures(cfg: DictConfig, chosen: Sequence[Format], trained: bool) -> bool:

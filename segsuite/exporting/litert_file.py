@@ -3,8 +3,6 @@
 The exporter asks for an older torch than the suite's newest: it wants an environment of its own.
 """
 
-import contextlib
-import io
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ def write_litert(graph: Graph, path: Path, *, pictures: Tensor | None = None) ->
         MissingExtra: litert_torch or ai_edge_quantizer is not installed.
     """
     exporter = needed("litert_torch", EXTRA)
-    with quietly(), contextlib.redirect_stderr(io.StringIO()):
+    with quietly():
         try:
             model = exporter.convert(graph.eval(), (torch.zeros(1, 3, *graph.size),))
             if pictures is None:

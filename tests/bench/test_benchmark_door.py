@@ -50,11 +50,16 @@ def test_compares_experiments_and_ends_with_json(
     [
         (["experiments=[]"], "nothing to measure"),
         (["experiments=[segvit_vitt]", "rounds=0"], "rounds=0"),
-        (["experiments=[segvit_vitt]", "device=gpu"], "device=gpu is not one of auto, cpu, cuda"),
+        (["experiments=[segvit_vitt]", "device=gpu"], "`device=gpu` is not one of auto, cpu, cuda"),
         (["experiments=[segvit_vitt]", "batch_sizes=[]"], "batch_sizes"),
         (["experiments=[segvit_vitt]", "warm_up=-3"], "warm_up=-3"),
         (["experiments=[segvit_vitt]", "threads=0"], "threads=0"),
-        (["experiments=[segvit_vitt]", "size=[512]"], "size=[512] is not [height,width]"),
+        (["experiments=[segvit_vitt]", "size=[512]"], "`size=[512]` does not fit"),
+        (["experiments=[segvit_vitt]", "size=96"], "type size=[96,96]"),
+        (["experiments=segvit_vitt"], "type experiments=[segvit_vitt]"),
+        (["experiments=[segvit_vitt]", "batch_sizes=1"], "type batch_sizes=[1]"),
+        (["experiments=[segvit_vitt]", "size=[100,100]"], "set size=[96, 96] or size=[112, 112]"),
+        (["probe=losses", "losses.classes=19"], "type losses.classes=[19]"),
     ],
 )
 def test_mistakes_end_in_one_paragraph(

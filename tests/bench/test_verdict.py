@@ -16,7 +16,7 @@ def test_faster_at_every_batch() -> None:
 
 def test_slower_at_batch_1_is_no_speed_up_whatever_else() -> None:
     line = verdict("hybrid", "dense", {1: SLOW, 8: FAST})
-    assert line == "hybrid: slower by 25 % than dense at batch 1 (0.70 to 0.90)"
+    assert line == "hybrid: slower, 0.80 times as fast as dense at batch 1 (0.70 to 0.90)"
 
 
 def test_within_the_noise_is_no_speed_up() -> None:

@@ -132,7 +132,7 @@ def test_values_that_do_not_fit_are_named(keys, said):
     [
         ({"size": 512}, "House needs a list of 2 (a whole number, a whole number)"),
         ({"size": [512]}, "needs a list of 2"),
-        ({"names": "one"}, "needs a list of text each"),
+        ({"names": "one"}, "needs a list (each text); type"),
         ({"extra": [1]}, "needs a group of keys or null"),
         ({"make": 3}, "`method.house.make=3` does not fit"),
         ({"roof": "none"}, "type null to leave it out"),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import pytest
 import torch
 
-from segsuite.core.hints import Between, expected, fits
+from segsuite.core.hints import Between, expected, fits, in_brackets
 
 
 class Reader(Protocol):
@@ -61,8 +61,8 @@ def test_what_fits(value, hint):
         ({"a": 1}, str, "text"),
         ("none", int | None, "a whole number or null"),
         ([1, 2, 3], tuple[int, int], "a list of 2 (a whole number, a whole number)"),
-        (["a"], Sequence[int], "a list of a whole number each"),
-        ("ab", Sequence[str], "a list of text each"),
+        (["a"], Sequence[int], "a list (each a whole number)"),
+        ("ab", Sequence[str], "a list (each text)"),
         (5, Mapping[str, int], "a group of keys"),
         ([], Mapping[str, int], "a group of keys"),
         ("none", Reader, "a group of keys whose _target_ makes a Reader"),
@@ -76,3 +76,18 @@ def test_what_fits(value, hint):
 def test_what_does_not_fit_and_what_would(value, hint, said):
     assert not fits(value, hint)
     assert expected(hint) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "said"),
+    [
+        (96, tuple[int, int], "; type size=[96,96]"),
+        ("onnx", Sequence[str], "; type size=[onnx]"),
+        (6, Sequence[int] | None, "; type size=[6]"),
+        ("abc", tuple[int, int], ""),
+        ([6], Sequence[str], ""),
+        (6, int, ""),
+    ],
+)
+def test_items_without_brackets_are_shown_with_them(value, hint, said):
+    assert in_brackets("size", value, hint) == said

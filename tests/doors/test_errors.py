@@ -8,6 +8,7 @@ import pytest
 
 from segsuite.check_data import main as check_data
 from segsuite.evaluate import main as evaluate
+from segsuite.export import main as export
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
@@ -184,7 +185,7 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("method.pruning.keep_per_class=0", "needs a whole number, 1 or more"),
         ("method.pruning.theta=-0.2", "needs a number, 0 to 1"),
         ("inference.batch=0", "`inference.batch=0` does not fit"),
-        ("final=worst", "`final=worst` does not fit: it takes best or last"),
+        ("final=worst", "`final=worst` is not one of best, last"),
         ("name=[1]", "`name=[1]` does not fit"),
         ("method=null", "`method=null` chooses nothing; type method= with one of cts_policy,"),
         ("method/head=null", "`method/head=null` chooses nothing"),
@@ -215,6 +216,39 @@ def test_settings_of_check_data(refused, argument):
 def test_settings_of_predict(refused, checkpoints, whole, argument):
     given = (f"ckpt_path={checkpoints['hybrid']}", f"input={whole / 'train'}", "output=out")
     assert argument in refused(predict, *given, argument)
+
+
+def test_an_output_that_cannot_be_a_folder(refused, checkpoints, whole, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    given = (f"ckpt_path={checkpoints['hybrid']}", f"input={whole / 'train'}")
+    said = refused(predict, *given, f"output={tmp_path / 'taken'}")
+    assert f"output={tmp_path / 'taken'} cannot be a folder" in said
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_pictures_that_cannot_be_read_are_skipped_and_counted(checkpoints, whole, capfd, tmp_path):
+    photos = shutil.copytree(whole / "train", tmp_path / "photos")
+    (photos / "0001TP_000001.jpg").write_bytes(b"no picture")
+    given = (f"ckpt_path={checkpoints['hybrid']}", f"input={photos}", f"output={tmp_path / 'out'}")
+    more = (f"paths.logs={tmp_path / 'logs'}", "batch_size=2")
+    assert called(predict, *given, *more) == 2
+    assert "type strict=false to skip" in capfd.readouterr().err
+    assert called(predict, *given, *more, "strict=false") == 0
+    assert "skipped 1 that cannot be read, first: " in capfd.readouterr().err
+    masks = sorted(path.name for path in (tmp_path / "out" / "masks").iterdir())
+    assert masks == ["0001TP_000000.png", "0001TP_000002.png"]
+
+
+def test_logs_that_cannot_be_a_folder(capfd, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    assert called(check_data, *SCENES, f"paths.logs={tmp_path / 'taken'}") == 2
+    err = capfd.readouterr().err
+    assert "taken" in err and "type paths.logs=FOLDER" in err and "Traceback" not in err
+
+
+def test_a_hybrid_whose_tokens_leave_by_a_threshold_is_not_exported(refused, checkpoints):
+    said = refused(export, f"ckpt_path={checkpoints['hybrid']}", "method.pruning.mode=dynamic")
+    assert "type method.pruning.mode=static method.pruning.budgets=[0.5" in said
 
 
 def test_an_experiment_that_there_is_not(refused):

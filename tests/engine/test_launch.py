@@ -45,6 +45,7 @@ def door(monkeypatch, capfd):
         ("seed=[1", "seed"),
         ("+method.network.extra=1", "`method.network.extra` is not an argument of ToySegmenter"),
         ("resume=true", "no unfinished run"),
+        ("resume=maybe", "resume=maybe is neither true nor false"),
         ("ckpt_path=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
         ("data.crop_size=[30,48]", "data.crop_size=[24, 48] or data.crop_size=[32, 48]"),
         ("callbacks.checkpoint.mode=most", "is not one of max, min"),

@@ -84,6 +84,8 @@ def test_a_parity_that_fails_leaves_nothing_behind(typed, tmp_path):
         (["ckpt_path=/nowhere.ckpt"], "no checkpoint at /nowhere.ckpt"),
         (["{}", "output=label"], "did you mean `labels`"),
         (["{}", "formats=[onxx]"], "did you mean `onnx`"),
+        (["{}", "formats=onnx"], "type formats=[onnx]"),
+        (["{}", "size=96"], "type size=[96,96]"),
         (["{}", "parity.pictures=0"], "parity.pictures=0"),
         (["{}", "formats=[onnx_int8]", "calibration.least=21"], "20 pictures are too few"),
     ],

@@ -159,6 +159,17 @@ class SegVit(Segmenter):
 
     # --- image to tokens ----------------------------------------------------------------------
 
+    def check_static(self) -> None:
+        """Raises ConfigError where a threshold decides how many tokens stay."""
+        if self.pruning is not None and self.pruning.mode != "static":
+            exits = range(len(self.pruning.after))
+            budgets = ",".join(f"{0.5 * 0.75**index:.3g}" for index in exits)
+            raise ConfigError(
+                f"method.pruning.mode={self.pruning.mode}: how many tokens stay depends on the "
+                "picture, which no exported file follows; type method.pruning.mode=static "
+                f"method.pruning.budgets=[{budgets}], shares of the patches that stay"
+            )
+
     def _tokenise(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Tokens (B, n0, C), the slot of each patch (B, N), the policy's logits if it trains."""
         pixels = self.normalize(images[:, :3])

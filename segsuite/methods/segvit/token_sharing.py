@@ -116,7 +116,8 @@ class TokenSharing(nn.Module, ABC):
                 f"is {list(image_size)}; set data.crop_size="
                 f"{[max(round(side / (2 * patch)), 1) * 2 * patch for side in image_size]}"
             )
-        if not 0 <= windows <= self.patches // 4 or (windows < 1 and windows > 0.75):
+        most = 0.75 if isinstance(windows, float) and windows % 1 else self.patches // 4
+        if not 0 <= windows <= most:
             raise ConfigError(
                 f"method.sharing.windows={windows} does not fit: images of {image_size[0]}x"
                 f"{image_size[1]} have {self.patches // 4} windows of 2x2 patches; set "
