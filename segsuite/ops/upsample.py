@@ -18,12 +18,12 @@ _CANDIDATES = 8
 _CROWDED = 0.4
 """Share of neighbours with another winner from which looking for the open cells never pays."""
 
-_LOOK, _OPEN = 20.0, 250.0
-_STRIP, _STRIP_CLASS, _LINE = 17.0, 2.7, 1e5
-_MAP_CLASS = 7.7
-"""What labels cost on one core, in ns: by cells, a pixel looked at and one in an open cell; by
-columns, a pixel, a class of it and a line of the grid; by classes, a class of a pixel. Fitted to
-2 to 150 classes on grids of 14 to 128 lines, 4 to 16 times upsampled (AVX-512)."""
+_LOOK, _OPEN, _CALL = 20.0, 180.0, 1.2e6
+_STRIP, _STRIP_CLASS, _LINE = 12.0, 2.0, 7e4
+_MAP_CLASS = 4.7
+"""What labels cost on one core, in ns: by cells, a pixel looked at, one in an open cell, and the
+rest of a call; by columns, a pixel, a class of it and a line of the grid; by classes, a class of a
+pixel. Fitted to 2 to 150 classes on grids of 14 to 128 lines, 4 to 16 times upsampled (AVX-512)."""
 
 _AT_ONCE = 2**20
 """Scores at full resolution held at once: 4 MB, which stays in a CPU's cache."""
@@ -53,13 +53,13 @@ def upsampled_argmax(
 
 def _quickest(scores: Tensor, size: Size) -> Callable[..., Tensor]:
     """The way that costs a CPU least, by how often winners change on every fourth grid line."""
-    classes, lines = scores.shape[1:3]
-    by_columns = _STRIP + _STRIP_CLASS * classes + _LINE * lines / (size[0] * size[1])
+    (classes, lines), pixels = scores.shape[1:3], size[0] * size[1]
+    by_columns = _STRIP + _STRIP_CLASS * classes + _LINE * lines / pixels
     by_classes = _MAP_CLASS * classes
     way = argmax_by_classes if by_classes < by_columns else argmax_by_columns
     winners = scores[:, :, ::4].max(dim=1).indices
     changes = winners[..., 1:] != winners[..., :-1]
-    limit = min(_CROWDED, (min(by_classes, by_columns) - _LOOK) / _OPEN)
+    limit = min(_CROWDED, (min(by_classes, by_columns) - _LOOK - _CALL / pixels) / _OPEN)
     return way if changes.sum() > limit * changes.numel() else argmax_by_cells
 
 
