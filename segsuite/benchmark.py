@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
     measured = probe_of(cfg, typed)(
         cfg,
-        data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data."))],
+        data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data.", "data/"))],
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     folder = Path(cfg.run.folder)

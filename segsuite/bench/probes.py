@@ -1,5 +1,6 @@
 """What `probe=` can measure; each gives something to be shown and to be written."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -104,7 +105,7 @@ def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
         raise ConfigError(f"probe={cfg.probe} is not one of {known}{near}")
     for override in typed:
         key = override.lstrip("+~").partition("=")[0]
-        if key.split(".")[0] not in _COMMON | _HEEDED[cfg.probe]:
+        if re.split(r"[./@]", key)[0] not in _COMMON | _HEEDED[cfg.probe]:
             own = [f"{cfg.probe}.{key}" for key in _KEYS_OF.get(cfg.probe, ())]
             heeded = ", ".join([*own, *sorted(_HEEDED[cfg.probe] - {cfg.probe})])
             raise ConfigError(

@@ -46,7 +46,7 @@ def remove_leftovers(folder: str | Path) -> None:
     """
     for path in Path(folder).glob(".*.part*"):
         writer = _PART.search(path.name)
-        with suppress(FileNotFoundError):  # renamed or removed by its writer meanwhile
+        with suppress(OSError):  # renamed or removed by its writer meanwhile, or another user's
             if writer is None or _is_written(path, writer):
                 continue
             if path.is_dir():

@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 
 _GROUP_FILES = {
-    "": ("memory.max", "memory.current", "inactive_file"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    "": ("memory.max", "memory.current", "inactive_file", "active_file"),
+    "memory": (
+        *("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        *("total_inactive_file", "total_active_file"),
+    ),
 }
 """Of a control group of version 2 and 1: its limit, what it uses, and how much of that can go."""
 
@@ -36,18 +39,20 @@ def _left_by_groups(
 ) -> list[int]:
     """What each control group that this process is in leaves of its limit; version 2 and 1."""
     left = [2**62]
-    for line in process.read_text().splitlines():
+    lines = process.read_text().splitlines() if process.exists() else []
+    for line in lines:
         _, kind, path = line.split(":", 2)
         if kind not in ("", "memory"):
             continue
         root = top / kind
-        limit, used, idle = _GROUP_FILES[kind]
+        limit, used, *cached = _GROUP_FILES[kind]
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
             if folder.is_relative_to(root):
                 with suppress(OSError, ValueError):  # no limit: no such file, or "max" in it
                     free = int((folder / limit).read_text()) - int((folder / used).read_text())
-                    left.append(free + _number(folder / "memory.stat", idle, mark=" "))
+                    stat = folder / "memory.stat"
+                    left.append(free + sum(_number(stat, key, mark=" ") for key in cached))
     return left
 
 

@@ -25,6 +25,8 @@ class Between:
         return f"{self.low} or more" if self.high == math.inf else f"{self.low} to {self.high}"
 
 
+Share = Annotated[float, Between(0, 1)]
+
 _SCALARS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 

@@ -60,7 +60,10 @@ def locate(target: Any, path: str = "", allow: tuple[str, ...] = ()) -> Callable
         raise ConfigError(f"{where} is no class or function, but {found!r}")
     home = _full_name(found)
     if not _begins(home, (*_KNOWN, *allow)):  # such as torch.os.system
-        raise ConfigError(f"{where} is only a name there for {home}, which is not allowed")
+        raise ConfigError(
+            f"{where} is only a name there for {home}, which is not allowed; if you trust it, "
+            f"type allow=[{home.split('.')[0]}.]"
+        )
     if not _begins(home, allow) and not (_is_ours(found) or _is_of_a_library(found)):
         raise ConfigError(
             f"{where} is none of the kinds that configs are made of: modules, optimisers, "

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Self
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -106,8 +105,7 @@ def _check_memory(samples: Samples, looked_at: int = 8) -> None:
     """Raises DataError where all would take more than there is, by the mean of a few."""
     some = range(0, len(samples), max(len(samples) // looked_at, 1))
     needed = sum(_bytes(samples[i]) for i in some) * len(samples) / max(len(some), 1)
-    ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-    free = free_memory(torch.device("cpu")) // ranks  # all of them on this machine
+    free = free_memory(torch.device("cpu"))
     if needed > free:
         raise DataError(
             f"data.cache=true would hold {len(samples):,} samples in about {needed / 2**30:,.1f} "

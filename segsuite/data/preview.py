@@ -75,7 +75,7 @@ def _remarks(figures: SplitReport, classes: ClassTable) -> list[str]:
         lines.append(f"ids out of range: {first_of(unknown)}")
     for title, faults in (("missing", figures.gaps), ("faulty", figures.faults)):
         if faults:
-            lines.append(first_of([f"{title}: {fault}" for fault in faults], "\n"))
+            lines.append(f"{title}: " + first_of(list(faults), f"\n{title}: "))
     return lines
 
 

@@ -114,7 +114,8 @@ def _column(line: str, known: set[str], endings: Mapping[str, list[str]]) -> str
         return line
     if _without_suffix(first) != first:
         return first
-    return line if sample != line or _named(line, known, endings) else first
+    whole = sample != line and "/" not in line[len(first) :]  # a path would be another column
+    return line if whole or _named(line, known, endings) else first
 
 
 def _named(name: str, known: set[str], endings: Mapping[str, list[str]]) -> list[str]:

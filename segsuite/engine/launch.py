@@ -79,7 +79,9 @@ def door(
 
                 print(help_text(name, main.__doc__ or ""))
                 return
-            if sys.stderr.isatty():  # torch and Lightning take their time, the first time above all
+            if (
+                sys.stderr.isatty() and on_main_process()
+            ):  # torch and Lightning take their time, the first time above all
                 print("loading ...", file=sys.stderr, flush=True)
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
-from segsuite.core.errors import SegsuiteError, did_you_mean, raised_in
+from segsuite.core.errors import SegsuiteError, did_you_mean
 
 _OPTIONAL = ("experiment", "sweep", "debug", "scores", "submission")
 """Groups of which nothing is chosen unless it is typed."""
@@ -37,14 +38,8 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         # From a loader's worker it comes with the whole traceback as its text.
         kind = type(ours)
         return str(ours).rsplit(f"\n{kind.__module__}.{kind.__qualname__}: ", 1)[-1].strip()
-    if isinstance(error, ValueError) and raised_in(error, "hydra."):
-        return _no_choice(overrides)
-    # Hydra's own for a file of the config that is not there is an OSError as well.
-    if isinstance(error, OSError) and error.filename and raised_in(error, "hydra."):
-        said = error.strerror or error
-        return f"{error.filename} cannot be written to ({said}); type paths.logs=FOLDER"
     if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
-        return None
+        return _before_the_job(error, overrides)
     if (typed := getattr(error, "override", None)) is not None:
         return f"`{typed}` cannot be read as KEY=VALUE ({str(error).splitlines()[0]})"
     said = "\n".join(str(link) for link in _chain(error))
@@ -103,6 +98,18 @@ def _unknown_choice(choice: str) -> str:
     group, _, option = choice.rpartition("/")
     options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     return f"there is no `{group}={option}`{did_you_mean(option, options)}"
+
+
+def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | None:
+    """What Hydra itself ended with a traceback for; None where a job of ours had begun."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    below = list(dropwhile(lambda name: not name.startswith("hydra."), frames))
+    if not below or any(name.startswith("segsuite.") for name in below):
+        return None
+    if isinstance(error, OSError) and error.filename:
+        said = error.strerror or error
+        return f"{error.filename} cannot be written to ({said}); type paths.logs=FOLDER"
+    return _no_choice(overrides) if isinstance(error, ValueError) else None
 
 
 def _no_choice(overrides: Sequence[str]) -> str | None:

@@ -17,7 +17,7 @@ from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError, DataError
 from segsuite.core.files import written_whole
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, Share
 from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
@@ -28,7 +28,6 @@ from segsuite.engine.inference import Inference
 from segsuite.engine.rebuild import network_of
 from segsuite.engine.settings import check_values
 
-_SHARE = Annotated[float, Between(0, 1)]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -44,7 +43,7 @@ def predict(cfg: DictConfig) -> int:
     """
     if cfg.input is None or cfg.output is None:
         raise ConfigError("give input=PICTURE, FOLDER or 'GLOB', and output=FOLDER")
-    check_values(cfg, {"batch_size": Annotated[int, Between(1)], "opacity": _SHARE})
+    check_values(cfg, {"batch_size": Annotated[int, Between(1)], "opacity": Share, "strict": bool})
     paths = pictures(str(cfg.input))
     network, classes, inference, transform = loaded(cfg)
     batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
@@ -58,6 +57,8 @@ def predict(cfg: DictConfig) -> int:
             if submission is not None:
                 folder = Path(cfg.output) / "submission"
                 submission.write(folder, path.stem, labels.numpy(), classes)
+    if faults.count == len(paths):
+        raise DataError(f"input={cfg.input}: nothing could be read; {faults.first}")
     if faults.count:
         console.print(f"skipped {faults.count} that cannot be read, first: {faults.first}")
     return len(paths) - faults.count

@@ -252,13 +252,13 @@ def final_figures(
     """
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
-    if not chosen.exists():  # no validation has happened, so that no checkpoint is the best
-        log.warning(
+    if not chosen.exists() and (folder / folders.LAST).exists():
+        chosen = folder / folders.LAST
+        log.info(
             "no validation came before the end, so that there is no %s; %s is tested "
             "(trainer.val_check_interval=N validates every N iterations)",
             *(folders.BEST, folders.LAST),
         )
-        chosen = folder / folders.LAST
     if not chosen.exists():
         raise ConfigError(
             "not one iteration was trained, so that there is nothing to test; look at what was set "

@@ -15,7 +15,7 @@ from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError
 from segsuite.core.files import remove_leftovers, written_whole
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, Share
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
@@ -211,7 +211,6 @@ def _network(cfg: DictConfig) -> tuple[Segmenter, bool]:
 
 
 _Count = Annotated[int, Between(1)]
-_Share = Annotated[float, Between(0, 1)]
 _KEYS = {
     "formats": Sequence[str],
     "size": tuple[_Count, _Count] | None,
@@ -220,7 +219,7 @@ _KEYS = {
     "threads": _Count,
 }
 _KEYS_OF = {
-    "parity": {"pictures": _Count, "difference": float, "agreement": _Share},
+    "parity": {"pictures": _Count, "difference": float, "agreement": Share},
     "calibration": {"pictures": _Count, "least": _Count},
     "accuracy": {"measure": Literal["auto"] | bool, "pictures": _Count | None},
 }

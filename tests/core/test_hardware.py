@@ -8,12 +8,12 @@ import torch
 from segsuite.core import hardware
 
 
-def group(folder: Path, limit: str, used: int, idle: int, *, version: int = 2) -> None:
+def group(folder: Path, limit: str, used: int, cached: int, *, version: int = 2) -> None:
     names = hardware._GROUP_FILES["" if version == 2 else "memory"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / names[0]).write_text(f"{limit}\n")
     (folder / names[1]).write_text(f"{used}\n")
-    (folder / "memory.stat").write_text(f"anon 1\n{names[2]} {idle}\n")
+    (folder / "memory.stat").write_text(f"anon 1\n{names[2]} {cached}\n{names[3]} 7\n")
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,11 @@ def test_every_group_above_a_process_has_its_say(tmp_path: Path, version: int, l
     )
     group(root / "job", "1000", 700, 50, version=version)
     (tmp_path / "own").write_text(f"{line}\n")
-    assert min(hardware._left_by_groups(tmp_path / "own", top)) == 350
+    assert min(hardware._left_by_groups(tmp_path / "own", top)) == 357
 
 
 def test_without_groups_nothing_is_limited(tmp_path: Path) -> None:
+    assert hardware._left_by_groups(tmp_path / "none", tmp_path) == [2**62]
     (tmp_path / "own").write_text("0::/\n")
     assert hardware._left_by_groups(tmp_path / "own", tmp_path) == [2**62]
 

@@ -199,6 +199,7 @@ def test_the_first_column_of_a_list_is_the_sample_unless_the_whole_line_is(tmp_p
     assert listed("images/photo (1).png", *photos) == ["photo (1)"]
     assert listed("photo (2).png", *photos) == ["sub/photo (2)"]
     assert listed("photo (3).png", *photos) == [], "and not another picture"
+    assert listed("photo masks/photo_gt.png", *photos) == ["photo"]
     assert listed("photo 1", *photos) == listed("photo.png", *photos) == ["photo"]
 
 

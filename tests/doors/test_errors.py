@@ -182,6 +182,8 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("method.optimizer.lr=-1", "method.optimizer or its groups: Invalid learning rate: -1"),
         ("method.schedule.warmup=-1", "`method.schedule.warmup=-1` does not fit"),
         ("method.pruning.theta=1.7", "`method.pruning.theta=1.7` does not fit"),
+        ("method.head.dropout=2", "AtmSingle needs a number, 0 to 1"),
+        ("name='${oc.env:NOT_SET_ANYWHERE}'", "NOT_SET_ANYWHERE"),
         ("method.pruning.keep_per_class=0", "needs a whole number, 1 or more"),
         ("method.pruning.theta=-0.2", "needs a number, 0 to 1"),
         ("inference.batch=0", "`inference.batch=0` does not fit"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Share
 from segsuite.nn.blocks import read_colours, truncated_normal
 from segsuite.nn.normalize import Normalize
 from segsuite.nn.predictions import StridedPrediction
@@ -39,7 +40,7 @@ class ExitFlow(nn.Module):
             head, which is what counts.
     """
 
-    def __init__(self, *, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, *, in_channels: int, num_classes: int, dropout: Share = 0.0) -> None:
         super().__init__()
         self.classify = nn.Conv2d(in_channels, num_classes, 1)
         self.dropout = nn.Dropout(dropout)
@@ -73,7 +74,7 @@ class MobileSegmenter(Segmenter):
         head: Callable[..., nn.Module],
         num_classes: int,
         output_stride: int = 16,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         border: Literal["repeat", "pad"] = "repeat",
         mean: Sequence[float] = (127.5, 127.5, 127.5),
         std: Sequence[float] = (127.5, 127.5, 127.5),

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Share
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class AtmSingle(nn.Module):
         dim: int | None = None,
         heads: int | None = None,
         layers: int = 3,
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
     ) -> None:
         super().__init__()
         dim = dim or max(in_dim // 2, min(in_dim, 192))
@@ -87,7 +88,7 @@ class AtmCascade(nn.Module):
         heads: int | None = None,
         layers: int = 3,
         stages: int = 3,
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
     ) -> None:
         super().__init__()
         dim = dim or in_dim // 2

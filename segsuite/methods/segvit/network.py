@@ -161,11 +161,11 @@ class SegVit(Segmenter):
 
     def check_static(self) -> None:
         """Raises ConfigError where a threshold decides how many tokens stay."""
-        if self.pruning is not None and self.pruning.mode != "static":
+        if self.pruning is not None and self.pruning.mode == "dynamic":
             exits = range(len(self.pruning.after))
             budgets = ",".join(f"{0.5 * 0.75**index:.3g}" for index in exits)
             raise ConfigError(
-                f"method.pruning.mode={self.pruning.mode}: how many tokens stay depends on the "
+                "method.pruning.mode=dynamic: how many tokens stay depends on the "
                 "picture, which no exported file follows; type method.pruning.mode=static "
                 f"method.pruning.budgets=[{budgets}], shares of the patches that stay"
             )

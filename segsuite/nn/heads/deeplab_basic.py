@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Share
 from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.norms import Norm, with_norm
 
@@ -32,7 +33,7 @@ class BasicHead(nn.Module):
         in_channels: int,
         output_stride: int = 16,
         channels: int = 256,
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
         norm: Norm = "bn",
         momentum: float = 3e-4,
     ) -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Share
 from segsuite.nn.blocks import ConvNorm, truncated_normal
 from segsuite.nn.norms import Norm, with_norm
 
@@ -130,7 +131,7 @@ class DensePredictionCell(nn.Module):
         cell: Sequence[Branch],
         output_stride: int = 16,
         channels: int = 256,
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
         norm: Norm = "bn",
         momentum: float = 3e-4,
     ) -> None:
