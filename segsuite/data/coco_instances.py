@@ -48,9 +48,10 @@ class CocoSamples:
 
     def __getitem__(self, index: int) -> Sample:
         """The sample; raises DataError, naming file and image, for whatever does not fit."""
-        image, raw = decode_image(self.images[index]), self._raw(index)
-        if image.shape[:2] != raw.shape:
+        image = decode_image(self.images[index])
+        if image.shape[:2] != self.sizes[index]:  # before anything of that size is drawn
             raise DataError(self._sizes_differ(index, image.shape))
+        raw = self._raw(index)
         return Sample(
             id=self.ids[index],
             # The tensor keeps the decoder's memory order, so that resizing need not copy it.
@@ -62,19 +63,16 @@ class CocoSamples:
         return (self.images[index], self.source)
 
     def inspect(self, index: int) -> Facts:
-        raw, size, wrong = self._raw(index), None, None
+        drawn = self.sizes[index]
         try:
             size = decode_image(self.images[index]).shape[:2]
-            wrong = self._sizes_differ(index, size) if size != raw.shape else None
         except DataError as error:
-            wrong = str(error)
-        ids, pixels = np.unique(raw, return_counts=True)
-        return Facts(
-            image_size=size,
-            label_size=raw.shape,
-            counts={int(i): int(n) for i, n in zip(ids, pixels, strict=True)},
-            fault=wrong,
-        )
+            return Facts(None, drawn, {}, str(error))
+        if size != drawn:
+            return Facts(size, drawn, {}, self._sizes_differ(index, size))
+        ids, pixels = np.unique(self._raw(index), return_counts=True)
+        counts = {int(i): int(n) for i, n in zip(ids, pixels, strict=True)}
+        return Facts(size, drawn, counts)
 
     def only(self, indices: Sequence[int]) -> Self:
         listed = ("numbers", "ids", "images", "sizes", "regions")
@@ -157,9 +155,14 @@ class CocoInstances:
             for number in numbers
             if ids[number] not in there
         ]
+        gaps += [
+            f"{path}: the file of image {number}, `{ids[number]}`, is that of another image too"
+            for number in _again(ids)
+        ]
         if gaps:
             self._expected.complain(split, gaps, root, strict=strict)
-        numbers = [number for number in numbers if ids[number] in there]
+        again = set(_again(ids))
+        numbers = [n for n in numbers if ids[n] in there and n not in again]
         if not numbers:
             raise DataError(f"split `{split}` is empty: {self._expected.told(root)}")
         return CocoSamples(
@@ -194,6 +197,12 @@ class CocoInstances:
         ]
 
 
+def _again(ids: Mapping[int, str]) -> list[int]:
+    """The images whose file, without its folder, is that of one before."""
+    first: dict[str, int] = {}
+    return [number for number, name in ids.items() if first.setdefault(name, number) != number]
+
+
 def _annotations(path: Path, categories: set[int]) -> Annotations:
     """Those of the categories; raises DataError if the file does not know one of them."""
     read = read_annotations(path, only=categories)
@@ -208,10 +217,7 @@ def _annotations(path: Path, categories: set[int]) -> Annotations:
 
 def _drawable(read: Annotations) -> tuple[dict[int, list[Region]], list[str]]:
     """What can be drawn, by image; and what is wrong with the rest, by file and id."""
-    gaps = [
-        f"{read.source}: annotation {number} is of image {image}, which the file does not list"
-        for number, image in read.strays
-    ]
+    gaps = [what for _, what in read.faults]
     kept: dict[int, list[Region]] = {}
     for image, regions in read.regions.items():
         for its in regions:

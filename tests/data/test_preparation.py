@@ -249,7 +249,7 @@ FAULTS = {
     "sizeless": (annotation(90, 2, 5, {"size": 7, "counts": [5]}), "of no size", "unfit mask"),
     "null": (annotation(90, 2, 5, None), "no polygon", "unfit polygon"),
     "class": (annotation(90, 2, 1204, square(0, 0, 2)), "category 1204", "unknown category"),
-    "image": (annotation(90, 77, 5, square(0, 0, 2)), "no such image", "image not listed"),
+    "image": (annotation(90, 77, 5, square(0, 0, 2)), "of image 77, which", "image not listed"),
 }
 
 
@@ -263,8 +263,8 @@ def test_an_annotation_that_does_not_fit_is_named_or_counted(coco, fault):
 
     stopped = prepared(coco)
     assert stopped.returncode == 1 and "Traceback" not in stopped.stderr
-    image = wrong["image_id"]
-    assert f"{path}: annotation 90 of image {image}" in stopped.stderr and said in stopped.stderr
+    assert "annotation 90 " in stopped.stderr and said in stopped.stderr
+    assert str(path) in stopped.stderr
     assert not (coco / "coco_lvis").exists(), "found before anything was written"
 
     counted = prepared(coco, "--no-strict")

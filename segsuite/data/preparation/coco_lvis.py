@@ -122,34 +122,28 @@ def _fitting(
 ) -> dict[int, list[tuple[int, Any]]]:
     """(merged id, segmentation) of what can be drawn of the annotations, by image."""
 
-    def refuse(kind: str, annotation: int, image: int, what: str) -> None:
+    def refuse(kind: str, what: str) -> None:
         if strict:
-            raise DataError(
-                f"{read.source}: annotation {annotation} of image {image}: {what}. To leave out "
-                "and count what does not fit, type --no-strict"
-            )
+            raise DataError(f"{what}. To leave out and count what does not fit, type --no-strict")
         skipped[kind] += 1
 
-    for annotation, image in read.strays:
-        refuse("image not listed", annotation, image, "the file lists no such image")
+    for kind, what in read.faults:
+        refuse(kind, what)
     found: dict[int, list[tuple[int, Any]]] = {}
     for image in images.keys() & read.regions.keys():
         size = images[image][1:]
         for its in read.regions[image]:
+            where = f"{read.source}: annotation {its.id} of image {image}"
             if its.category == _OTHER and its.category not in ids:
                 continue
             if its.category not in ids:
-                span = f"{min(ids)} to {max(ids)}"
-                refuse(
-                    "unknown category",
-                    its.id,
-                    image,
-                    f"category {its.category} is none of the {len(ids)} known ({span})",
-                )
+                known = f"the {len(ids)} known ({min(ids)} to {max(ids)})"
+                wrong = f"{where}: category {its.category} is none of {known}"
+                refuse("unknown category", wrong)
                 continue
             kept, faults = drawable(its.segmentation, size)
             for wrong in faults:
-                refuse(_kind(its), its.id, image, wrong)
+                refuse(_kind(its), f"{where}: {wrong}")
             if kept is not None:
                 found.setdefault(image, []).append((ids[its.category], kept))
     return found

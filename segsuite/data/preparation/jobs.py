@@ -27,7 +27,7 @@ def exit_code(work: Callable[[], None]) -> int:
     """Does the work of a script: 0, 1 with one sentence on stderr, or 130 after Ctrl-C."""
     try:
         work()
-    except SegsuiteError as error:
+    except (SegsuiteError, OSError) as error:  # a full disk, a folder that is not ours
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -44,7 +44,7 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     record = folder / "preparation.json"
     if record.exists():
-        there = json.loads(record.read_text())
+        there = _begun_with(record)
         differing = [
             f"{key}={there.get(key)}" if not isinstance(value, Mapping) else f"other {key}"
             for key, value in settings.items()
@@ -58,6 +58,19 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
     for cut in folder.glob("**/.*.part*"):  # of a run that was killed
         cut.unlink()
     write_json(record, dict(settings))
+
+
+def _begun_with(record: Path) -> Mapping[str, Any]:
+    try:
+        there = json.loads(record.read_text())
+    except ValueError:
+        there = None
+    if not isinstance(there, Mapping):
+        raise DataError(
+            f"{record} is damaged, so that nobody knows what the masks beside it were made from; "
+            f"delete {record.parent}, and type the command again"
+        )
+    return there
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:
