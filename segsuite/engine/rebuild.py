@@ -1,6 +1,7 @@
 """From a checkpoint back to its config, network and classes; for evaluate and predict."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -124,6 +125,17 @@ def network_of(
     network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
     load_weights(network, network_state(checkpoint), source=str(cfg.ckpt_path))
     return network.eval(), trained
+
+
+def iteration_of(path: str | Path) -> int:
+    """After how many iterations a checkpoint was written.
+
+    Raises:
+        CheckpointError: the file is not a checkpoint.
+    """
+    from segsuite.core.checkpoint import read_checkpoint
+
+    return int(read_checkpoint(path).get("global_step", 0))
 
 
 def _check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:

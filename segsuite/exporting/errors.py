@@ -36,9 +36,3 @@ def needed(module: str, extra: str) -> ModuleType:
         if extra in _OF_ITS_OWN:
             raise MissingEnvironment(package, _OF_ITS_OWN[extra]) from error
         raise MissingExtra(package, extra) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first thing that an error says, or what kind of error it is."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

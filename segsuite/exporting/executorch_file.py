@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.exporting.errors import ExportError, first_line, needed
+from segsuite.exporting.errors import ExportError, needed
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.onnx_file import quietly
+from segsuite.runtime.session import first_line
 
 EXTRA = "executorch"
 _XNNPACK = "executorch.backends.xnnpack"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,19 +15,23 @@ from rich.table import Table
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError
-from segsuite.core.files import remove_leftovers, written_whole
+from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import Between, Share
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
+from segsuite.data.class_table import ClassTable
 from segsuite.engine.framing import pair
-from segsuite.engine.rebuild import network_of
+from segsuite.engine.rebuild import iteration_of, network_of
 from segsuite.engine.settings import check_values
 from segsuite.exporting.accuracy import miou
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
 from segsuite.exporting.parity import Parity, compared, labelled
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
+from segsuite.runtime.description import Description
+
+_SCORED = ("pictures", "of")
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,13 @@ class Written:
     """One file.
 
     Attributes:
+        beside: what is known of the network, where the file itself cannot carry it.
         miou: on the validation split; None where it was not measured.
     """
 
     format: str
     path: Path
+    beside: Path | None
     parity: Parity
     miou: float | None
 
@@ -46,6 +53,7 @@ class Written:
         """Plain types; megabytes of 10^6."""
         return {
             "path": str(self.path.resolve()),
+            "description": None if self.beside is None else str(self.beside.resolve()),
             "megabytes": self.path.stat().st_size / 1e6,
             "parity": self.parity.to_dict(),
             "miou": self.miou,
@@ -58,6 +66,7 @@ class Exported:
 
     Attributes:
         miou: of the network itself, on the same pictures.
+        scored: how many pictures of how many of the split that is.
     """
 
     source: str
@@ -66,6 +75,7 @@ class Exported:
     output: str
     files: list[Written]
     miou: float | None
+    scored: tuple[int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types."""
@@ -75,13 +85,20 @@ class Exported:
             "size": list(self.size),
             "output": self.output,
             "miou": self.miou,
+            "miou_of": None
+            if self.scored is None
+            else dict(zip(_SCORED, self.scored, strict=True)),
             "files": {file.format: file.to_dict() for file in self.files},
         }
 
     def show(self, console: Console) -> None:
         """Prints a row for each file."""
         height, width = self.size
-        table = Table(title=f"{self.source}, {height}x{width}, {self.output}", title_justify="left")
+        table = Table(
+            title=f"{self.source}, {height}x{width}, {self.output}",
+            title_justify="left",
+            caption_justify="left",
+        )
         table.add_column("file", overflow="fold")
         for column in ("MB", "largest difference", "equal labels", "mIoU"):
             table.add_column(column, justify="right")
@@ -96,6 +113,10 @@ class Exported:
                 f"{100 * file.parity.agreement:.4f} %",
                 "–" if file.miou is None else f"{100 * file.miou:.2f}",
             )
+        if self.scored is not None:
+            some, all_ = self.scored
+            count = f"all {all_}" if some == all_ else f"the first {some} of {all_}"
+            table.caption = f"mIoU on {count} validation images, stretched to {height}x{width}"
         console.print(table)
         folder = self.files[0].path.parent
         console.print(f"written to {folder}", highlight=False, soft_wrap=True)
@@ -116,7 +137,7 @@ class Export:
         seed_everything(cfg.seed)
         torch.set_num_threads(cfg.threads)
         self.formats = formats(cfg.formats)
-        self.network, self.trained = _network(cfg)
+        self.network, self.trained, self._trained_for = _network(cfg)
         self.network.check_static()
         self.size = pair(cfg.size or cfg.data.crop_size)
         self.measures = _measures(cfg, self.formats, self.trained)
@@ -131,6 +152,11 @@ class Export:
             network_of(self.cfg, classes=data.classes)
         data.prepare_data()
         return data
+
+    @property
+    def classes(self) -> ClassTable:
+        """Those that the network was trained for; the data set's for random weights."""
+        return self.data.classes if self._trained_for is None else self._trained_for
 
     @cached_property
     def calibration(self) -> torch.Tensor:
@@ -154,7 +180,11 @@ class Export:
             self.tell("measuring the network's own mIoU")
             score = self._miou(lambda image, size: self.network.predict(image).labels(size))
         source = str(cfg.ckpt_path or cfg.experiment)
-        return Exported(source, self.trained, self.size, cfg.output, files, score)
+        scored = None
+        if self.measures:
+            available = len(self.data.samples("val"))
+            scored = (min(cfg.accuracy.pictures or available, available), available)
+        return Exported(source, self.trained, self.size, cfg.output, files, score, scored)
 
     def _written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
         cfg = self.cfg
@@ -164,25 +194,45 @@ class Export:
         pictures = self.calibration if wanted.int8 else None
         remove_leftovers(folder)
         with written_whole(path) as beside:  # what is compared is the very file
-            made = wanted.made(graph, beside, pictures, opset=cfg.opset, threads=cfg.threads)
+            about = self._about(wanted, graph)
+            kind = {"opset": cfg.opset, "threads": cfg.threads, "about": about}
+            made = wanted.made(graph, beside, pictures, **kind)
             found = compared(made.run, self.network, graph, others, scores_behind=made.scores)
             if not wanted.int8:
                 limits = {key: cfg.parity[key] for key in ("difference", "agreement")}
                 found.check(**limits, name=path.name)
+        apart = None if wanted.carries else path.with_name(f"{path.name}.json")
+        if apart is not None:
+            write_json(apart, about.to_dict())
         score = None
         if self.measures:
             self.tell(f"measuring the mIoU of {path.name}")
             score = self._miou(labelled(made.run, graph))
-        return Written(wanted.name, path, found, score)
+        return Written(wanted.name, path, apart, found, score)
 
-    def _miou(self, labels: Callable[..., torch.Tensor]) -> float:
-        return miou(
+    def _about(self, wanted: Format, graph: Graph) -> Description:
+        rows, columns = graph.places()
+        return Description(
+            classes=self.classes,
+            size=self.size,
+            output=self.cfg.output,
+            dtype=wanted.dtype,
+            rows=tuple(rows),
+            columns=tuple(columns),
+            network=str(self.cfg.name or ""),
+            iteration=iteration_of(self.cfg.ckpt_path) if self.trained else None,
+            int8=wanted.int8,
+        )
+
+    def _miou(self, labels: Callable[..., torch.Tensor]) -> float | None:
+        found = miou(
             labels,
             self.data,
             size=self.size,
             num_classes=self.network.num_classes,
             pictures=self.cfg.accuracy.pictures,
         )
+        return found if isfinite(found) else None  # no pixel had a class
 
 
 def export(cfg: DictConfig, *, tell: Callable[[str], None] = lambda text: None) -> Exported:
@@ -196,9 +246,10 @@ def export(cfg: DictConfig, *, tell: Callable[[str], None] = lambda text: None) 
     return Export(cfg, tell=tell)()
 
 
-def _network(cfg: DictConfig) -> tuple[Segmenter, bool]:
+def _network(cfg: DictConfig) -> tuple[Segmenter, bool, ClassTable | None]:
+    classes = None
     if cfg.ckpt_path is not None:
-        network, _ = network_of(cfg)
+        network, classes = network_of(cfg)
     else:
         # Constructors fetch nothing: the weights stay random.
         network = build(cfg.method.network, path="method.network", allow=trusted(cfg)).eval()
@@ -207,7 +258,7 @@ def _network(cfg: DictConfig) -> tuple[Segmenter, bool]:
             f"{cfg.ckpt_path or cfg.experiment} is a {type(network).__name__}, which segments "
             "nothing; give a network that does"
         )
-    return network, cfg.ckpt_path is not None
+    return network, cfg.ckpt_path is not None, classes
 
 
 _Count = Annotated[int, Between(1)]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.exporting.errors import needed
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.parity import Run
+from segsuite.runtime.description import Description
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,14 @@ class Writer(Protocol):
     """Writes a file of one kind and opens it."""
 
     def __call__(
-        self, graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int
+        self,
+        graph: Graph,
+        path: Path,
+        pictures: Tensor | None,
+        *,
+        opset: int,
+        threads: int,
+        about: Description | None,
     ) -> Made: ...
 
 
@@ -42,6 +50,8 @@ class Format:
     Attributes:
         int8: whether it is calibrated.
         packages: modules that must be there, and the extra that brings them.
+        dtype: of the images that it takes.
+        carries: whether what is known of the network stands in the file; in FILE.json if not.
     """
 
     name: str
@@ -50,6 +60,8 @@ class Format:
     packages: tuple[str, ...]
     extra: str
     write: Writer
+    dtype: str
+    carries: bool
 
     def check(self) -> None:
         """Raises MissingExtra where a package is absent."""
@@ -57,7 +69,14 @@ class Format:
             needed(module, self.extra)
 
     def made(
-        self, graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int
+        self,
+        graph: Graph,
+        path: Path,
+        pictures: Tensor | None,
+        *,
+        opset: int,
+        threads: int,
+        about: Description | None = None,
     ) -> Made:
         """Writes the graph to `path`, and opens that file.
 
@@ -65,9 +84,10 @@ class Format:
             pictures: to calibrate with; unused for float.
             opset: of ONNX.
             threads: of the runtime.
+            about: what the file says of itself, if it can carry that.
         """
         calibrated = pictures if self.int8 else None
-        return self.write(graph, path, calibrated, opset=opset, threads=threads)
+        return self.write(graph, path, calibrated, opset=opset, threads=threads, about=about)
 
 
 def formats(names: Sequence[str]) -> list[Format]:
@@ -85,14 +105,23 @@ def formats(names: Sequence[str]) -> list[Format]:
     return [_FORMATS[name] for name in dict.fromkeys(names)]
 
 
-def _onnx(graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
+def _onnx(
+    graph: Graph,
+    path: Path,
+    pictures: Tensor | None,
+    *,
+    opset: int,
+    threads: int,
+    about: Description | None,
+) -> Made:
     from segsuite.exporting import onnx_file, onnx_int8
 
     labels_alone = graph.output == "labels"
     model = onnx_file.to_onnx(graph, opset=opset, with_scores=labels_alone)
     if pictures is not None:
         model = onnx_int8.quantised(model, pictures)
-    onnx_file.write_onnx(onnx_file.first_output(model), path)
+    properties = {} if about is None else about.to_properties()
+    onnx_file.write_onnx(onnx_file.first_output(model), path, properties)
     run = onnx_file.OnnxRunner(path, threads=threads)
     if not labels_alone:
         return Made(run)
@@ -101,27 +130,36 @@ def _onnx(graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, thre
 
 
 def _executorch(
-    graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int
+    graph: Graph, path: Path, pictures: Tensor | None, *, threads: int, **of_onnx: Any
 ) -> Made:
     from segsuite.exporting import executorch_file
 
-    del opset  # of ONNX only
     executorch_file.write_program(executorch_file.to_program(graph, pictures=pictures), path)
     return Made(executorch_file.ExecutorchRunner(path, threads=threads))
 
 
-def _litert(graph: Graph, path: Path, pictures: Tensor | None, *, opset: int, threads: int) -> Made:
+def _litert(
+    graph: Graph, path: Path, pictures: Tensor | None, *, threads: int, **of_onnx: Any
+) -> Made:
     from segsuite.exporting import litert_file
 
-    del opset  # of ONNX only
     litert_file.write_litert(graph, path, pictures=pictures)
     return Made(litert_file.LitertRunner(path, threads=threads))
 
 
-def _float_and_int8(name: str, suffix: str, *packages: str, extra: str, write: Writer) -> list:
+def _float_and_int8(
+    name: str,
+    suffix: str,
+    *packages: str,
+    extra: str,
+    write: Writer,
+    dtypes: tuple[str, str],
+    carries: bool = False,
+) -> list[Format]:
+    plain, int8 = dtypes
     return [
-        Format(name, suffix, False, packages, extra, write),
-        Format(f"{name}_int8", f".int8{suffix}", True, packages, extra, write),
+        Format(name, suffix, False, packages, extra, write, plain, carries),
+        Format(f"{name}_int8", f".int8{suffix}", True, packages, extra, write, int8, carries),
     ]
 
 
@@ -129,15 +167,23 @@ _FORMATS: dict[str, Format] = {
     its.name: its
     for its in (
         *_float_and_int8(
-            *("onnx", ".onnx", "onnx", "onnxscript", "onnxruntime"), extra="export", write=_onnx
+            *("onnx", ".onnx", "onnx", "onnxscript", "onnxruntime"),
+            extra="export",
+            write=_onnx,
+            dtypes=("uint8", "uint8"),
+            carries=True,
         ),
         *_float_and_int8(
-            *("executorch", ".pte", "executorch", "torchao"), extra="executorch", write=_executorch
+            *("executorch", ".pte", "executorch", "torchao"),
+            extra="executorch",
+            write=_executorch,
+            dtypes=("float32", "float32"),
         ),
         *_float_and_int8(
             *("litert", ".tflite", "litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
             extra="litert",
             write=_litert,
+            dtypes=("float32", "int8"),  # scaled as the input of the file itself says
         ),
     )
 }

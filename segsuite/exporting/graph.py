@@ -87,6 +87,17 @@ class Graph(nn.Module):
         """Labels of all pixels (1, H, W) from scores at native stride (1, K, h, w)."""
         return argmax_of_rows(grid_scores, self.rows, self.columns)
 
+    def places(self) -> tuple[list[float], list[float]]:
+        """Where on the grid each row and column of the image lies; empty for other outputs."""
+        if self.output != "grid":
+            return [], []
+        # Rows of the matrices are linear interpolations between neighbours.
+        rows, columns = (
+            (matrix.double() @ torch.arange(matrix.shape[1], dtype=torch.float64)).round(decimals=5)
+            for matrix in (self.rows, self.columns)
+        )
+        return rows.tolist(), columns.tolist()
+
     def _labels(self, prediction: object) -> Tensor:
         if self.on_grid:
             return self.labels_of(prediction.grid_scores)

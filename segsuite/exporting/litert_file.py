@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segsuite.exporting.errors import ExportError, first_line, needed
+from segsuite.exporting.errors import ExportError, needed
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.onnx_file import quietly
+from segsuite.runtime.session import first_line
 
 EXTRA = "litert"
 

@@ -5,18 +5,20 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segsuite.exporting.errors import ExportError, first_line, needed
+from segsuite.core.errors import CheckpointError
+from segsuite.exporting.errors import ExportError, needed
 from segsuite.exporting.graph import Graph, WithScores
+from segsuite.runtime.description import INPUT
+from segsuite.runtime.session import first_line, session
 
 EXTRA = "export"
-INPUT = "image"
 
 
 def to_onnx(graph: Graph, *, opset: int = 18, with_scores: bool = False) -> Any:
@@ -46,6 +48,7 @@ def to_onnx(graph: Graph, *, opset: int = 18, with_scores: bool = False) -> Any:
             )
     except Exception as error:
         raise ExportError(_refused(error)) from error
+    _check_opset(program.model_proto, opset)
     return program.model_proto
 
 
@@ -59,14 +62,18 @@ def first_output(model: Any) -> Any:
     return copy
 
 
-def write_onnx(model: Any, path: Path) -> None:
+def write_onnx(model: Any, path: Path, properties: Mapping[str, str] | None = None) -> None:
     """Writes the model into one file.
+
+    Args:
+        properties: what it is to say of itself.
 
     Raises:
         ExportError: it is no valid model.
     """
     import onnx
 
+    onnx.helper.set_model_props(model, dict(properties or {}))
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
@@ -86,20 +93,10 @@ class OnnxRunner:
     """
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
-        runtime = needed("onnxruntime", EXTRA)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        for pool in ("intra", "inter"):  # threads that wait by spinning slow their neighbours down
-            options.add_session_config_entry(f"session.{pool}_op.allow_spinning", "0")
-        source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = runtime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            name = "the model" if isinstance(model, bytes) else model
-            raise ExportError(f"ONNX Runtime cannot load {name}: {first_line(error)}") from error
+            self._session = session(model, threads=threads)
+        except CheckpointError as error:
+            raise ExportError(str(error)) from error
 
     def __call__(self, picture: Tensor) -> list[Tensor]:
         """All outputs.
@@ -129,6 +126,16 @@ def quietly() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+def _check_opset(model: Any, opset: int) -> None:
+    """Raises ExportError where the exporter wrote another one, of which it only warns."""
+    written = next(its.version for its in model.opset_import if its.domain in ("", "ai.onnx"))
+    if written != opset:
+        raise ExportError(
+            f"opset={opset}: this network comes out in opset {written} and cannot be converted; "
+            f"type opset={written}"
+        )
 
 
 def _refused(error: BaseException) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from segsuite.exporting.errors import ExportError, needed
-from segsuite.exporting.onnx_file import EXTRA, INPUT, quietly
+from segsuite.exporting.onnx_file import EXTRA, quietly
+from segsuite.runtime.description import INPUT
 
 _KINDS = (
     *("Conv", "Relu", "Clip", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool"),

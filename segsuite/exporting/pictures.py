@@ -19,7 +19,8 @@ def calibration_pictures(data: Any, *, count: int, least: int, size: Size) -> Te
     Shapes: -> (P, 3, *size) uint8, with P at most `count`
 
     Raises:
-        DataError: there are fewer than `least`, which would leave ranges to chance.
+        DataError: there are fewer than `least`, or fewer that differ, which would leave ranges to
+            chance.
     """
     samples = data.samples("train")
     found = min(count, len(samples))
@@ -30,7 +31,15 @@ def calibration_pictures(data: Any, *, count: int, least: int, size: Size) -> Te
             f"more; give more training pictures, or type calibration.least={max(found, 1)} to "
             "take the risk"
         )
-    return _chosen(samples, found, data.eval_transform, size)
+    chosen = _chosen(samples, found, data.eval_transform, size)
+    different = len({picture.numpy().tobytes() for picture in chosen})
+    if different < least:
+        raise DataError(
+            f"of the {found} training pictures that int8 is to be calibrated with only {different} "
+            f"differ, and ranges of activations need {least} or more; give other training "
+            f"pictures, or type calibration.least={different} to take the risk"
+        )
+    return chosen
 
 
 def other_pictures(data: Any, *, count: int, size: Size) -> Tensor:

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "segsuite"
 FLOORS = [
     {"core", "ops"},
     {"nn", "metrics", "data"},
+    {"runtime"},
     {"engine"},
     {"methods"},
     {"bench", "exporting", "search", "reporting"},

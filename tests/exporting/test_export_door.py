@@ -1,6 +1,7 @@
 """The door as typed: files, a report, one line of JSON; and mistakes in one paragraph."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from segsuite.core.build import build
 from segsuite.engine.launch import compose
 from segsuite.engine.rebuild import as_checkpoint
 from segsuite.export import main as export
+from segsuite.exporting.formats import formats
+from segsuite.runtime.onnx_model import OnnxModel
 from tests.engine.doors import called
 from tests.exporting.made import SIZE, Small, Unknown, small
 
@@ -20,13 +23,13 @@ SCENES = (
 )
 
 
-def checkpoint(path: Path, kind: type[Small]) -> Path:
+def checkpoint(path: Path, kind: type[Small], *, iteration: int = 0) -> Path:
     """A checkpoint of a small network as a training on drawn scenes would leave it."""
     cfg = compose("train", [*SCENES, "allow=[tests.]"])
     with open_dict(cfg):
         cfg.method = {"network": {"_target_": f"tests.exporting.made.{kind.__name__}"}}
     classes = build(cfg.data, path="data").classes
-    torch.save(as_checkpoint(cfg, small(kind), classes), path)
+    torch.save(as_checkpoint(cfg, small(kind), classes) | {"global_step": iteration}, path)
     return path
 
 
@@ -43,12 +46,28 @@ def typed(tmp_path, capfd):
     return through
 
 
-def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path):
+def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    path = checkpoint(tmp_path / "a.ckpt", Small)
-    code, out, _, files = typed(f"ckpt_path={path}", "formats=[onnx,onnx_int8]")
-    assert code == 0 and files == ["net.int8.onnx", "net.onnx"]
+
+    def one_that_carries_nothing(names):
+        plain, int8 = formats(names)
+        return [plain, replace(int8, carries=False)]  # as ExecuTorch and LiteRT
+
+    monkeypatch.setattr("segsuite.exporting.export.formats", one_that_carries_nothing)
+    path = checkpoint(tmp_path / "a.ckpt", Small, iteration=7)
+    code, out, _, files = typed(
+        f"ckpt_path={path}", "formats=[onnx,onnx_int8]", "accuracy.pictures=2"
+    )
+    assert code == 0 and files == ["net.int8.onnx", "net.int8.onnx.json", "net.onnx"]
+    trained = torch.load(path)["classes"]
+    assert "mIoU on the first 2 of 3 validation images" in out
+    for name in ("net.onnx", "net.int8.onnx"):
+        about = OnnxModel(tmp_path / "files" / name).description
+        assert about.iteration == 7 and about.int8 == ("int8" in name) and about.network == "net"
+        assert about.classes.to_dict() == trained
+    beside = json.loads((tmp_path / "files" / "net.int8.onnx.json").read_text())
+    assert beside == about.to_dict()
     said = json.loads(out.splitlines()[-1])
     assert said["trained"] and said["size"] == list(SIZE)
     plain, int8 = said["files"]["onnx"], said["files"]["onnx_int8"]

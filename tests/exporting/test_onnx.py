@@ -6,7 +6,7 @@ import torch
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
-from segsuite.exporting.onnx_file import OnnxRunner, to_onnx
+from segsuite.exporting.onnx_file import OnnxRunner, _check_opset, to_onnx
 from segsuite.exporting.parity import compared, labelled
 from tests.exporting.made import SIZE, Unknown, pictures, settings, small
 
@@ -88,6 +88,13 @@ def test_an_operator_that_onnx_does_not_know():
     graph = Graph(small(Unknown), size=SIZE, output="grid")
     with pytest.raises(ExportError, match=r"ONNX knows no operator for .*airy"):
         to_onnx(graph)
+
+
+def test_an_opset_that_was_not_written_is_told(exported):
+    model = onnx.load(exported[2])
+    _check_opset(model, 18)
+    with pytest.raises(ExportError, match=r"opset=13: .* comes out in opset 18.*type opset=18"):
+        _check_opset(model, 13)
 
 
 def test_an_operator_that_the_runtime_does_not_know(exported):

@@ -68,6 +68,14 @@ def test_too_few_pictures_to_calibrate_with():
     assert calibration_pictures(few, count=64, least=5, size=SIZE).shape == (5, 3, *SIZE)
 
 
+def test_pictures_that_are_all_alike_calibrate_nothing(monkeypatch):
+    alike = Data(train=20, val=2)
+    first = alike.samples("train")[0]
+    monkeypatch.setattr(alike, "samples", lambda split: [first] * 20)
+    with pytest.raises(DataError, match=r"of the 20 training pictures .* only 1 differ"):
+        calibration_pictures(alike, count=64, least=16, size=SIZE)
+
+
 def test_the_pictures_compared_on_are_not_those_of_the_calibration():
     data = Data(train=16, val=4)
     others = other_pictures(data, count=4, size=SIZE)

@@ -1,0 +1,129 @@
+"""An exported ONNX file as something that labels images: numpy, Pillow and ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segsuite.core.errors import CheckpointError
+from segsuite.core.sizes import Size
+from segsuite.runtime.description import INPUT, Description
+from segsuite.runtime.session import first_line, session
+
+_STRIP = 32
+"""Rows of a grid's scores that are interpolated at once."""
+
+
+class OnnxModel:
+    """Labels images of any size by a file that takes images of one size.
+
+    Args:
+        path: a file that python -m segsuite.export has written.
+        threads: of one operator; 0 leaves the choice to ONNX Runtime.
+
+    Attributes:
+        description: what the file says of itself.
+
+    Raises:
+        CheckpointError: there is no such file, ONNX Runtime cannot load it, or it does not say what
+            its classes are.
+        MissingExtra: onnxruntime is not installed.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+        if not Path(path).is_file():
+            raise CheckpointError(f"no ONNX file at {path}; give one that segsuite.export wrote")
+        self._session, self._path = session(path, threads=threads), path
+        carried = self._session.get_modelmeta().custom_metadata_map
+        self.description = Description.from_properties(carried, path)
+        self._check_input()
+
+    def labels(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The class number of each pixel; `description.classes.raw` makes ids of them.
+
+        The image is stretched to the file's size, and each of its pixels gets the label of the
+        nearest pixel there: what `segsuite.export` measures the file's mIoU by.
+
+        Shapes: image (h, w, 3) RGB -> (h, w)
+
+        Raises:
+            CheckpointError: ONNX Runtime cannot run the file.
+        """
+        given = stretched(image, self.description.size).transpose(2, 0, 1)[None]
+        try:
+            answer = self._session.run(None, {INPUT: np.ascontiguousarray(given)})[0]
+        except Exception as error:  # of kinds of its own
+            raise CheckpointError(
+                f"ONNX Runtime cannot run {self._path}: {first_line(error)}"
+            ) from error
+        return nearest(self._labels(answer), image.shape[:2])
+
+    def _labels(self, answer: NDArray) -> NDArray[np.int64]:
+        """(H, W) of the file's own output."""
+        about = self.description
+        if about.output == "labels":
+            return answer[0]
+        if about.output == "scores":
+            return answer[0].argmax(axis=0)
+        return labels_of_grid(answer[0], np.asarray(about.rows), np.asarray(about.columns))
+
+    def _check_input(self) -> None:
+        """Raises CheckpointError where the file takes something else than it says."""
+        taken = {its.name: (list(its.shape), its.type) for its in self._session.get_inputs()}
+        promised = {INPUT: ([1, 3, *self.description.size], "tensor(uint8)")}
+        if taken != promised:
+            raise CheckpointError(
+                f"{self._path} takes {taken}, but says that it takes {promised}; export it again"
+            )
+
+
+def stretched(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """The image at another size, bilinear with antialiasing.
+
+    Shapes: image (h, w, 3) -> (*size, 3)
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    height, width = size
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def nearest(labels: NDArray, size: Size) -> NDArray:
+    """Labels at another size; each pixel takes that of the pixel in which its centre lies.
+
+    Shapes: labels (h, w) -> (*size)
+    """
+    if labels.shape == tuple(size):
+        return labels
+    rows, columns = (
+        (2 * np.arange(side) + 1) * seen // (2 * side)
+        for seen, side in zip(labels.shape, size, strict=True)
+    )
+    return labels[rows[:, None], columns]
+
+
+def labels_of_grid(
+    scores: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The class with the highest score at each pixel, scores interpolated linearly in between.
+
+    Args:
+        rows, columns: where on the grid each row and column of the image lies.
+
+    Shapes: scores (K, h, w), rows (H,), columns (W,) -> (H, W)
+    """
+    across = _between(scores, columns, axis=2)
+    strips = [
+        _between(across, rows[start : start + _STRIP], axis=1).argmax(axis=0)
+        for start in range(0, len(rows), _STRIP)
+    ]
+    return np.concatenate(strips)
+
+
+def _between(scores: NDArray[np.float32], places: NDArray[np.float64], *, axis: int) -> NDArray:
+    low = np.clip(np.floor(places).astype(np.int64), 0, scores.shape[axis] - 1)
+    high = np.minimum(low + 1, scores.shape[axis] - 1)
+    share = (places - low).astype(np.float32)
+    share = share[:, None] if axis == 1 else share
+    return scores.take(low, axis) * (1 - share) + scores.take(high, axis) * share
