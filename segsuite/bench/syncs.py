@@ -38,6 +38,9 @@ _WAITING = frozenset(
 _INDEXING = frozenset({"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"})
 
 
+_MASKS = (torch.bool, torch.uint8)
+
+
 def host_syncs(run: Callable[[], object], device: torch.device | None = None) -> list[str]:
     """What makes the host wait, in order, one entry per wait.
 
@@ -76,7 +79,15 @@ def _reported_by_cuda(run: Callable[[], object]) -> list[str]:
 def _waits(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     if name in _INDEXING:  # boolean masks hide a nonzero
         indices = args[1] if len(args) > 1 else kwargs.get("indices", ())
-        return any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in indices)
+        masks = [i for i in indices if isinstance(i, Tensor) and i.dtype in _MASKS]
+        return bool(masks) and not _is_masked_fill(args, indices)
     if name == "repeat_interleave":
         return kwargs.get("output_size") is None
     return name in _WAITING
+
+
+def _is_masked_fill(args: Sequence[Any], indices: Sequence[Any]) -> bool:
+    """One value written where one mask says so: torch fills it in, and needs no positions."""
+    given = [i for i in indices if i is not None]
+    one_mask = len(given) == 1 and given[0].dtype in _MASKS
+    return one_mask and len(args) > 2 and isinstance(args[2], Tensor) and args[2].numel() == 1

@@ -17,6 +17,7 @@ WAITS = {
     "nonzero": lambda: X.nonzero(),
     "boolean index": lambda: X[X > 1],
     "boolean write of a tensor": lambda: X.clone().__setitem__(X > 1, torch.ones(2)),
+    "boolean write beside an index": lambda: torch.ones(4, 4).__setitem__((X > 1, INDEX), 0.0),
     "masked_select": lambda: X.masked_select(X > 1),
     "where with one argument": lambda: torch.where(X > 1),
     "unique": lambda: X.unique(),
