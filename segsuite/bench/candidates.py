@@ -1,13 +1,16 @@
 """The networks to compare: experiments as composed, and trained checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from segsuite.core.build import build
 from segsuite.core.checkpoint import network_from_checkpoint
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.sizes import Size, check_size
 from segsuite.engine.launch import compose
 
@@ -20,12 +23,14 @@ class Candidate:
         name: as shown.
         experiment: the name that papers' figures are kept under.
         trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
+        path: of its checkpoint.
     """
 
     name: str
     experiment: str
     network: Segmenter
     trained: bool
+    path: str | None = None
 
 
 def from_experiment(
@@ -80,7 +85,29 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
         experiment,
         network.requires_grad_(False),
         trained=True,
+        path=path,
     )
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Says of which of several networks an error is.
+
+    Raises:
+        ConfigError: the GPU's memory does not suffice.
+    """
+    try:
+        yield
+    except (ConfigError, CheckpointError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"{name}: the memory does not suffice ({str(error).splitlines()[0]}); type smaller "
+            "batch_sizes=[1] or a smaller size"
+        ) from error
+    except Exception as error:
+        error.add_note(f"while measuring {name}")
+        raise
 
 
 def candidates(
@@ -94,8 +121,13 @@ def candidates(
     """All networks to compare; ratios refer to the first.
 
     Raises:
-        ConfigError: none was named, or one was named twice.
+        ConfigError: none was named, one was named twice, or overrides are of none of them.
     """
+    if overrides and not experiments and checkpoints:
+        raise ConfigError(
+            f"{' '.join(overrides)} would change nothing: overrides are of experiments=[...], and "
+            "a checkpoint is the network that was trained"
+        )
     found = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
     untrained = [
         from_experiment(typed, size=size, overrides=overrides, allow=allow) for typed in experiments

@@ -1,7 +1,7 @@
 """A whole comparison as the door makes it: from its config to measurements, and how it is shown."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from segsuite.bench import machine, plots, report, tables
+from segsuite.bench.accuracy import accuracies
 from segsuite.bench.candidates import candidates
-from segsuite.bench.measure import Measurement, Settings, measure
+from segsuite.bench.measure import Measurement, Settings, autocast, measure
 from segsuite.bench.pictures import pictures_of
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
@@ -27,6 +28,7 @@ class Comparison:
 
     Attributes:
         data: class name of the reader that gave the pictures.
+        unscored: of which trained networks no mIoU is known, and why.
     """
 
     measured: list[Measurement]
@@ -35,6 +37,7 @@ class Comparison:
     pictures: int
     data: str
     machine: dict[str, str | int]
+    unscored: Sequence[str] = ()
 
     @property
     def circumstances(self) -> str:
@@ -44,6 +47,11 @@ class Comparison:
             f"{self.size[0]}x{self.size[1]}, {kind}, {self.pictures} pictures ({self.data}), "
             f"{machine.shown(self.machine)}"
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know to not misread the figures."""
+        return [*report.notes(self.measured), *self.unscored]
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
         """Plain types; `parts` includes the breakdown."""
@@ -57,7 +65,7 @@ class Comparison:
             "baseline": self.measured[0].name,
             "networks": {its.name: report.to_dict(its, parts=parts) for its in self.measured},
             "verdicts": report.verdicts(self.measured),
-            "notes": report.notes(self.measured),
+            "notes": self.notes,
         }
 
     def show(self, console: Console, folder: Path) -> None:
@@ -69,7 +77,7 @@ class Comparison:
         papers = tables.paper_table(measured)
         if papers is not None:
             console.print(papers)
-        for line in (*report.verdicts(measured), *report.notes(measured)):
+        for line in (*report.verdicts(measured), *self.notes):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         plots.save_breakdown(measured, folder / "breakdown.png", title=f"batch 1, {where}")
         console.print(
@@ -105,8 +113,14 @@ def compare(
     images = pictures_of(data.val_dataloader(), count=cfg.pictures, size=size)
     for candidate in found:
         candidate.network.to(settings.device)
+    scores, unscored = {}, []
+    if data_overrides and cfg.accuracy.pictures != 0:
+        kind = {"size": size, "pictures": cfg.accuracy.pictures, "precision": autocast(settings)}
+        scores, unscored = accuracies(found, data, tell=tell, **kind)
+    measured = measure(found, images.to(settings.device), settings, tell=tell)
     return Comparison(
-        measured=measure(found, images.to(settings.device), settings, tell=tell),
+        measured=[replace(its, accuracy=scores.get(its.name)) for its in measured],
+        unscored=unscored,
         settings=settings,
         size=size,
         pictures=cfg.pictures,

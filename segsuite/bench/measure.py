@@ -9,12 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from segsuite.bench.accuracy import Accuracy
 from segsuite.bench.breakdown import Part, breakdown
-from segsuite.bench.candidates import Candidate
+from segsuite.bench.candidates import Candidate, named
 from segsuite.bench.cost import Cost, total
 from segsuite.bench.flops import Count, count, count_parameters
 from segsuite.bench.forms import closed_form_of
-from segsuite.bench.latency import Latency, Ratio, Step, interleaved, ratio
+from segsuite.bench.latency import Latency, Ratio, Step, interleaved, ratio, timed
 from segsuite.bench.memory import peak_bytes
 from segsuite.bench.paper import Published, published
 from segsuite.bench.pictures import batch_of
@@ -22,6 +23,9 @@ from segsuite.bench.tokens import StageTokens, tokens_per_stage
 from segsuite.core.contract import Prediction
 from segsuite.core.sizes import Size
 from segsuite.nn.folding import for_inference
+
+_SAME = 0.01
+"""How far counts of one network by two programs may lie apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,7 @@ class Measurement:
 
     Attributes:
         spread: standard deviation of the multiply-adds over pictures; 0 unless they depend on it.
+        accuracy: None where it was not measured.
         closed_form: by formula, excluded modules left out; None where no formula is known.
         tokens: None for networks without a trace.
     """
@@ -85,12 +90,25 @@ class Measurement:
     tokens: list[StageTokens] | None
     parts: list[Part]
     speed: dict[int, Speed]
+    accuracy: Accuracy | None = None
 
     @property
     def comparable(self) -> bool:
         """Whether the paper's count is of the same task: the same size and number of classes."""
         paper = self.published
         return paper is not None and paper.comparable(self.size, self.num_classes)
+
+    @property
+    def beside_paper(self) -> float | None:
+        """The counted cost as a multiple of the paper's; None where that is of another task."""
+        if not self.comparable:
+            return None
+        return self.as_published.gfvcore / self.published.gflops
+
+    @property
+    def is_another(self) -> bool:
+        """Whether it costs otherwise than the paper's network: it is not the same one."""
+        return self.beside_paper is not None and abs(self.beside_paper - 1) > _SAME
 
     @property
     def as_published(self) -> Cost:
@@ -111,21 +129,26 @@ def measure(
         pictures: (P, 3, H, W) uint8 on the device.
         tell: is told what is going on.
     """
-    with _precision(settings):
+    with autocast(settings):
         counts = []
         for candidate in candidates:
             tell(f"counting operations of {candidate.name}")
-            counts.append([count(candidate.network, picture[None]) for picture in pictures])
-        ready = [ready_to_run(candidate, pictures[:1]) for candidate in candidates]
+            with named(candidate.name):
+                counts.append([count(candidate.network, picture[None]) for picture in pictures])
+        ready = []
+        for candidate in candidates:
+            with named(candidate.name):
+                ready.append(ready_to_run(candidate, pictures[:1]))
         speed = {}
         for batch in settings.batch_sizes:
             tell(f"timing {len(ready)} networks in turns at batch {batch}")
             speed[batch] = speed_at(batch, ready, pictures, settings)
         tell("timing the parts of each network")
-        parts = [
-            breakdown(c.network, pictures[:1], its[0], rounds=settings.rounds)
-            for c, its in zip(ready, counts, strict=True)
-        ]
+        parts = []
+        for candidate, its in zip(ready, counts, strict=True):
+            with named(candidate.name):
+                rounds = settings.rounds
+                parts.append(breakdown(candidate.network, pictures[:1], its[0], rounds=rounds))
     size = (pictures.shape[-2], pictures.shape[-1])
     return [
         _gathered(c, size, its, p, {batch: found[c.name] for batch, found in speed.items()})
@@ -155,7 +178,10 @@ def speed_at(
     runs: dict[str, list[Step]] = {
         c.name: [_predictor(c.network, settings), labels] for c in candidates
     }
-    with torch.inference_mode(), _precision(settings), _compilation(settings, len(candidates)):
+    with torch.inference_mode(), autocast(settings), _compilation(settings, len(candidates)):
+        for name, steps in runs.items():  # before anything is timed, so that it can be named
+            with named(f"{name} at batch {batch}"):
+                timed(steps, batch_of(pictures, batch, 0), settings.device)
         times = interleaved(
             runs,
             lambda turn: batch_of(pictures, batch, turn),
@@ -192,7 +218,8 @@ def _compilation(settings: Settings, networks: int) -> Any:
     )
 
 
-def _precision(settings: Settings) -> Any:
+def autocast(settings: Settings) -> Any:
+    """A context in which networks run at the precision asked for."""
     if settings.precision == "fp32":
         return nullcontext()
     return torch.autocast(settings.device.type, dtype=torch.bfloat16)

@@ -19,6 +19,7 @@ class Published:
         miou: on ADE20K, in percent.
         fps: pictures a second at batch 1 on `device`.
         source: paper and table.
+        differs: why our network may count otherwise.
     """
 
     gflops: float
@@ -28,6 +29,7 @@ class Published:
     fps: float
     device: str
     source: str
+    differs: str
 
     def comparable(self, size: Size, classes: int) -> bool:
         """Whether a count at that size, for so many classes, may stand beside `gflops`."""

@@ -51,7 +51,7 @@ _KEYS_OF = {
     },
 }
 _HEEDED = {
-    "speed": {*_NETWORKS, *_TIMING, "size", "batch_sizes", "precision", "compile"},
+    "speed": {*_NETWORKS, *_TIMING, "size", "batch_sizes", "precision", "compile", "accuracy"},
     "memory": {"memory", "device"},
     "losses": {*_TIMING, "losses"},
     "runtimes": {*_NETWORKS, "runtimes"},
@@ -112,7 +112,19 @@ def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
                 f"{override} would change nothing: probe={cfg.probe} looks at {heeded} (and "
                 "threads, overrides, allow)"
             )
+    _check_accuracy(typed)
     check_values(cfg, _KEYS)
+    check_values(cfg.accuracy, {"pictures": Annotated[int, Between(0)] | None}, "accuracy.")
     if cfg.probe in _KEYS_OF:
         check_values(cfg[cfg.probe], _KEYS_OF[cfg.probe], f"{cfg.probe}.")
     return probes[cfg.probe]
+
+
+def _check_accuracy(typed: Sequence[str]) -> None:
+    """Raises ConfigError for a limit on what is not measured."""
+    keys = [re.split(r"[./@=]", override.lstrip("+~"))[0] for override in typed]
+    if "accuracy" in keys and not {"checkpoints", "data"} <= {*keys}:
+        raise ConfigError(
+            f"{typed[keys.index('accuracy')]} would change nothing: the mIoU is that of "
+            "checkpoints=[FILE] on the data that are typed, data=NAME data.root=FOLDER"
+        )

@@ -11,7 +11,7 @@ from segsuite.bench.verdict import verdict
 
 def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
     """One network; costs for one picture in 1e9."""
-    form, paper = measured.closed_form, measured.published
+    form, paper, scored = measured.closed_form, measured.published, measured.accuracy
     found: dict[str, Any] = {
         "trained": measured.trained,
         "num_classes": measured.num_classes,
@@ -22,7 +22,8 @@ def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
         "gmacs_closed_form_without_policy": None if form is None else form.gmacs,
         "gmacs_spread": measured.spread / GIGA,
         "gflops_fvcore_without_policy": measured.as_published.gfvcore,
-        "paper": None if paper is None else vars(paper).copy(),
+        "paper": None if paper is None else vars(paper) | {"ours_times": measured.beside_paper},
+        "miou": None if scored is None else vars(scored).copy(),
         "tokens": None if measured.tokens is None else to_dicts(measured.tokens),
         "batch": {str(batch): _speed(speed) for batch, speed in measured.speed.items()},
     }
@@ -46,7 +47,19 @@ def verdicts(measured: Sequence[Measurement]) -> list[str]:
 def notes(measured: Sequence[Measurement]) -> list[str]:
     """What a reader must know to not misread the figures."""
     found = []
+    counts = list(dict.fromkeys(its.num_classes for its in measured))
+    if len(counts) > 1:
+        found.append(
+            f"the networks tell {', '.join(map(str, counts[:-1]))} and {counts[-1]} classes apart, "
+            "so that their costs are of different tasks; data=NAME builds all experiments for one"
+        )
     for its in measured:
+        if its.is_another:
+            found.append(
+                f"{its.name}: {its.as_published.gfvcore:.1f} as fvcore counts, where the paper "
+                f"prints {its.published.gflops:g}: not the paper's network, or not as many tokens "
+                f"left ({its.published.differs})"
+            )
         stages = its.tokens or []
         if not its.trained and len(stages) > 1 and stages[-1].least == stages[0].most:
             found.append(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from segsuite.bench.accuracy import percent, scored_on
 from segsuite.bench.latency import Latency, Ratio
 from segsuite.bench.measure import Measurement
 from segsuite.bench.tokens import shown
@@ -11,8 +12,10 @@ from segsuite.bench.tokens import shown
 
 def cost_table(measured: Sequence[Measurement], title: str) -> Table:
     """Parameters, operations by counting, by formula and by the paper, and tokens, a picture."""
+    several = len({its.num_classes for its in measured}) > 1
     table = _table(
         title,
+        *(["classes"] if several else []),
         "params M",
         "GMACs",
         "without policy",
@@ -25,26 +28,31 @@ def cost_table(measured: Sequence[Measurement], title: str) -> Table:
         spread = f" ± {its.spread / 1e9:.2f}" if its.spread else ""
         table.add_row(
             its.name,
+            *([str(its.num_classes)] if several else []),
             f"{its.parameters / 1e6:.2f}",
             f"{its.everything.gmacs:.3f}{spread}",
             f"{its.as_published.gmacs:.3f}",
             "–" if its.closed_form is None else f"{its.closed_form.gmacs:.3f}",
             f"{its.as_published.gfvcore:.3f}",
-            f"{its.published.gflops:g}" if its.comparable else "–",
+            _published(its),
             "–" if its.tokens is None else shown(its.tokens),
         )
     table.caption = (
         "a multiply-add counts once; fvcore adds norms and resizes, and leaves the policy out as "
         "papers do"
+        + ("; *: not the paper's network" if any(its.is_another for its in measured) else "")
     )
     return table
 
 
 def speed_table(measured: Sequence[Measurement], title: str) -> Table:
-    """Milliseconds, images a second and ratios to the first network, and peak memory, by batch."""
-    table = _table(
-        title, "batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB"
-    )
+    """Milliseconds, images a second and ratios to the first network, and peak memory, by batch.
+
+    The mIoU beside them where it was measured.
+    """
+    scored = next((its.accuracy for its in measured if its.accuracy is not None), None)
+    timing = ("batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB")
+    table = _table(title, *timing, *(["mIoU"] if scored else []))
     for batch in measured[0].speed:
         for row, its in enumerate(measured):
             speed = its.speed[batch]
@@ -58,12 +66,15 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
                 f"{speed.labels.images_per_second:.2f}",
                 _times(speed.labels_ratio) if row else "1",
                 f"{speed.peak / 1e6:.0f}",
+                *([percent(its.accuracy)] if scored else []),
             )
         table.add_section()
     table.caption = (
         "in turns; times: median of the paired ratios to the first network (95 % interval); "
-        "MB: peak beyond weights and pictures"
+        "MB: peak beyond weights and pictures, uncompiled; on a CPU, of live tensors"
     )
+    if scored:
+        table.caption += f"; mIoU: {scored_on(scored, measured[0].size)}"
     return table
 
 
@@ -93,19 +104,27 @@ def paper_table(measured: Sequence[Measurement]) -> Table | None:
     known = [its for its in measured if its.published is not None]
     if not known:
         return None
-    table = _table("the papers' figures (not ours)", "GFLOPs", "of", "mIoU", "FPS", "on")
+    table = _table("the papers' figures (not ours)", "GFLOPs", "of", "ours", "mIoU", "FPS", "on")
     for its in known:
         paper = its.published
         table.add_row(
             its.name,
             f"{paper.gflops:g}",
             f"{paper.size[0]}x{paper.size[1]}, {paper.classes} classes",
+            "of another task" if its.beside_paper is None else f"{its.as_published.gfvcore:.1f}",
             f"{paper.miou:g}",
             f"{paper.fps:g}",
             paper.device,
         )
     table.caption = "; ".join(sorted({its.published.source for its in known}))
     return table
+
+
+def _published(its: Measurement) -> str:
+    """The paper's count where it is of the same task."""
+    if not its.comparable:
+        return "–"
+    return f"{its.published.gflops:g}{'*' if its.is_another else ''}"
 
 
 def _table(title: str, *columns: str) -> Table:

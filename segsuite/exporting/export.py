@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from segsuite.bench.accuracy import Accuracy, miou, percent, scored_on
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError
@@ -24,14 +24,11 @@ from segsuite.data.class_table import ClassTable
 from segsuite.engine.framing import pair
 from segsuite.engine.rebuild import iteration_of, network_of
 from segsuite.engine.settings import check_values
-from segsuite.exporting.accuracy import miou
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
 from segsuite.exporting.parity import Parity, compared, labelled
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
 from segsuite.runtime.description import Description
-
-_SCORED = ("pictures", "of")
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,14 @@ class Written:
 
     Attributes:
         beside: what is known of the network, where the file itself cannot carry it.
-        miou: on the validation split; None where it was not measured.
+        accuracy: on the validation split; None where it was not measured.
     """
 
     format: str
     path: Path
     beside: Path | None
     parity: Parity
-    miou: float | None
+    accuracy: Accuracy | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types; megabytes of 10^6."""
@@ -56,7 +53,7 @@ class Written:
             "description": None if self.beside is None else str(self.beside.resolve()),
             "megabytes": self.path.stat().st_size / 1e6,
             "parity": self.parity.to_dict(),
-            "miou": self.miou,
+            "miou": self.accuracy and self.accuracy.miou,
         }
 
 
@@ -65,8 +62,7 @@ class Exported:
     """All files of one network.
 
     Attributes:
-        miou: of the network itself, on the same pictures.
-        scored: how many pictures of how many of the split that is.
+        accuracy: of the network itself, on the same pictures.
     """
 
     source: str
@@ -74,8 +70,7 @@ class Exported:
     size: Size
     output: str
     files: list[Written]
-    miou: float | None
-    scored: tuple[int, int] | None = None
+    accuracy: Accuracy | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types."""
@@ -84,10 +79,9 @@ class Exported:
             "trained": self.trained,
             "size": list(self.size),
             "output": self.output,
-            "miou": self.miou,
-            "miou_of": None
-            if self.scored is None
-            else dict(zip(_SCORED, self.scored, strict=True)),
+            "miou": self.accuracy and self.accuracy.miou,
+            "miou_of": self.accuracy
+            and {"pictures": self.accuracy.pictures, "of": self.accuracy.of},
             "files": {file.format: file.to_dict() for file in self.files},
         }
 
@@ -102,8 +96,8 @@ class Exported:
         table.add_column("file", overflow="fold")
         for column in ("MB", "largest difference", "equal labels", "mIoU"):
             table.add_column(column, justify="right")
-        if self.miou is not None:
-            table.add_row("(the network)", "", "", "", f"{100 * self.miou:.2f}")
+        if self.accuracy is not None:
+            table.add_row("(the network)", "", "", "", percent(self.accuracy))
         for file in self.files:
             apart = file.parity.difference
             table.add_row(
@@ -111,12 +105,10 @@ class Exported:
                 f"{file.path.stat().st_size / 1e6:.2f}",
                 "–" if apart is None else f"{apart:.1e}",
                 f"{100 * file.parity.agreement:.4f} %",
-                "–" if file.miou is None else f"{100 * file.miou:.2f}",
+                percent(file.accuracy),
             )
-        if self.scored is not None:
-            some, all_ = self.scored
-            count = f"all {all_}" if some == all_ else f"the first {some} of {all_}"
-            table.caption = f"mIoU on {count} validation images, stretched to {height}x{width}"
+        if self.accuracy is not None:
+            table.caption = f"mIoU: {scored_on(self.accuracy, self.size)}"
         console.print(table)
         folder = self.files[0].path.parent
         console.print(f"written to {folder}", highlight=False, soft_wrap=True)
@@ -180,11 +172,7 @@ class Export:
             self.tell("measuring the network's own mIoU")
             score = self._miou(lambda image, size: self.network.predict(image).labels(size))
         source = str(cfg.ckpt_path or cfg.experiment)
-        scored = None
-        if self.measures:
-            available = len(self.data.samples("val"))
-            scored = (min(cfg.accuracy.pictures or available, available), available)
-        return Exported(source, self.trained, self.size, cfg.output, files, score, scored)
+        return Exported(source, self.trained, self.size, cfg.output, files, score)
 
     def _written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
         cfg = self.cfg
@@ -224,15 +212,14 @@ class Export:
             int8=wanted.int8,
         )
 
-    def _miou(self, labels: Callable[..., torch.Tensor]) -> float | None:
-        found = miou(
+    def _miou(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
+        return miou(
             labels,
             self.data,
             size=self.size,
             num_classes=self.network.num_classes,
             pictures=self.cfg.accuracy.pictures,
         )
-        return found if isfinite(found) else None  # no pixel had a class
 
 
 def export(cfg: DictConfig, *, tell: Callable[[str], None] = lambda text: None) -> Exported:

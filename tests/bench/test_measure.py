@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 from rich.console import Console
 
 from segsuite.bench import plots, report, tables
+from segsuite.bench.accuracy import Accuracy
 from segsuite.bench.candidates import Candidate
 from segsuite.bench.measure import Measurement, Settings, measure, speed_at
+from segsuite.core.errors import ConfigError
 from tests.bench.toy import ToyTokens, half_bright
 from tests.toy import ToySegmenter
 
@@ -30,6 +33,12 @@ def measured() -> list[Measurement]:
     found = measure(candidates[:2], pictures, SETTINGS)
     white = torch.full_like(pictures, 255)
     return [*found, *measure([candidates[0], candidates[2]], white, SETTINGS)[1:]]
+
+
+def printed(*shown: object) -> str:
+    console = Console(file=io.StringIO(), width=250)
+    console.print(*shown)
+    return " ".join(console.file.getvalue().split())  # captions come in several lines
 
 
 def test_a_network_without_tokens_is_measured_too(measured: list[Measurement]) -> None:
@@ -53,6 +62,56 @@ def test_papers_figures_stand_beside_ours_only_where_the_task_is_theirs(
     assert measured[1].published.gflops == 12.0
     assert not measured[1].comparable  # 32x32 and three classes
     assert measured[1].published.comparable((512, 512), 150)
+
+
+def test_another_network_than_the_papers_is_noted(measured: list[Measurement]) -> None:
+    """The same size and classes, and yet another count: one head where the paper's has two."""
+    ours = measured[1].as_published.gfvcore
+    theirs = replace(measured[1].published, size=(32, 32), classes=3)
+    for gflops, noted in ((1.07 * ours, True), (ours, False)):
+        its = replace(measured[1], published=replace(theirs, gflops=gflops))
+        assert its.is_another == noted
+        assert any("not the paper's network" in n for n in report.notes([its])) == noted
+        text = printed(tables.cost_table([its], "cost"), tables.paper_table([its]))
+        assert ("*: not the paper's network" in text) == noted
+        assert "of another task" not in text
+    assert "of another task" in printed(tables.paper_table(measured))
+
+
+def test_different_numbers_of_classes_are_shown_and_said(measured: list[Measurement]) -> None:
+    several = [measured[0], replace(measured[1], num_classes=150)]
+    assert "tell 3 and 150 classes apart" in report.notes(several)[0]
+    assert "classes" in printed(tables.cost_table(several, "cost"))
+    assert "classes" not in printed(tables.cost_table(measured, "cost"))
+
+
+def test_miou_stands_beside_speed(measured: list[Measurement]) -> None:
+    scored = [replace(measured[0], accuracy=Accuracy(0.4321, 100, 500)), measured[1]]
+    text = printed(tables.speed_table(scored, "speed"))
+    assert "43.21" in text and "on 100 of 500 validation images, stretched to 32x32" in text
+    assert report.to_dict(scored[0])["miou"] == {"miou": 0.4321, "pictures": 100, "of": 500}
+    assert "mIoU" not in printed(tables.speed_table(measured, "speed"))
+
+
+def test_a_network_that_fails_is_named() -> None:
+    class Broken(ToySegmenter):
+        def predict(self, images: torch.Tensor) -> None:
+            raise self.error
+
+    for error, kind, said in (
+        (ConfigError("so it is"), ConfigError, "second: so it is"),
+        (torch.OutOfMemoryError("no more"), ConfigError, "second: the memory .*no more"),
+        (RuntimeError("odd"), RuntimeError, "odd"),
+    ):
+        broken = Broken(num_classes=3)
+        broken.error = error
+        pair = [
+            Candidate("first", "", ToySegmenter(num_classes=3).eval(), False),
+            Candidate("second", "", broken.eval(), False),
+        ]
+        with pytest.raises(kind, match=said) as raised:
+            measure(pair, half_bright(), SETTINGS)
+    assert raised.value.__notes__ == ["while measuring second"]
 
 
 def test_notes_warn_of_masking_and_of_untrained_exits(measured: list[Measurement]) -> None:

@@ -61,7 +61,7 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
     )
     assert code == 0 and files == ["net.int8.onnx", "net.int8.onnx.json", "net.onnx"]
     trained = torch.load(path)["classes"]
-    assert "mIoU on the first 2 of 3 validation images" in out
+    assert "mIoU: on 2 of 3 validation images" in out
     for name in ("net.onnx", "net.int8.onnx"):
         about = OnnxModel(tmp_path / "files" / name).description
         assert about.iteration == 7 and about.int8 == ("int8" in name) and about.network == "net"

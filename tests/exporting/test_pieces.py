@@ -1,12 +1,13 @@
 """What exports are made of, without any runtime."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
+from segsuite.bench.accuracy import Accuracy, miou
 from segsuite.core.errors import ConfigError, DataError, MissingExtra
-from segsuite.exporting.accuracy import miou
 from segsuite.exporting.errors import needed
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph, WithScores
@@ -111,5 +112,15 @@ def test_miou_of_any_labelling():
     data = Data(train=1, val=3)
     label = data.samples("val")[0].label
     kind = {"size": SIZE, "num_classes": CLASSES}
-    assert miou(lambda p, size: label[None], data, **kind) == 1.0
-    assert miou(lambda p, size: (label[None] + 1) % CLASSES, data, **kind) == 0.0
+    assert miou(lambda p, size: label[None], data, **kind) == Accuracy(1.0, 3, 3)
+    assert miou(lambda p, size: (label[None] + 1) % CLASSES, data, **kind).miou == 0.0
+    assert miou(lambda p, size: label[None], data, pictures=2, **kind) == Accuracy(1.0, 2, 3)
+
+
+def test_where_no_pixel_has_a_class_there_is_no_miou(monkeypatch):
+    data = Data(train=1, val=2)
+    nothing = torch.full(SIZE, -1)
+    found = [replace(its, label=nothing) for its in data.samples("val")]
+    monkeypatch.setattr(data, "samples", lambda split: found)
+    scored = miou(lambda p, size: nothing[None] + 1, data, size=SIZE, num_classes=CLASSES)
+    assert scored == Accuracy(None, 2, 2)
