@@ -24,8 +24,8 @@ def main(cfg: DictConfig) -> float | None:
     data = training.make_data(cfg)
     network = training.make_network(cfg, checkpoint)
     task = training.make_task(cfg, network, data)
-    training.check_task(cfg, task)
     trainer = training.make_trainer(cfg, data, folder)
+    training.check_task(cfg, task, trainer)
     training.record_start(cfg, folder)
 
     training.fit(trainer, task, data, checkpoint)

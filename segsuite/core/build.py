@@ -134,6 +134,10 @@ def _check_arguments(
             hint = did_you_mean(str(key), named - set(given))
             raise ConfigError(f"`{where}{key}` is not an argument of {name}{hint}")
     for key in keys:
+        if key in given:  # the suite's own would win without a word
+            raise ConfigError(
+                f"`{where}{key}` is what the suite itself gives to {name}; leave it out"
+            )
         if OmegaConf.is_missing(config, key):
             typed = _as_typed(config, key, f"{where}{key}")
             raise ConfigError(f"`{typed}` has no value yet; type {typed}=...")

@@ -1,8 +1,9 @@
 """Does a value in a config fit an argument's annotation, and what would?"""
 
-import math
+import sys
 import types
-from collections.abc import Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from os import PathLike
@@ -11,21 +12,81 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from segsuite.core.errors import did_you_mean
 
 
+class Limit(ABC):
+    """What an annotation says beyond a value's type; as text, how users read it."""
+
+    @abstractmethod
+    def holds(self, value: Any) -> bool:
+        """Whether a value of the right type is within the limit."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """In words, behind the type: "a number, " + this."""
+
+
 @dataclass(frozen=True)
-class Between:
-    """What a number may be, both ends included: `batch_size: Annotated[int, Between(1)]`."""
+class Between(Limit):
+    """What a number may be, both ends included: `batch_size: Annotated[int, Between(1)]`.
+
+    Infinity is a number only where it is named as an end.
+    """
 
     low: float
-    high: float = math.inf
+    high: float = sys.float_info.max
 
     def holds(self, value: Any) -> bool:
         return not isinstance(value, int | float) or self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"{self.low} or more" if self.high == math.inf else f"{self.low} to {self.high}"
+        endless = self.high >= sys.float_info.max
+        return f"{self.low} or more" if endless else f"{self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Above(Limit):
+    """What a number must be more than: `scale: Annotated[float, Above(0)]`; its end is included."""
+
+    low: float
+    high: float = sys.float_info.max
+
+    def holds(self, value: Any) -> bool:
+        return not isinstance(value, int | float) or self.low < value <= self.high
+
+    def __str__(self) -> str:
+        endless = self.high >= sys.float_info.max
+        return f"above {self.low}" + ("" if endless else f" and at most {self.high}")
+
+
+@dataclass(frozen=True)
+class Rising(Limit):
+    """Of a pair of bounds: the least stands first, and may equal the most."""
+
+    def holds(self, value: Any) -> bool:
+        return not isinstance(value, Sequence) or list(value) == sorted(value)
+
+    def __str__(self) -> str:
+        return "the least first"
+
+
+@dataclass(frozen=True)
+class Falling(Limit):
+    """Of a pair of bounds: the largest stands first, and may equal the other."""
+
+    def holds(self, value: Any) -> bool:
+        return not isinstance(value, Sequence) or list(value) == sorted(value, reverse=True)
+
+    def __str__(self) -> str:
+        return "the largest first"
 
 
 Share = Annotated[float, Between(0, 1)]
+Positive = Annotated[float, Above(0)]
+Pixels = Annotated[int, Between(1)]
+Sides = tuple[Pixels, Pixels]
+"""(height, width)."""
+
+_64_BITS = range(-(2**63), 2**63)
+"""Whole numbers that torch and NumPy can hold; Python's and YAML's have no end."""
 
 _SCALARS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -41,7 +102,7 @@ def fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(fits(value, option) for option in inner)
     if origin is Annotated:
-        limits = [limit for limit in inner[1:] if isinstance(limit, Between)]
+        limits = [limit for limit in inner[1:] if isinstance(limit, Limit)]
         return fits(value, inner[0]) and all(limit.holds(value) for limit in limits)
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in inner)
@@ -65,7 +126,7 @@ def expected(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(expected, inner)))
     if origin is Annotated:
-        limits = [f", {limit}" for limit in inner[1:] if isinstance(limit, Between)]
+        limits = [f", {limit}" for limit in inner[1:] if isinstance(limit, Limit)]
         return expected(inner[0]) + "".join(limits)
     if origin is Literal:
         return " or ".join(map(str, inner))
@@ -75,7 +136,7 @@ def expected(hint: Any) -> str:
     if kind in _SCALARS:
         return _SCALARS[kind]
     if kind is tuple and inner and Ellipsis not in inner:
-        return f"a list of {len(inner)} ({', '.join(map(expected, inner))})"
+        return f"a list of {len(inner)} ({'; '.join(map(expected, inner))})"
     if _is_kind(kind, Mapping):
         return "a group of keys"
     if _is_kind(kind, Collection):
@@ -96,7 +157,9 @@ def misfit(key: str, value: Any, hint: Any, *, taker: str = "it takes") -> str:
 
 
 def in_brackets(key: str, value: Any, hint: Any) -> str:
-    """ "; type size=[96,96]" where a list was meant and its items alone were typed, else ""."""
+    """ "; type size=[96,96]" where items were typed without brackets, or the other way round."""
+    if isinstance(value, list) and value != value[::-1] and fits(value[::-1], hint):
+        return f"; type {key}=[{','.join(map(str, value[::-1]))}]"
     for count in (1, 2):
         if not isinstance(value, list | Mapping) and fits([value] * count, hint):
             return f"; type {key}=[{','.join([str(value)] * count)}]"
@@ -114,9 +177,9 @@ def _list_fits(value: list, kind: type, inner: tuple) -> bool:
 
 def _scalar_fits(value: Any, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float)
+        return isinstance(value, int | float) and value == value  # nan is no number
     if kind in (int, bool):  # flags may be written as 0 and 1
-        return isinstance(value, int)
+        return isinstance(value, int) and value in _64_BITS
     if kind is str or _is_kind(kind, PathLike) or _is_kind(kind, Enum):
         return True
     if _is_kind(kind, Collection) or kind in (Callable, type(None)):

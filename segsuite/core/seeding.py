@@ -6,16 +6,17 @@ import numpy as np
 import torch
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import fits
 
 
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and torch on every device.
 
     Raises:
-        ConfigError: `seed` is not a whole number.
+        ConfigError: `seed` is not a whole number, or too long for torch.
     """
-    if not isinstance(seed, int):
-        raise ConfigError(f"seed={seed} is not a whole number; type seed=0")
+    if not fits(seed, int):
+        raise ConfigError(f"seed={seed} is not a whole number of at most 64 bits; type seed=0")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

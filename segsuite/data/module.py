@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.batches import (
     EvalTransform,
@@ -52,7 +52,7 @@ class SegmentationData(L.LightningDataModule):
         reader: Reader,
         train_transform: TrainTransform,
         eval_transform: EvalTransform,
-        crop_size: tuple[int, int],
+        crop_size: Sides,
         num_classes: int,
         root: str | None = None,
         classes: str | None = None,
@@ -73,12 +73,12 @@ class SegmentationData(L.LightningDataModule):
         self.train_transform, self.eval_transform = train_transform, eval_transform
         self._reader = reader
         self._root = None if root is None else Path(root).expanduser()
-        self._batch_size, self._eval_batch_size = batch_size, eval_batch_size
+        self.batch_size, self._eval_batch_size = batch_size, eval_batch_size
         self._num_workers, self._seed = num_workers, seed
         self._instances, self._cache, self._strict = instances, cache, strict
         self._verify = verify
         self.verify_dir = None if verify_dir is None else Path(verify_dir).expanduser()
-        self._test_split = test_split
+        self.test_split = test_split
         self._ready: dict[str, Samples] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -90,8 +90,8 @@ class SegmentationData(L.LightningDataModule):
         wanted = {
             "fit": ("train", "val"),
             "validate": ("val",),
-            "test": (self._test_split,),
-            None: ("train", "val", self._test_split),
+            "test": (self.test_split,),
+            None: ("train", "val", self.test_split),
         }
         for split in dict.fromkeys(wanted.get(stage, ())):
             self.samples(split)
@@ -106,6 +106,10 @@ class SegmentationData(L.LightningDataModule):
                 )
             self._ready[split] = Held(samples) if self._cache else samples
         return self._ready[split]
+
+    def images(self, split: str) -> int:
+        """How many images a split has."""
+        return len(self.samples(split))
 
     def open(self, split: str, *, strict: bool) -> Samples:
         """The samples of a split as they are found, not verified yet."""
@@ -123,7 +127,7 @@ class SegmentationData(L.LightningDataModule):
         rank, world_size = self._place()
         batches = EndlessBatches(
             length=len(samples),
-            batch_size=self._batch_size,
+            batch_size=self.batch_size,
             seed=self._seed,
             rank=rank,
             world_size=world_size,
@@ -141,7 +145,7 @@ class SegmentationData(L.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         """The same of `test_split`."""
-        return self._evaluation(self._test_split)
+        return self._evaluation(self.test_split)
 
     def _evaluation(self, split: str) -> DataLoader[Any]:
         samples = self.samples(split)

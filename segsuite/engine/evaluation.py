@@ -10,10 +10,13 @@ from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.seeding import seed_everything
 from segsuite.core.targets import trusted
+from segsuite.engine import record
 from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.callbacks.progress import EvaluationProgress
 from segsuite.engine.callbacks.table import ClassTableReport
+from segsuite.engine.iterations import check_processes
 from segsuite.engine.rebuild import figures_of, network_of
+from segsuite.engine.settings import check_trainer, for_evaluation
 from segsuite.engine.training import built_trainer, make_task, quiet
 
 _STAGES = {"val": "validate", "test": "test"}
@@ -28,20 +31,23 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     quiet()
     if cfg.split not in _STAGES:
         raise ConfigError(f"split={cfg.split} is not one of val, test{did_you_mean(cfg.split, ())}")
+    settings = for_evaluation(record.plain(cfg)["trainer"], cfg.split)
+    check_trainer(settings)
     seed_everything(cfg.get("seed", 0))
     more = _more(cfg)
     data = build(cfg.data, path="data", allow=trusted(cfg))
     network, _ = network_of(cfg, classes=data.classes)
     data.setup(_STAGES[cfg.split])
     task = make_task(cfg, network, data)
-    settings = {k: v for k, v in cfg.trainer.items() if k != "enable_progress_bar"}
+    progress = [EvaluationProgress()] if settings.pop("enable_progress_bar", True) else []
     trainer = built_trainer(
         settings,
-        callbacks=[EvaluationProgress(), ClassTableReport(folder=cfg.run.folder), *more],
+        callbacks=[*progress, ClassTableReport(folder=cfg.run.folder), *more],
         logger=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
     )
+    check_processes(trainer, data, "val" if cfg.split == "val" else data.test_split)
     getattr(trainer, _STAGES[cfg.split])(task, datamodule=data, verbose=False)
     figures = figures_of(trainer.callback_metrics)
     return {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, Positive, Sides
 from segsuite.core.sizes import Size
 from segsuite.engine.framing import (
     at_least,
@@ -124,8 +124,8 @@ class Slide(Inference):
     def __init__(
         self,
         *,
-        window: tuple[int, int],
-        stride: tuple[int, int],
+        window: Sides,
+        stride: Sides,
         batch: Annotated[int, Between(1)] = 8,
     ) -> None:
         self.window, self.stride, self.batch = pair(window), pair(stride), batch
@@ -212,11 +212,9 @@ class MultiScale(Inference):
         base: how each copy is done.
     """
 
-    def __init__(self, *, scales: Sequence[float], flip: bool, base: Inference) -> None:
-        if not scales or min(scales) <= 0:
-            raise ConfigError(
-                f"inference.scales={list(scales)} must be one or more factors above 0"
-            )
+    def __init__(self, *, scales: Sequence[Positive], flip: bool, base: Inference) -> None:
+        if not scales:
+            raise ConfigError("inference.scales=[] must be one or more factors above 0")
         self.scales, self.flip, self.base = tuple(scales), flip, base
 
     def evidence(

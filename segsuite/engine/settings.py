@@ -3,13 +3,18 @@
 Lightning takes many a number that it then divides by, or waits for without end.
 """
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.core.hints import Between, fits, misfit
+from segsuite.core.hints import Above, Between, fits, misfit
+
+log = logging.getLogger(__name__)
 
 _Limit = Annotated[int, Between(0)] | Annotated[float, Between(0, 1)] | None
 _Some = Annotated[int, Between(1)]
@@ -28,8 +33,9 @@ _TRAINER = {
     "max_steps": _Some,
     "max_epochs": Literal[-1] | _Some | None,
     "accumulate_grad_batches": _Some,
-    "gradient_clip_val": Annotated[float, Between(0)] | None,
-    "val_check_interval": _Some | None,
+    "gradient_clip_val": Annotated[float, Between(0, math.inf)] | None,  # infinity: only measured
+    "gradient_clip_algorithm": Literal["norm", "value"] | None,
+    "val_check_interval": _Some | Annotated[float, Above(0, 1)] | None,
     "check_val_every_n_epoch": _Some | None,
     "limit_train_batches": _Some | _All | None,
     "limit_val_batches": _Limit,
@@ -38,9 +44,17 @@ _TRAINER = {
     "num_sanity_val_steps": Annotated[int, Between(-1)],
     "log_every_n_steps": Annotated[int, Between(0)],
     "num_nodes": _Some,
+    "min_steps": _Some | None,
+    "max_time": Literal["DD:HH:MM:SS"] | Mapping[str, int] | None,
+    "benchmark": Literal[True, False] | None,
+    "profiler": Literal["simple", "advanced", "pytorch"] | Mapping[str, Any] | None,
 }
-_BY_EPOCHS = _TRAINER | {"val_check_interval": _Some | _All | None}
-"""Where validations are counted by epochs, one epoch is an interval too."""
+_EVALUATING = {
+    *("_target_", "accelerator", "strategy", "devices", "num_nodes", "precision", "plugins"),
+    *("deterministic", "benchmark", "inference_mode", "profiler", "default_root_dir"),
+    *("enable_progress_bar", "limit_val_batches", "limit_test_batches"),
+}
+"""What an evaluation heeds of a trainer; the rest is about training."""
 
 _STAGES = ("train/", "val/", "test/")
 
@@ -76,14 +90,28 @@ def check_run(cfg: DictConfig) -> None:
         )
 
 
-def check_figures(cfg: DictConfig, figures: Sequence[str]) -> None:
+@runtime_checkable
+class LogsFigures(Protocol):
+    """A callback that logs figures of each evaluation beside the task's.
+
+    Attributes:
+        figures: their names, without the stage.
+    """
+
+    figures: Sequence[str]
+
+
+def check_figures(cfg: DictConfig, figures: Sequence[str], callbacks: Sequence[Any] = ()) -> None:
     """Raises ConfigError for a figure of an evaluation that is asked for and will not be there.
 
     Callbacks of other people's may log figures of their own, which nobody knows beforehand.
 
     Args:
         figures: names of those that each evaluation logs, without its stage.
+        callbacks: of the run; some log figures too.
     """
+    others = (its for c in callbacks if isinstance(c, LogsFigures) for its in c.figures)
+    figures = (*figures, *others)
     asked = {
         "optimized_metric": cfg.optimized_metric,
         "callbacks.checkpoint.monitor": cfg.callbacks.checkpoint.get("monitor"),
@@ -92,9 +120,8 @@ def check_figures(cfg: DictConfig, figures: Sequence[str]) -> None:
         stage, _, figure = str(name).partition("/")
         if stage not in ("val", "test") or figure in figures or cfg.allow:
             continue
-        hint = did_you_mean(figure, figures)
-        if "did you mean" in hint:
-            raise ConfigError(f"{key}={name} is not logged{hint.replace('`', f'`{stage}/', 1)}")
+        hint = did_you_mean(figure, figures).replace("`", f"`{stage}/", 1)
+        raise ConfigError(f"{key}={name} is not logged{hint.replace('known: ', f'of {stage}/: ')}")
 
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
@@ -102,7 +129,7 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     by_epochs = settings.get("check_val_every_n_epoch", 1) is not None
     # Text may be a duration, and is the trainer's to read.
     numbers = {k: v for k, v in settings.items() if not isinstance(v, str)}
-    check_values(numbers, _BY_EPOCHS if by_epochs else _TRAINER, "trainer.")
+    check_values(numbers, _TRAINER, "trainer.")
     interval = numbers.get("val_check_interval")
     for key in ("overfit_batches", "limit_train_batches"):
         batches = numbers.get(key)
@@ -111,11 +138,49 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
                 f"trainer.val_check_interval={interval}, but an epoch has trainer.{key}={batches} "
                 "batches; validate every n epochs with trainer.check_val_every_n_epoch=n"
             )
+    if settings.get("fast_dev_run"):
+        raise ConfigError(
+            "trainer.fast_dev_run writes no checkpoint to test in the end; type debug=smoke"
+        )
     if numbers.get("num_nodes", 1) != 1:
         raise ConfigError(
             f"trainer.num_nodes={numbers['num_nodes']}: the suite starts processes of one machine "
             "only; leave trainer.num_nodes=1, and type trainer=ddp for all GPUs of this one"
         )
+
+
+def tell_limits(settings: Mapping[str, Any]) -> None:
+    """Says so where validations are made on less than the final evaluation."""
+    limit, whole = settings.get("limit_val_batches"), (None, 1.0)
+    if limit not in (*whole, 0) and settings.get("limit_test_batches") in whole:
+        log.warning(
+            "trainer.limit_val_batches=%s limits validations alone; the final evaluation takes all "
+            "images, unless you type trainer.limit_test_batches=%s too",
+            *(limit, limit),
+        )
+
+
+def for_evaluation(settings: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """The trainer's settings that an evaluation heeds; says which others it was given in vain.
+
+    Raises:
+        ConfigError: a limit of the split that is not evaluated.
+    """
+    other = "test" if split == "val" else "val"
+    if (limit := settings.get(f"limit_{other}_batches")) not in (None, 1.0):
+        raise ConfigError(
+            f"trainer.limit_{other}_batches={limit} would limit split={other}, but split={split} "
+            f"is evaluated; type trainer.limit_{split}_batches={limit}, or split={other}"
+        )
+    usual = OmegaConf.load(CONF / "trainer" / "default.yaml")
+    vain = [
+        f"trainer.{key}={value}"
+        for key, value in settings.items()
+        if key not in _EVALUATING and value != usual.get(key)
+    ]
+    if vain:
+        log.warning("nothing is trained here, so that %s has no effect", " ".join(vain))
+    return {key: value for key, value in settings.items() if key in _EVALUATING}
 
 
 def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str = "") -> None:

@@ -1,9 +1,7 @@
 """Training and evaluation of any Segmenter; a method brings its loss."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -13,13 +11,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from segsuite.core.contract import Batch, Segmenter
 from segsuite.core.errors import ConfigError
+from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.metrics.iou import SUMMARY, MeanIoU
-
-if TYPE_CHECKING:
-    from segsuite.data.class_table import ClassTable
-
 
 Loss = Callable[[Any, Tensor], dict[str, Tensor]]
 """From a network's output and labels (B, H, W) to scalar losses by name, already weighted."""

@@ -11,7 +11,6 @@ from typing import Any
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, open_dict
 
 from segsuite.core.build import build, check
@@ -25,9 +24,21 @@ from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
+from segsuite.engine.iterations import (
+    check_processes,
+    count_iterations,
+    evaluated,
+    without_epochs,
+)
 from segsuite.engine.launch import on_main_process
 from segsuite.engine.rebuild import figures_of
-from segsuite.engine.settings import check_figures, check_parts, check_run, check_trainer
+from segsuite.engine.settings import (
+    check_figures,
+    check_parts,
+    check_run,
+    check_trainer,
+    tell_limits,
+)
 from segsuite.engine.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -93,6 +104,8 @@ def make_data(cfg: DictConfig) -> LightningDataModule:
     data = build(cfg.data, path="data", allow=trusted(cfg))
     data.prepare_data()
     data.setup("fit")
+    if cfg.trainer.get("limit_test_batches") != 0:  # what the final evaluation needs, now
+        data.setup("test")
     return data
 
 
@@ -127,18 +140,22 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
     )
 
 
-def check_task(cfg: DictConfig, task: SegmentationTask) -> None:
+def check_task(cfg: DictConfig, task: SegmentationTask, trainer: Trainer) -> None:
     """Makes an optimiser and throws it away; looks for misspelt figures: hours are not to be lost.
 
     Raises:
         ConfigError: what would be found only when training begins, or after it has ended.
     """
     task.optimisation(max_steps=cfg.trainer.max_steps)
-    check_figures(cfg, task.figures)
+    check_figures(cfg, task.figures, trainer.callbacks)
 
 
 def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Trainer:
-    """The trainer, with the config's callbacks and loggers and those that no run goes without."""
+    """The trainer, with the config's callbacks and loggers and those that no run goes without.
+
+    Raises:
+        ConfigError: settings, callbacks or loggers that do not fit, or fewer images than processes.
+    """
     identity = Identity(
         config=record.plain(cfg),
         source=record.plain(cfg, resolve=False),
@@ -146,13 +163,18 @@ def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Tr
     )
     # Last, so that what it saves holds what the others do after an iteration, such as averaging.
     interrupts = Interrupts(last=folder / folders.LAST)
-    return built_trainer(
-        cfg.trainer,
+    settings = record.plain(cfg)["trainer"]
+    trainer = built_trainer(
+        without_epochs(settings),
         allow=trusted(cfg),
         callbacks=[RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
     )
+    count_iterations(trainer, settings, data)
+    tell_limits(settings)
+    check_processes(trainer, data, *evaluated(settings, data))
+    return trainer
 
 
 def built_trainer(
@@ -170,7 +192,7 @@ def built_trainer(
     devices = settings.get("devices", "auto")
     try:
         trainer = build(settings, path="trainer", allow=allow, **given)
-    except (ConfigError, MisconfigurationException, ModuleNotFoundError, TypeError) as error:
+    except Exception as error:
         cause = error.__cause__ if isinstance(error, ConfigError) else error
         if not raised_in(cause, "lightning."):  # already told, or a defect of ours
             raise

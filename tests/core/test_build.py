@@ -130,7 +130,7 @@ def test_values_that_do_not_fit_are_named(keys, said):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"size": 512}, "House needs a list of 2 (a whole number, a whole number)"),
+        ({"size": 512}, "House needs a list of 2 (a whole number; a whole number)"),
         ({"size": [512]}, "needs a list of 2"),
         ({"names": "one"}, "needs a list (each text); type"),
         ({"extra": [1]}, "needs a group of keys or null"),

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import pytest
 import torch
 
-from segsuite.core.hints import Between, expected, fits, in_brackets
+from segsuite.core.hints import Above, Between, Falling, Rising, expected, fits, in_brackets
+
+Factor = Annotated[float, Above(0)]
 
 
 class Reader(Protocol):
@@ -44,10 +46,18 @@ MADE = {"_target_": "some.Class"}
         (1, Annotated[int, Between(1)]),
         (None, Annotated[int, Between(1)] | None),
         (1, Annotated[float, Between(0, 1)]),
+        (float("inf"), Annotated[float, Between(0, float("inf"))]),
+        (2**63 - 1, int),
+        ([0.5, 0.5], Annotated[tuple[Factor, Factor], Rising()]),
+        ([2, 1], Annotated[tuple[int, int], Falling()] | None),
     ],
 )
 def test_what_fits(value, hint):
     assert fits(value, hint)
+
+
+INTEGERS = "a list of 2 (a whole number; a whole number)"
+PAIR = "a list of 2 (a number, above 0; a number, above 0), the least first"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,7 @@ def test_what_fits(value, hint):
         ([1], str, "text"),
         ({"a": 1}, str, "text"),
         ("none", int | None, "a whole number or null"),
-        ([1, 2, 3], tuple[int, int], "a list of 2 (a whole number, a whole number)"),
+        ([1, 2, 3], tuple[int, int], "a list of 2 (a whole number; a whole number)"),
         (["a"], Sequence[int], "a list (each a whole number)"),
         ("ab", Sequence[str], "a list (each text)"),
         (5, Mapping[str, int], "a group of keys"),
@@ -71,6 +81,12 @@ def test_what_fits(value, hint):
         ("3", Annotated[int, "positive"], "a whole number"),
         (0, Annotated[int, Between(1)] | None, "a whole number, 1 or more or null"),
         (1.5, Annotated[float, Between(0, 1)], "a number, 0 to 1"),
+        (2**63, int, "a whole number"),  # YAML's numbers have no end, torch's do
+        (float("nan"), float, "a number"),
+        (float("inf"), Annotated[float, Between(0)], "a number, 0 or more"),
+        (0, Factor, "a number, above 0"),
+        ([2.0, 0.5], Annotated[tuple[Factor, Factor], Rising()], PAIR),
+        ([1, 2], Annotated[tuple[int, int], Falling()], f"{INTEGERS}, the largest first"),
     ],
 )
 def test_what_does_not_fit_and_what_would(value, hint, said):
@@ -87,6 +103,7 @@ def test_what_does_not_fit_and_what_would(value, hint, said):
         ("abc", tuple[int, int], ""),
         ([6], Sequence[str], ""),
         (6, int, ""),
+        ([2.0, 0.5], Annotated[tuple[float, float], Rising()], "; type size=[0.5,2.0]"),
     ],
 )
 def test_items_without_brackets_are_shown_with_them(value, hint, said):

@@ -55,7 +55,7 @@ def test_fitting_keeps_shape_and_both_limits() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.5, 40.0])
-@pytest.mark.parametrize("turn", [-18.0, 0.0, 7.5, 18.0])
+@pytest.mark.parametrize("turn", [-18.0, 0.0, 7.5, 18.0, 59.0, -70.0, 90.0])
 def test_colours_change_as_through_hsv(factor: float, turn: float) -> None:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (3, 40, 10), generator=generator).double()

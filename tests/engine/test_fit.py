@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.errors import ConfigError
 from segsuite.engine.callbacks.checkpoints import Checkpoints
+from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.task import SegmentationTask
 from segsuite.engine.training import check_task, fit
 
@@ -57,7 +58,9 @@ def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
     settings = {"checkpoint": {"monitor": "val/miou"}}
     cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}
     cfg = OmegaConf.create({**cfg, "allow": allow})
+    report = CityscapesReport(folder="", categories={}, average_sizes={})
+    trainer = SimpleNamespace(callbacks=[report])
     if near is None:
-        return check_task(cfg, task)
+        return check_task(cfg, task, trainer)
     with pytest.raises(ConfigError, match=f"optimized_metric={name} .* did you mean `{near}`"):
-        check_task(cfg, task)
+        check_task(cfg, task, trainer)

@@ -3,10 +3,10 @@
 Each is called with a (3, H, W) uint8 picture and returns another.
 """
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
+from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Pixels, Sides
 from segsuite.data.transforms.geometry import fitted, resized_image, whole
 
 
@@ -22,9 +22,17 @@ class FitWithin:
     """The picture scaled, in its own shape, to fit in (long side, short side).
 
     Small pictures grow: ADE20K's protocol fits every picture in (2048, 512).
+
+    Raises:
+        ConfigError: `long` is less than `short`.
     """
 
-    def __init__(self, *, long: int, short: int) -> None:
+    def __init__(self, *, long: Pixels, short: Pixels) -> None:
+        if long < short:
+            raise ConfigError(
+                f"data.eval_transform has long={long}, short={short}: the long side is the larger; "
+                f"type data.eval_transform.long={short} data.eval_transform.short={long}"
+            )
         self._long, self._short = long, short
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -36,7 +44,7 @@ class FitWithin:
 class ResizeTo:
     """The picture stretched to exactly `size` (height, width)."""
 
-    def __init__(self, *, size: Sequence[int]) -> None:
+    def __init__(self, *, size: Sides) -> None:
         self._size = (size[0], size[1])
 
     def __call__(self, image: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Random brightness, contrast, saturation and hue: as in mmseg, and as in torchvision."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import (
@@ -7,6 +9,10 @@ from torchvision.transforms.functional import (
     adjust_contrast,
     adjust_saturation,
 )
+
+from segsuite.core.hints import Between, Rising, Share
+
+_Factors = Annotated[tuple[Annotated[float, Between(0)], Annotated[float, Between(0)]], Rising()]
 
 
 class PhotometricDistortion:
@@ -18,16 +24,16 @@ class PhotometricDistortion:
     Args:
         brightness: largest shift, of 255.
         contrast, saturation: (least, most) factor.
-        hue: largest turn in OpenCV's units, 180 to the circle.
+        hue: largest turn to either side in OpenCV's units, 180 to the circle: 90 for any hue.
     """
 
     def __init__(
         self,
         *,
-        brightness: float = 32.0,
-        contrast: tuple[float, float] = (0.5, 1.5),
-        saturation: tuple[float, float] = (0.5, 1.5),
-        hue: float = 18.0,
+        brightness: Annotated[float, Between(0, 255)] = 32.0,
+        contrast: _Factors = (0.5, 1.5),
+        saturation: _Factors = (0.5, 1.5),
+        hue: Annotated[float, Between(0, 90)] = 18.0,
     ) -> None:
         self._brightness, self._contrast = brightness, tuple(contrast)
         self._saturation, self._hue = tuple(saturation), hue
@@ -63,7 +69,7 @@ class ColorJitter:
     """
 
     def __init__(
-        self, *, brightness: float = 0.5, contrast: float = 0.5, saturation: float = 0.5
+        self, *, brightness: Share = 0.5, contrast: Share = 0.5, saturation: Share = 0.5
     ) -> None:
         self._spans = (brightness, contrast, saturation)
 
@@ -105,6 +111,8 @@ def hue_turned(pixels: Tensor, turn: float) -> Tensor:
         (green - blue) * per_chroma,
         torch.where(value == green, (blue - red) * per_chroma + 2, (red - green) * per_chroma + 4),
     ).add_(turn / 30)
+    if abs(turn) > 60:  # beyond a third of the circle the way round it would be counted twice
+        hue = hue.remainder_(6)
     # A channel is full within one sixth of its own hue and gone beyond two; the way round the
     # circle from hue h to p is 3 - | |h - p| - 3 |, since |h - p| is less than 6.
     primaries = hue.new_tensor([0.0, 2.0, 4.0]).view(3, 1, 1)

@@ -1,7 +1,8 @@
 """The training transform of mmseg: scale, crop, flip, distort, pad, in that order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -9,11 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import IGNORE
+from segsuite.core.hints import Between, Falling, Pixels, Positive, Rising, Share, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.samples import Sample
 from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image
 
 _REDRAWS = 10
+
+_Byte = Annotated[int, Between(0, 255)]
 
 Photometric = Callable[[Tensor, torch.Generator], Tensor]
 """Changes the colours of a (3, H, W) uint8 picture; all that is random comes from the generator."""
@@ -40,15 +44,15 @@ class ScaleCropFlip:
     def __init__(
         self,
         *,
-        crop_size: Sequence[int],
-        ratio_range: Sequence[float] = (0.5, 2.0),
-        ratio_step: float | None = None,
-        fit: Sequence[int] | None = None,
-        warp: Sequence[int] | None = None,
-        cat_max_ratio: float = 0.75,
-        flip: float = 0.5,
+        crop_size: Sides,
+        ratio_range: Annotated[tuple[Positive, Positive], Rising()] = (0.5, 2.0),
+        ratio_step: Positive | None = None,
+        fit: Annotated[tuple[Pixels, Pixels], Falling()] | None = None,
+        warp: Sides | None = None,
+        cat_max_ratio: Positive = 0.75,
+        flip: Share = 0.5,
         photometric: Photometric | None = None,
-        pad_value: Sequence[int] = (127, 127, 127),
+        pad_value: tuple[_Byte, _Byte, _Byte] = (127, 127, 127),
     ) -> None:
         self._crop_size: Size = (crop_size[0], crop_size[1])
         self._ratio_range = (ratio_range[0], ratio_range[1])

@@ -71,6 +71,8 @@ class CityscapesReport(_AtEvaluation):
         average_sizes: pixels of an average instance, by class; classes left out have no instances.
     """
 
+    figures = ("class_iou", "category_iou", "class_iiou", "category_iiou")
+
     def __init__(
         self,
         *,

@@ -134,11 +134,11 @@ class TokenPruning(nn.Module):
         super().__init__()
         after = positions(after, depth)
         check_positions(after, depth)
-        check_budgets(budgets, after, mode)
+        self.patches = (image_size[0] // patch) * (image_size[1] // patch)
+        check_budgets(budgets, after, mode, self.patches)
         self.after, self.mode, self.theta = tuple(after), mode, theta
         self.budgets = tuple(budgets or ())
         self.keep_per_class, self.context = keep_per_class, context
-        self.patches = (image_size[0] // patch) * (image_size[1] // patch)
         self.scorers = nn.ModuleList(
             scorer(in_dim=in_dim, num_classes=num_classes) for _ in self.after
         )
@@ -211,8 +211,14 @@ def check_positions(after: Sequence[int | float], depth: int) -> None:
         )
 
 
-def check_budgets(budgets: Sequence[int | float] | None, after: Sequence[int], mode: Mode) -> None:
-    """Raises ConfigError unless a static run has one shrinking budget per exit."""
+def check_budgets(
+    budgets: Sequence[int | float] | None, after: Sequence[int], mode: Mode, patches: int
+) -> None:
+    """Raises ConfigError unless a static run has one shrinking budget per exit.
+
+    Args:
+        patches: of an image of the size that counts refer to.
+    """
     if mode != "static":
         return
     if budgets is None or len(budgets) != len(after):
@@ -220,10 +226,11 @@ def check_budgets(budgets: Sequence[int | float] | None, after: Sequence[int], m
             f"method.pruning.mode=static needs one budget for each exit in method.pruning.after="
             f"{list(after)}, but method.pruning.budgets={budgets}; for example [0.5, 0.375]"
         )
-    if any(b <= 0 for b in budgets):
+    if any(not 0 < b <= (1 if isinstance(b, float) else patches) for b in budgets):
         raise ConfigError(
-            f"method.pruning.budgets={list(budgets)}: each must be above 0; counts of tokens, or "
-            "shares of the patches below 1"
+            f"method.pruning.budgets={list(budgets)}: each must be a share of the patches above 0 "
+            f"and at most 1.0, such as 0.5, or a whole number of tokens from 1 to the {patches} "
+            "patches of data.crop_size"
         )
     if len({isinstance(b, float) for b in budgets}) > 1:
         raise ConfigError(
