@@ -5,7 +5,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypedDict
+from typing import Any, ClassVar, Protocol, Self, TypedDict
 
 from torch import Tensor, nn
 
@@ -101,6 +101,10 @@ class Prediction(Protocol):
 
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W), higher is likelier."""
+        ...
+
+    def of(self, image: int) -> Self:
+        """The answer for that image of the batch alone, a batch of one; its trace is left out."""
         ...
 
 

@@ -7,6 +7,9 @@ size are stacked, windows of all pictures share batches.
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated
 
 import torch
@@ -27,9 +30,14 @@ from segsuite.engine.framing import (
     scaled,
     size_of,
 )
+from segsuite.engine.windows import Block, assembled, averaged
+from segsuite.ops.bilinear import bilinear_neighbours
 
 Watcher = Callable[[Prediction, list[int]], None]
 """Is told of every prediction made on whole pictures, and which pictures they were."""
+
+_AT_ONCE = 2**24
+"""Labels, or numbers of evidence, that are worked on at once where an image has more of them."""
 
 
 class Inference(ABC):
@@ -42,13 +50,19 @@ class Inference(ABC):
         sizes: Sequence[Size],
         *,
         watch: Watcher | None = None,
+        dtype: torch.dtype = torch.int64,
     ) -> list[Tensor]:
-        """Class ids for each picture, at the size asked for.
+        """Class ids for each image, at the size asked for.
 
-        Shapes: images (3, h, w) each -> (H, W) int64 each
+        Shapes: images (3, h, w) each -> (H, W) each
+
+        Args:
+            dtype: of the ids; int16 makes the answer for a large image a quarter as large.
         """
         found = self.evidence(network, images, sizes, watch=watch)
-        return [network.decide(e[None], size)[0] for e, size in zip(found, sizes, strict=True)]
+        return [
+            decided(network, e, size, dtype=dtype) for e, size in zip(found, sizes, strict=True)
+        ]
 
     @abstractmethod
     def evidence(
@@ -82,13 +96,14 @@ class Whole(Inference):
         sizes: Sequence[Size],
         *,
         watch: Watcher | None = None,
+        dtype: torch.dtype = torch.int64,
     ) -> list[Tensor]:
         answer: list[Tensor | None] = [None] * len(images)
         for members, prediction, padded in _predicted(network, images, sizes, self.batch, watch):
             size, seen = sizes[members[0]], size_of(images[members[0]])
             # Padding is at the bottom and right: ask for the larger map, and crop it.
             labels = prediction.labels(grown(size, seen, padded))[:, : size[0], : size[1]]
-            for member, map_ in zip(members, labels, strict=True):
+            for member, map_ in zip(members, labels.to(dtype), strict=True):
                 answer[member] = map_
         return answer
 
@@ -113,7 +128,12 @@ class Whole(Inference):
 class Slide(Inference):
     """Overlapping windows whose evidence is averaged; the last ones end flush with the border.
 
-    Pictures smaller than the window are padded to it.
+    Images smaller than the window are padded to it.
+
+    Memory beside the image and its labels: the evidence of about three windows, E numbers for each
+    of their pixels, and the network's predictions, at native stride, for one column of windows. So
+    an image of any size is segmented in little memory, where its labels are asked for at the size
+    that the network sees, or a larger one. `evidence` itself holds E numbers for every pixel.
 
     Args:
         window: height and width of a window, what the network was trained with.
@@ -142,10 +162,21 @@ class Slide(Inference):
         sizes: Sequence[Size],
         *,
         watch: Watcher | None = None,
+        dtype: torch.dtype = torch.int64,
     ) -> list[Tensor]:
-        del watch  # it is told of whole pictures only
-        averages = self._averages(network, images)
-        return [network.decide(a[None], size)[0] for a, size in zip(averages, sizes, strict=True)]
+        del watch  # it is told of whole images only
+        answer = []
+        for index, blocks in self._blocks(network, images):
+            seen, size = size_of(images[index]), sizes[index]
+            if seen == size:  # each block is decided at once, and its evidence forgotten
+                labels = (
+                    replace(b, values=network.decide(b.values[None], size_of(b.values))[0])
+                    for b in blocks
+                )
+                answer.append(assembled(labels, size, dtype=dtype))
+            else:
+                answer.append(decided(network, assembled(blocks, seen), size, dtype=dtype))
+        return answer
 
     def evidence(
         self,
@@ -156,44 +187,24 @@ class Slide(Inference):
         watch: Watcher | None = None,
     ) -> list[Tensor]:
         del watch
-        averages = self._averages(network, images)
-        return [resized(a[None], size)[0] for a, size in zip(averages, sizes, strict=True)]
+        wholes = (
+            assembled(blocks, size_of(images[index]))
+            for index, blocks in self._blocks(network, images)
+        )
+        return [resized(w[None], size)[0] for w, size in zip(wholes, sizes, strict=True)]
 
-    def _averages(self, network: Segmenter, images: Sequence[Tensor]) -> Iterator[Tensor]:
-        """(E, h, w) for each picture, as soon as its last window is done."""
+    def _blocks(
+        self, network: Segmenter, images: Sequence[Tensor]
+    ) -> Iterator[tuple[int, Iterator[Block]]]:
+        """Averages, image by image; images are padded to the window, and so are their blocks."""
         self._check(network)
         canvases = [
             padded_to(i, at_least(size_of(i), self.window), network.pad_value) for i in images
         ]
-        places = [(i, *place) for i, image in enumerate(canvases) for place in self._places(image)]
-        (height, width), total, count, current = self.window, None, None, 0
-        for start in range(0, len(places), self.batch):
-            chunk = places[start : start + self.batch]
-            windows = [canvases[i][:, y : y + height, x : x + width] for i, y, x in chunk]
-            found = network.evidence(network.predict(torch.stack(windows)), self.window)
-            for (i, y, x), score in zip(chunk, found, strict=True):
-                if total is None or i != current:
-                    if total is not None:
-                        yield self._average(total, count, size_of(images[current]))
-                    total = score.new_zeros(score.shape[0], *size_of(canvases[i]))
-                    count = score.new_zeros(size_of(canvases[i]))
-                    current = i
-                total[:, y : y + height, x : x + width] += score
-                count[y : y + height, x : x + width] += 1
-        if total is not None:
-            yield self._average(total, count, size_of(images[current]))
-
-    @staticmethod
-    def _average(total: Tensor, count: Tensor, size: Size) -> Tensor:
-        return (total / count)[:, : size[0], : size[1]]
-
-    def _places(self, image: Tensor) -> list[tuple[int, int]]:
-        """Top left corners of the windows."""
-        rows, columns = (
-            [min(first, side - window) for first in range(0, side - window + step, step)]
-            for side, window, step in zip(size_of(image), self.window, self.stride, strict=True)
+        blocks = averaged(
+            network, canvases, window=self.window, stride=self.stride, batch=self.batch
         )
-        return [(y, x) for y in rows for x in columns]
+        return groupby(blocks, key=attrgetter("image"))
 
     def _check(self, network: Segmenter) -> None:
         if any(side % network.size_divisor for side in self.window):
@@ -204,7 +215,11 @@ class Slide(Inference):
 
 
 class MultiScale(Inference):
-    """Evidence averaged over resized and mirrored copies of the picture.
+    """Evidence averaged over resized and mirrored copies of the image.
+
+    Memory: the evidence of three whole images at the size asked for, E numbers for each pixel (7 GB
+    for 2000x2000 and 150 classes), whatever `base` is: what one scale says is needed until all have
+    been asked. Large images are for `Slide` alone.
 
     Args:
         scales: factors on the sides of the picture.
@@ -238,6 +253,29 @@ class MultiScale(Inference):
                 )
         passes = len(self.scales) * (1 + self.flip)
         return [total / passes for total in totals or []]
+
+
+def decided(
+    network: Segmenter, evidence: Tensor, size: Size, *, dtype: torch.dtype = torch.int64
+) -> Tensor:
+    """Class ids of an image's evidence, which is upsampled bilinearly first.
+
+    Large answers are made some rows at a time, in memory that does not grow with them; scores that
+    tie within rounding may then be decided otherwise.
+
+    Shapes: evidence (E, h, w) -> (*size)
+    """
+    height, width = size
+    if height * width <= _AT_ONCE:
+        return network.decide(evidence[None], size)[0].to(dtype)
+    low, weight = bilinear_neighbours(evidence.shape[1], height, device=evidence.device)
+    high, weight = (low + 1).clamp(max=evidence.shape[1] - 1), weight[:, None].to(evidence)
+    labels = torch.empty(size, dtype=dtype, device=evidence.device)
+    numbers = max(evidence.shape[0] * evidence.shape[2], width)
+    for rows in torch.arange(height, device=evidence.device).split(max(_AT_ONCE // numbers, 1)):
+        lines = torch.lerp(evidence[:, low[rows]], evidence[:, high[rows]], weight[rows])
+        labels[rows] = network.decide(lines[None], (len(rows), width))[0].to(dtype)
+    return labels
 
 
 def _predicted(

@@ -1,6 +1,7 @@
 """The predictions of networks whose scores live on a coarse grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,10 @@ class GridPrediction:
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""
         return F.interpolate(self.grid_scores, size=size, mode="bilinear", align_corners=False)
+
+    def of(self, image: int) -> Self:
+        """Of one image of the batch."""
+        return replace(self, grid_scores=self.grid_scores[image : image + 1], trace=None)
 
     def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
         """(H, h) and (W, w), for which scores(size) are rows @ grid_scores @ columns.T."""
@@ -76,6 +81,10 @@ class StridedPrediction:
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""
         return self._upsampled(self.grid_scores, size)
+
+    def of(self, image: int) -> Self:
+        """Of one image of the batch."""
+        return replace(self, grid_scores=self.grid_scores[image : image + 1], trace=None)
 
     def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
         """(H, h) and (W, w), for which scores(size) are rows @ grid_scores @ columns.T."""

@@ -1,6 +1,7 @@
 """From pixel features and class vectors to labels, for any number of classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,11 @@ class EssnetPrediction:
             if not self._affine:
                 return self._logits(self.features(size))
             return _resized(self._logits(full(features)), size)
+
+    def of(self, image: int) -> Self:
+        """Of one image of the batch."""
+        features = self.output.features[image : image + 1]
+        return replace(self, output=replace(self.output, features=features))
 
     @property
     def _affine(self) -> bool:

@@ -1,6 +1,7 @@
 """From attention-to-mask outputs to labels and scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -61,6 +62,11 @@ class CascadePrediction:
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""
         return self._votes(*self._across(size))
+
+    def of(self, image: int) -> Self:
+        """Of one image of the batch."""
+        one = slice(image, image + 1)
+        return replace(self, class_probs=self.class_probs[one], masks=self.masks[one], trace=None)
 
     def _across(self, size: Size) -> tuple[Tensor, Tensor]:
         """Masks resized along their rows (B, Q, h, W), and the matrix (H, h) for the other axis."""
