@@ -44,6 +44,8 @@ def upsampled_argmax(
 
     Shapes: scores (B, K, h, w) -> (B, *size)
     """
+    if tuple(scores.shape[-2:]) == tuple(size):
+        return scores.max(dim=1).indices
     if static is None:
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         static = traced or scores.device.type != "cpu"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def slide_by_loops(network, image: Tensor, window: tuple[int, int], stride: tuple[int, int]):
-    """(K, h, w): average scores of a picture at least as large as the window."""
+    """(K, h, w): average scores of an image at least as large as the window, in one piece."""
     height, width = image.shape[-2:]
     rows = max(height - window[0] + stride[0] - 1, 0) // stride[0] + 1
     columns = max(width - window[1] + stride[1] - 1, 0) // stride[1] + 1
