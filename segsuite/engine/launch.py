@@ -23,6 +23,7 @@ from omegaconf import DictConfig, open_dict
 from segsuite.core.config import CONF, composed
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine import folders, resolvers
+from segsuite.engine.exhausted import exhaustion_explained
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
 # where a job's folder is resolved before any code of ours is called.
@@ -79,10 +80,7 @@ def door(
 
                 print(help_text(name, main.__doc__ or ""))
                 return
-            if (
-                sys.stderr.isatty() and on_main_process()
-            ):  # torch and Lightning take their time, the first time above all
-                print("loading ...", file=sys.stderr, flush=True)
+            _say_that_it_loads(name)
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)
                 if prepare is not None:
@@ -130,13 +128,18 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     _fill_in(cfg, folder, hydra_config)
+
+    def job(cfg: DictConfig) -> Any:
+        with exhaustion_explained(cfg, folder):
+            return main(cfg)
+
     try:
         # Within Hydra and not around it, which would print a headline of its own above ours.
         with _nothing_left_of_refusals(folder, cfg.paths.logs), _signals_raise():
             if sweeping:
-                return _one_of_many(main, cfg, folder)
+                return _one_of_many(job, cfg, folder)
             with _one_paragraph_errors(name, full):
-                return main(cfg)
+                return job(cfg)
     except Interrupted as stop:
         _say(_after_interrupt(folder / folders.LAST, sweeping))
         # Not an Exception: a sweep must stop here too, and not start its next job.
@@ -232,6 +235,26 @@ def _errors_pass_hydra() -> Iterator[None]:
         os.environ.pop("HYDRA_FULL_ERROR")
         if before is not None:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _say_that_it_loads(name: str) -> None:
+    """Says what the next seconds are spent on, where they are: a silent start looks like none."""
+    brief = {
+        "-c",
+        "--cfg",
+        "-i",
+        "--info",
+        "-sc",
+        "--shell-completion",
+        "--hydra-help",
+        "--version",
+    }
+    if "torch" not in sys.modules and on_main_process() and not brief & set(sys.argv[1:]):
+        print(
+            f"segsuite.{name}: importing torch and Lightning (up to a minute at the first start)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _refuse_launchers(name: str) -> None:

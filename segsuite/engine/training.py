@@ -24,6 +24,7 @@ from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
+from segsuite.engine.exhausted import LostProcesses
 from segsuite.engine.iterations import (
     check_processes,
     count_iterations,
@@ -312,14 +313,33 @@ def finish(
             metrics=figures_of(figures),
             steps=trainer.global_step,
             checkpoint=checkpoint,
+            test=tested(trainer.datamodule, checkpoint),
         )
-        log.info("%s = %s; results in %s", cfg.optimized_metric, optimized, folder)
+        what = str(cfg.optimized_metric)
+        if what.startswith("test/"):
+            what += f" ({tested(trainer.datamodule, checkpoint)})"
+        log.info("%s = %s; results in %s", what, optimized, folder)
     return optimized
+
+
+def tested(data: LightningDataModule, checkpoint: str) -> str:
+    """What the figures `test/...` of a run are; a validation's score is no test's.
+
+    Args:
+        checkpoint: the file that they are of.
+    """
+    split = getattr(data, "test_split", "test")
+    chosen = Path(checkpoint).name == folders.BEST.name
+    of = "checkpoint that validation chose" if chosen else "last checkpoint"
+    if split == "val":
+        return f"validation score of the {of}; data.test_split=val, there is no test split"
+    return f"score of split {split}, by the {of}"
 
 
 def quiet() -> None:
     """Keeps Lightning to what matters: tips, and a warning about its own code, do not."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    LostProcesses.listen()
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

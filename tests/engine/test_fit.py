@@ -1,5 +1,6 @@
 """What is made up for when a run is resumed."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,9 @@ from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.errors import ConfigError
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
+from segsuite.engine.callbacks.table import is_final
 from segsuite.engine.task import SegmentationTask
-from segsuite.engine.training import check_task, fit
+from segsuite.engine.training import check_task, finish, fit
 
 
 @pytest.mark.parametrize(("stopped_at", "validations"), [(18, 0), (24, 1), (None, 0)])
@@ -64,3 +66,33 @@ def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
         return check_task(cfg, task, trainer)
     with pytest.raises(ConfigError, match=f"optimized_metric={name} .* did you mean `{near}`"):
         check_task(cfg, task, trainer)
+
+
+@pytest.mark.parametrize(
+    ("split", "checkpoint", "said"),
+    [
+        ("val", "best.ckpt", "validation score of the checkpoint that validation chose; "),
+        ("val", "last.ckpt", "validation score of the last checkpoint; "),
+        ("test", "best.ckpt", "score of split test, by the checkpoint that validation chose"),
+    ],
+)
+def test_the_final_figure_is_called_what_it_is(tmp_path, caplog, split, checkpoint, said):
+    caplog.set_level("INFO")
+    trainer = SimpleNamespace(
+        is_global_zero=True, global_step=1, datamodule=SimpleNamespace(test_split=split)
+    )
+    cfg = OmegaConf.create({"name": "some", "optimized_metric": "test/miou"})
+    figures = {"test/miou": 0.5, "checkpoint": f"checkpoints/{checkpoint}"}
+    assert finish(cfg, figures, trainer, tmp_path) == 0.5
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["test"].startswith(said) and result["metrics"] == {"test/miou": 0.5}
+    assert f"test/miou ({said}" in caplog.text
+
+
+def test_a_validation_that_a_training_makes_up_prints_no_second_table():
+    training = SimpleNamespace(checkpoint_callbacks=[object()])
+    evaluation = SimpleNamespace(checkpoint_callbacks=[])
+    final = {"fit": (False, False), "validate": (False, True), "test": (True, True)}
+    for stage, wanted in final.items():
+        training.state = evaluation.state = SimpleNamespace(fn=stage)
+        assert (is_final(training), is_final(evaluation)) == wanted, stage

@@ -199,6 +199,22 @@ def test_help_answers_at_once_and_lists_experiments():
     assert "camvid" in out
 
 
+def test_a_start_says_within_two_seconds_that_it_loads_and_leaves_stdout_alone():
+    """To a file or a pipe as well; and nothing heavy is imported by then."""
+    code = (
+        "import sys, segsuite.train as train, segsuite.engine.launch as launch;"
+        "launch._hydra = lambda name: lambda job: lambda: print('torch' in sys.modules);"
+        "sys.argv[1:] = ['experiment=quickstart']; train.main()"
+    )
+    start = time.perf_counter()
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert time.perf_counter() - start < 2
+    assert made.stdout == "False\n"
+    assert (
+        made.stderr.startswith("segsuite.train: importing torch") and made.stderr.count("\n") == 1
+    )
+
+
 def test_doors_import_nothing_heavy():
     code = (
         "import sys, segsuite.train, segsuite.evaluate, segsuite.predict;"

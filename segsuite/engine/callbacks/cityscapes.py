@@ -15,6 +15,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.files import write_json
 from segsuite.data.class_table import ClassTable
 from segsuite.data.submission import CityscapesSubmission
+from segsuite.engine.callbacks.table import is_final
 from segsuite.metrics.cityscapes import CityscapesIoU, CityscapesScores
 
 _WITHOUT = "iIoU needs instance ids; type data.instances=true"
@@ -121,7 +122,7 @@ class CityscapesReport(_AtEvaluation):
         values = {f"{stage}/{name}": value.float() for name, value in means.items()}
         pl_module.log_dict(values, sync_dist=True)
         trainer = pl_module.trainer
-        if trainer.state.fn == "fit" or not trainer.is_global_zero:
+        if not is_final(trainer) or not trainer.is_global_zero:
             return
         names = pl_module.class_names
         Console().print(scores_table(scores, names, tuple(self.categories)))

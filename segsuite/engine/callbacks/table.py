@@ -28,7 +28,7 @@ class ClassTableReport(Callback):
         self.folder, self.most = Path(folder), most
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn != "fit":
+        if is_final(trainer):
             self._report(trainer, pl_module)
             return
         scores = pl_module.metric.compute()  # summed over processes already, and kept
@@ -43,9 +43,23 @@ class ClassTableReport(Callback):
         scores, names = pl_module.metric.compute(), pl_module.class_names
         if trainer.is_global_zero:
             groups = pl_module.class_groups
-            Console().print(class_table(scores, names, groups, most=self.most))
+            split = trainer.state.fn
+            if split == "test":
+                split = getattr(trainer.datamodule, "test_split", split)
+            title = "per class" if split == "test" else "per class, of the validation images"
+            Console().print(class_table(scores, names, groups, most=self.most, title=title))
             print(headline(scores, groups), flush=True)
             write_classes(self.folder / "classes.csv", scores, names, groups)
+
+
+def is_final(trainer: Trainer) -> bool:
+    """Whether an evaluation is what was asked for, and not a validation that a training makes.
+
+    A training that was stopped in its last validation makes it up before its final evaluation.
+    """
+    return trainer.state.fn == "test" or not (
+        trainer.state.fn == "fit" or trainer.checkpoint_callbacks
+    )
 
 
 def headline(scores: SegmentationScores, groups: Sequence[str] = ()) -> str:
@@ -67,6 +81,7 @@ def class_table(
     groups: Sequence[str] = (),
     *,
     most: int = 40,
+    title: str = "per class",
 ) -> Table:
     """Classes by falling IoU; absent ones are left out.
 
@@ -76,7 +91,7 @@ def class_table(
     share = scores.pixels.double() / scores.pixels.sum()
     present = [i for i, absent in enumerate(scores.iou.isnan().tolist()) if not absent]
     order = sorted(present, key=lambda i: -float(scores.iou[i]))
-    table = Table("class", "IoU %", "accuracy %", "share of pixels %", title="per class")
+    table = Table("class", "IoU %", "accuracy %", "share of pixels %", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
     if groups:
