@@ -1,13 +1,31 @@
 """Where the config folder is, and what Hydra makes of it. Imports nothing heavy."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
+
+from segsuite.core.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 """Inside the package when installed, beside it in a checkout."""
+
+
+_OLD_LOSS = re.compile(r"^[+~]*method\.task\.loss\.")
+"""Where the mobile family's loss stood; today all families have it at `method.loss`."""
+
+
+def as_today(overrides: Sequence[str]) -> list[str]:
+    """The overrides with keys that have moved at their present place.
+
+    A whole loss of one's own is put where it was, in place of what stands there.
+    """
+    whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", its) for its in overrides)
+    if whole:
+        return [_OLD_LOSS.sub("++method.task.loss.", override) for override in overrides]
+    return [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]
 
 
 def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -16,10 +34,54 @@ def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         HydraException: an override does not fit.
     """
+    return composed_and_chosen(name, overrides)[0]
+
+
+def composed_and_chosen(
+    name: str, overrides: Sequence[str] = ()
+) -> tuple[DictConfig, dict[str, str | None]]:
+    """As `composed`, and what was chosen of each group, such as `method/head: dpc`."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     if GlobalHydra.instance().is_initialized():  # within a door, Hydra is there already
-        return compose(name, list(overrides))
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return compose(name, list(overrides))
+        cfg = compose(name, as_today(overrides), return_hydra_config=True)
+    else:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            cfg = compose(name, as_today(overrides), return_hydra_config=True)
+    choices = dict(cfg.hydra.runtime.choices)
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def check_choices(choices: Mapping[str, str | None]) -> None:
+    """Raises ConfigError for a part that was made for other methods than the one chosen.
+
+    The parts of this suite say in their first lines which methods they fit: `# @methods segvit`.
+    """
+    method = choices.get("method")
+    for group, choice in choices.items():
+        if not group.startswith("method/") or not isinstance(choice, str):
+            continue
+        methods = _methods_of(CONF / group / f"{choice}.yaml")
+        if method is None or not methods or method in methods:
+            continue
+        # Those of other people are not asked: their method may fit whatever it likes.
+        if not (CONF / "method" / f"{method}.yaml").is_file():
+            continue
+        fitting = sorted(
+            path.stem for path in (CONF / group).glob("*.yaml") if method in _methods_of(path)
+        )
+        typed = f"type {group}={'|'.join(fitting)}" if fitting else f"leave {group} out"
+        raise ConfigError(
+            f"{group}={choice} fits method={'|'.join(methods)}, not method={method}; {typed}"
+        )
+
+
+def _methods_of(path: Path) -> list[str]:
+    """The methods that a part names; none where it names none, or is not of this suite."""
+    if not path.is_file():
+        return []
+    named = re.search(r"^# @methods (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return named[1].split(",") if named else []

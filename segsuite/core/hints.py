@@ -114,7 +114,7 @@ def fits(value: Any, hint: Any) -> bool:
     if value is None:
         return kind is type(None)
     if isinstance(value, Mapping):
-        return "_target_" in value or (kind not in _SCALARS and kind is not type(None))
+        return "_target_" in value or _is_kind(kind, Mapping)
     if isinstance(value, list):
         return _list_fits(value, kind, inner)
     return _scalar_fits(value, kind)

@@ -20,7 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from segsuite.core.config import CONF, composed
+from segsuite.core.config import CONF, as_today, check_choices, composed_and_chosen
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine import folders, resolvers
 from segsuite.engine.exhausted import exhaustion_explained
@@ -85,6 +85,7 @@ def door(
                 _refuse_launchers(name)
                 if prepare is not None:
                     sys.argv[1:] = prepare(sys.argv[1:])
+                sys.argv[1:] = as_today(sys.argv[1:])
                 _hydra(name)(job)()
 
         return entry
@@ -103,9 +104,11 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     from segsuite.engine.mistakes import explain
 
     try:
-        return composed(name, overrides)
+        cfg, choices = composed_and_chosen(name, overrides)
     except HydraException as error:
         raise ConfigError(explain(error, name, overrides)) from error
+    check_choices(choices)
+    return cfg
 
 
 def on_main_process() -> bool:
@@ -139,6 +142,7 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
             if sweeping:
                 return _one_of_many(job, cfg, folder)
             with _one_paragraph_errors(name, full):
+                check_choices(hydra_config.runtime.choices)
                 return job(cfg)
     except Interrupted as stop:
         _say(_after_interrupt(folder / folders.LAST, sweeping))
@@ -175,9 +179,12 @@ def _signals_raise() -> Iterator[None]:
 
 
 def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+
     from segsuite.engine.sweeps import one_job
 
     try:
+        check_choices(HydraConfig.get().runtime.choices)
         return one_job(main, cfg, folder)
     except SegsuiteError as error:
         _say(f"job {folder.name} failed: {error}")

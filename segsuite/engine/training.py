@@ -24,6 +24,7 @@ from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
+from segsuite.engine.class_weights import settle_class_weights
 from segsuite.engine.exhausted import LostProcesses
 from segsuite.engine.iterations import (
     check_processes,
@@ -131,7 +132,7 @@ def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
 def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> SegmentationTask:
     """The method's task around its network."""
     check_size(tuple(cfg.data.crop_size), network.size_divisor)
-    return build(
+    task = build(
         cfg.method.task,
         path="method.task",
         allow=trusted(cfg),
@@ -139,6 +140,8 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
         classes=data.classes,
         inference=build(cfg.inference, path="inference", allow=trusted(cfg)),
     )
+    settle_class_weights(task, data)
+    return task
 
 
 def check_task(cfg: DictConfig, task: SegmentationTask, trainer: Trainer) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_softmax import ClassChunks
 
@@ -40,6 +41,7 @@ def streaming_cross_entropy(
     metric: str = "dot",
     budget: int | None = None,
     kernel: str = "auto",
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The summed loss of all labelled pixels, a scalar, and their number, an int64 scalar.
 
@@ -57,25 +59,33 @@ def streaming_cross_entropy(
             on a GPU.
         kernel: `torch`, `triton` (float32 on a GPU, in one launch), or `auto`, which takes Triton
             where it can, unless torch is to be deterministic.
+        weights: of the classes: a pixel's loss is multiplied by that of its label, and in place of
+            the number of pixels comes the sum of their weights, so that the quotient is the mean
+            of F.cross_entropy(weight=).
 
-    Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias (C,)
+    Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias and weights (C,)
 
     Raises:
-        ConfigError: a metric or kernel that is not there, a bias where there is none, one class.
+        ConfigError: a metric or kernel that is not there, a bias where there is none, one class,
+            another number of weights than of classes.
         IndexError, RuntimeError, TypeError: labels that no class has, as `check_labels` says.
     """
-    check(table, bias=bias, metric=metric)
+    check(table, bias=bias, metric=metric, weights=weights)
     tensors = [t if t is None else full(t) for t in (features, table, bias)]
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     x, e, b = tensors
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
-        total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, wanted)
-    return total, (labels != IGNORE).sum()
+        total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, wanted, weights)
+    return total, counted(labels, weights)
 
 
-def check(table: Tensor, *, bias: Tensor | None, metric: str) -> None:
+def check(table: Tensor, *, bias: Tensor | None, metric: str, weights: Tensor | None) -> None:
     """Raises ConfigError for what no kernel can do."""
+    if weights is not None and weights.shape != table.shape[:1]:
+        raise ConfigError(
+            f"there are {len(weights)} weights of classes, but {len(table)} classes in the table"
+        )
     if metric not in METRICS:
         raise ConfigError(f"metric={metric!r} is not known; choose one of {', '.join(METRICS)}")
     if bias is not None and metric != "dot":
@@ -160,10 +170,11 @@ def _flat(
     budget: int,
     kernel: str,
     gradients: bool,
+    weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
     if kernel == "triton":
         found = chunks.add(features, labels)
         return results(chunks, found, bias)
@@ -187,9 +198,11 @@ def class_chunks(
     budget: int,
     kernel: str,
     gradients: bool,
+    weights: Tensor | None = None,
 ) -> "ClassChunks | TritonChunks":
     """What goes through the classes, by the kernel that was chosen."""
     how = {"bias": bias, "scale": scale, "metric": metric, "gradients": gradients}
+    how["weights"] = None if weights is None else weights.to(table.dtype)
     if kernel == "triton":
         from segsuite.ops.streaming_triton import TritonChunks
 
@@ -210,7 +223,7 @@ def results(
 
 
 @_flat.register_fake
-def _(features, table, labels, bias, scale, metric, budget, kernel, gradients):
+def _(features, table, labels, bias, scale, metric, budget, kernel, gradients, weights):
     return fake_outputs(features, table, bias, gradients)
 
 
@@ -249,7 +262,7 @@ def scaled_gradients(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | No
 
 def _backward(ctx, gradient, *_):
     features, table, bias = scaled_gradients(ctx, gradient)
-    return features, table, None, bias, None, None, None, None, None
+    return features, table, None, bias, *[None] * 6
 
 
 _flat.register_autograd(_backward, setup_context=keep_gradients)

@@ -57,6 +57,7 @@ class ClassChunks:
         metric: `dot` (scale x.e + bias), `sq` (-scale |x - e|^2) or `l2` (-scale |x - e|).
         budget: logits held at once; at least one pixel's are.
         gradients: whether these are wanted.
+        weights: (C,), by which pixels of a class count; all alike when None.
     """
 
     def __init__(
@@ -68,8 +69,9 @@ class ClassChunks:
         metric: str,
         budget: int,
         gradients: bool,
+        weights: Tensor | None = None,
     ) -> None:
-        self.table, self.metric, self.gradients = table, metric, gradients
+        self.table, self.metric, self.gradients, self.weights = table, metric, gradients, weights
         # Distances, not squared, are kept beside the logits and made anew for the gradient.
         self.step = max(budget // (table.shape[0] * (3 if metric == "l2" else 1)), 1)
         # -s |x - e|^2 = 2 s x.e - s |e|^2 - s |x|^2, whose last term is the same for all classes.
@@ -79,20 +81,26 @@ class ClassChunks:
         self._room = table.new_empty(0 if metric == "l2" else self.step, table.shape[0])
         self._wide = _padded(table) if gradients and metric != "l2" else table
 
-    def add(self, features: Tensor, labels: Tensor) -> Tensor | None:
+    def add(self, features: Tensor, labels: Tensor, each: Tensor | None = None) -> Tensor | None:
         """The gradient (n, d) of the pixels' summed loss, which is added to the sums.
+
+        Args:
+            each: (n,), filled with the loss of each pixel.
 
         Shapes: features (n, d), labels (n,) in 0 .. C - 1
         """
         found = torch.empty_like(features) if self.gradients else None
         for rows in _slices(len(features), self.step):
             x, y = features[rows], labels[rows].unsqueeze(1)
-            parts = self._l2(x, y) if self.metric == "l2" else self._linear(x, y)
+            own = None if each is None else each[rows]
+            parts = self._l2(x, y, own) if self.metric == "l2" else self._linear(x, y, own)
             if found is not None:
                 found[rows] = parts
         return found
 
-    def add_mixed(self, points: Tensor, mix: Tensor, labels: Tensor) -> Tensor | None:
+    def add_mixed(
+        self, points: Tensor, mix: Tensor, labels: Tensor, each: Tensor | None = None
+    ) -> Tensor | None:
         """As `add`, for pixels that are mixtures of a few points; the gradient (m, d) by points.
 
         Only for affine logits, which mix as features do (rows of `mix` sum to 1).
@@ -103,7 +111,8 @@ class ClassChunks:
         found = torch.zeros_like(coarse) if self.gradients else None
         for rows in _slices(len(mix), self.step):
             logits = torch.mm(mix[rows], coarse, out=self._place(len(mix[rows])))
-            weight, others = self._judge(logits, labels[rows].unsqueeze(1))
+            own = None if each is None else each[rows]
+            weight, others = self._judge(logits, labels[rows].unsqueeze(1), own)
             if found is not None:
                 found.addmm_((mix[rows] * weight).T, others)
         if found is None:
@@ -119,9 +128,9 @@ class ClassChunks:
             total.addcmul_(self.table, classes.unsqueeze(1), value=-1)
         return total.mul_(self.slope).contiguous()
 
-    def _linear(self, x: Tensor, y: Tensor) -> Tensor | None:
+    def _linear(self, x: Tensor, y: Tensor, each: Tensor | None) -> Tensor | None:
         """Logits that are affine in x."""
-        weight, others = self._judge(self._affine(x, self._place(len(x))), y)
+        weight, others = self._judge(self._affine(x, self._place(len(x))), y, each)
         if not self.gradients:
             return None
         self.sums.table.addmm_(others.T, x * weight)
@@ -139,10 +148,10 @@ class ClassChunks:
         """(rows, C), the same memory each time: an allocator would hand out new pages."""
         return self._room[:rows]
 
-    def _l2(self, x: Tensor, y: Tensor) -> Tensor | None:
+    def _l2(self, x: Tensor, y: Tensor, each: Tensor | None) -> Tensor | None:
         """Logits of the original code: distances, not squared."""
         distance = torch.cdist(x, self.table, compute_mode="donot_use_mm_for_euclid_dist")
-        weight, others = self._judge(distance * -self.slope, y)
+        weight, others = self._judge(distance * -self.slope, y, each)
         if not self.gradients:
             return None
         # The gradient of |x - e| at x = e is taken as 0.
@@ -151,16 +160,26 @@ class ClassChunks:
         self.sums.classes.addmv_(others.T, torch.ones_like(weight).squeeze(1))
         return (torch.mm(others, self.table) - x * others.sum(1, keepdim=True)) * self.slope
 
-    def _judge(self, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds the loss; sigmoid(D) (n, 1), and p with -1 at y (n, C), in the logits' memory."""
+    def _judge(self, logits: Tensor, y: Tensor, each: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Adds the loss; sigmoid(D) (n, 1), and p with -1 at y (n, C), in the logits' memory.
+
+        Where classes have weights, these are in the loss and in sigmoid(D).
+        """
         target = logits.gather(1, y)
         logits.scatter_(1, y, -torch.inf)
         highest = logits.amax(1, keepdim=True)
         others = torch.softmax(logits, dim=1, out=logits)
         # The softmax of the highest is one over the sum of exponentials.
         margin = highest - others.amax(1, keepdim=True).log_() - target
-        self.sums.loss.sub_(F.logsigmoid(-margin).sum(dtype=torch.float64))
-        return margin.sigmoid_(), others.scatter_(1, y, -1.0)
+        negative = F.logsigmoid(-margin)
+        slope = margin.sigmoid_()
+        if self.weights is not None:
+            own = self.weights[y]
+            negative, slope = negative * own, slope.mul_(own)
+        self.sums.loss.sub_(negative.sum(dtype=torch.float64))
+        if each is not None:
+            torch.neg(negative.squeeze(1), out=each)
+        return slope, others.scatter_(1, y, -1.0)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

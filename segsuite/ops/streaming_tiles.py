@@ -35,10 +35,16 @@ class _Tile:
     mix: Tensor
 
 
-def add_tiles(chunks: ClassChunks, features: Tensor, labels: Tensor, into: Tensor | None) -> None:
-    """Adds one picture to the sums, and its gradient to `into`.
+def add_tiles(
+    chunks: ClassChunks,
+    features: Tensor,
+    labels: Tensor,
+    into: Tensor | None,
+    each: Tensor | None = None,
+) -> None:
+    """Adds one picture to the sums, its gradient to `into` and its pixels' losses to `each`.
 
-    Shapes: features and into (d, h, w), labels (H, W)
+    Shapes: features and into (d, h, w), labels and each (H, W)
     """
     for tile in _tiles(features, labels, chunks.step):
         y = labels[tile.rows, tile.columns].reshape(-1)
@@ -48,7 +54,11 @@ def add_tiles(chunks: ClassChunks, features: Tensor, labels: Tensor, into: Tenso
         where = (slice(None), *tile.points)
         points = features[where].flatten(1).T.contiguous()
         mix = tile.mix if len(seen) == len(y) else tile.mix.index_select(0, seen)
-        found = chunks.add_mixed(points, mix, y.index_select(0, seen))
+        losses = None if each is None else points.new_empty(len(seen))
+        found = chunks.add_mixed(points, mix, y.index_select(0, seen), losses)
+        if each is not None:
+            part = each[tile.rows, tile.columns]
+            part.copy_(losses.new_zeros(len(y)).index_copy_(0, seen, losses).view_as(part))
         if found is not None:
             into[where] += found.T.view_as(into[where])
 

@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from segsuite.core.contract import IGNORE
+from segsuite.ops.class_weighting import label_weights
 from segsuite.ops.streaming_softmax import Sums, sums_of
 
 
@@ -23,11 +24,20 @@ class TritonChunks:
         table: (C, d) float32.
         bias: (C,), for `dot` alone.
         metric: `dot` or `sq`.
+        weights: (C,), by which pixels of a class count; all alike when None.
     """
 
     def __init__(
-        self, table: Tensor, *, bias: Tensor | None, scale: float, metric: str, gradients: bool
+        self,
+        table: Tensor,
+        *,
+        bias: Tensor | None,
+        scale: float,
+        metric: str,
+        gradients: bool,
+        weights: Tensor | None = None,
     ) -> None:
+        self.weights = None if weights is None else weights.contiguous()
         self.table, self.metric, self.gradients = table.contiguous(), metric, gradients
         self.slope = 2 * scale if metric == "sq" else scale
         if metric == "sq":
@@ -36,8 +46,11 @@ class TritonChunks:
             self.offset = table.new_zeros(len(table)) if bias is None else bias.contiguous()
         self.sums: Sums = sums_of(table, gradients=gradients)
 
-    def add(self, features: Tensor, labels: Tensor) -> Tensor | None:
+    def add(self, features: Tensor, labels: Tensor, each: Tensor | None = None) -> Tensor | None:
         """The gradient (n, d) of the pixels' summed loss, which is added to the sums.
+
+        Args:
+            each: (n,), filled with the loss of each pixel.
 
         Shapes: features (n, d), labels (n,) in 0 .. C - 1, or IGNORE; others make the loss nan
         """
@@ -49,15 +62,21 @@ class TritonChunks:
         with torch.cuda.device_of(x):  # Triton launches on the current GPU, wherever tensors are
             _kernel[(triton.cdiv(count, pixels),)](
                 *(x, self.table, self.offset, labels.contiguous(), margin),
+                self.table if self.weights is None else self.weights,
                 *(found, self.sums.table, self.sums.classes),
                 *(count, len(self.table), x.shape[1], self.slope),
                 GRADIENTS=self.gradients,
+                WEIGHTED=self.weights is not None,
                 PIXELS=pixels,
                 CLASSES=classes,
                 WIDTH=width,
                 num_warps=warps,
             )
         losses = F.softplus(margin).masked_fill_(labels == IGNORE, 0.0)
+        if self.weights is not None:
+            losses *= label_weights(labels.clamp(max=len(self.table) - 1), self.weights)
+        if each is not None:
+            each.copy_(losses)
         self.sums.loss.add_(losses.sum(dtype=torch.float64))
         return found if self.gradients else None
 
@@ -103,10 +122,11 @@ def _logits(
 
 @triton.jit
 def _kernel(
-    x_ptr, table_ptr, offset_ptr, labels_ptr, margin_ptr,
+    x_ptr, table_ptr, offset_ptr, labels_ptr, margin_ptr, weights_ptr,
     gx_ptr, gtable_ptr, gclasses_ptr,
     count, classes, dim, slope,
-    GRADIENTS: tl.constexpr, PIXELS: tl.constexpr, CLASSES: tl.constexpr, WIDTH: tl.constexpr,
+    GRADIENTS: tl.constexpr, WEIGHTED: tl.constexpr,
+    PIXELS: tl.constexpr, CLASSES: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     dims = tl.arange(0, WIDTH)
@@ -135,6 +155,8 @@ def _kernel(
 
     if GRADIENTS:
         weight = tl.where(y != -1, 1.0 / (1.0 + tl.exp(-margin)), 0.0)
+        if WEIGHTED:
+            weight *= tl.load(weights_ptr + y, mask=(y >= 0) & (y < classes), other=0.0)
         weighted = x * weight[:, None]
         gx = tl.zeros([PIXELS, WIDTH], tl.float32)
         for start in range(0, classes, CLASSES):

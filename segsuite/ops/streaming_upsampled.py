@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segsuite.core.contract import IGNORE
 from segsuite.ops.bilinear import bilinear_matrix
+from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import (
     budget_for,
@@ -50,6 +51,7 @@ def upsampled_cross_entropy(
     normalize_after: bool = False,
     budget: int | None = None,
     kernel: str = "auto",
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`streaming_cross_entropy` of features that are first upsampled to the size of the labels.
 
@@ -58,16 +60,43 @@ def upsampled_cross_entropy(
     Args:
         normalize_after: upsampled features are brought to unit length.
 
-    Shapes: features (B, d, h, w), table (C, d), labels (B, H, W) int64 with IGNORE
+    Shapes: features (B, d, h, w), table (C, d), labels (B, H, W) int64 with IGNORE, bias and
+        weights (C,)
     """
-    check(table, bias=bias, metric=metric)
+    check(table, bias=bias, metric=metric, weights=weights)
     tensors = [t if t is None else full(t) for t in (features, table, bias)]
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     x, e, b = tensors
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
-        total, *_ = _upsampled(x, e, labels, b, scale, metric, normalize_after, budget, how, wanted)
-    return total, (labels != IGNORE).sum()
+        total, *_ = _upsampled(
+            x, e, labels, b, scale, metric, normalize_after, budget, how, wanted, weights
+        )
+    return total, counted(labels, weights)
+
+
+@torch.no_grad()
+def upsampled_losses(
+    features: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    *,
+    bias: Tensor | None = None,
+    scale: float = 1.0,
+    metric: str = "dot",
+    normalize_after: bool = False,
+    budget: int | None = None,
+    kernel: str = "auto",
+) -> Tensor:
+    """(B, H, W): what each pixel adds to `upsampled_cross_entropy`, 0 where it has no label.
+
+    For choosing pixels: without gradients, which cost twice as much as the losses.
+    """
+    check(table, bias=bias, metric=metric, weights=None)
+    x, e, b = (t if t is None else full(t) for t in (features, table, bias))
+    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
+    with torch.autocast(features.device.type, enabled=False):
+        return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how)
 
 
 @torch.library.custom_op("segsuite::upsampled_cross_entropy", mutates_args=())
@@ -82,30 +111,73 @@ def _upsampled(
     budget: int,
     kernel: str,
     gradients: bool,
+    weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
     found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
-    wide = metric != "l2" and not normalize_after and table.shape[1] >= _WIDE
     for index in range(features.shape[0]):
         into = None if found is None else found[index]
-        if kernel == "triton":
-            _add_whole_strips(chunks, features[index], labels[index], into, normalize_after)
-        elif wide:
-            add_tiles(chunks, features[index], labels[index], into)
-        else:
-            _add_strips(chunks, features[index], labels[index], into, normalize_after)
+        _add_picture(chunks, features[index], labels[index], into, normalize_after, None)
     return results(chunks, found, bias)
 
 
-def _add_strips(
-    chunks: ClassChunks, features: Tensor, labels: Tensor, into: Tensor | None, normalize: bool
-) -> None:
-    """Adds one picture, a few rows of pixels at a time.
+@torch.library.custom_op("segsuite::upsampled_losses", mutates_args=())
+def _each_pixel(
+    features: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    metric: str,
+    normalize_after: bool,
+    budget: int,
+    kernel: str,
+) -> Tensor:
+    """The loss of each pixel, 0 where it has no label."""
+    check_labels(labels, table.shape[0])
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients=False)
+    losses = torch.zeros_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
+    for x, y, each in zip(features, labels, losses, strict=True):
+        _add_picture(chunks, x, y, None, normalize_after, each)
+    return losses
 
-    Shapes: features and into (d, h, w), labels (H, W)
+
+@_each_pixel.register_fake
+def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel):
+    return torch.empty_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
+
+
+def _add_picture(
+    chunks: "ClassChunks | TritonChunks",
+    features: Tensor,
+    labels: Tensor,
+    into: Tensor | None,
+    normalize: bool,
+    each: Tensor | None,
+) -> None:
+    """Adds one picture to the sums, its gradient to `into` and its pixels' losses to `each`.
+
+    Shapes: features and into (d, h, w), labels and each (H, W)
     """
+    if not isinstance(chunks, ClassChunks):
+        _add_whole_strips(chunks, features, labels, into, normalize, each)
+    elif chunks.metric != "l2" and not normalize and chunks.table.shape[1] >= _WIDE:
+        add_tiles(chunks, features, labels, into, each)
+    else:
+        _add_strips(chunks, features, labels, into, normalize, each)
+
+
+def _add_strips(
+    chunks: ClassChunks,
+    features: Tensor,
+    labels: Tensor,
+    into: Tensor | None,
+    normalize: bool,
+    each: Tensor | None,
+) -> None:
+    """As `_add_picture`, a few rows of pixels at a time."""
     dim, height, width = features.shape
     kind = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)
@@ -123,7 +195,10 @@ def _add_strips(
         x = (rows @ coarse @ across.T).flatten(1).index_select(1, seen).T.contiguous()
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
-        found = chunks.add(x, y.index_select(0, seen))
+        losses = None if each is None else x.new_empty(len(seen))
+        found = chunks.add(x, y.index_select(0, seen), losses)
+        if each is not None:
+            each[start : start + step].view(-1).index_copy_(0, seen, losses)
         if into is None:
             continue
         if length is not None:
@@ -133,23 +208,26 @@ def _add_strips(
 
 
 def _add_whole_strips(
-    chunks: "TritonChunks", features: Tensor, labels: Tensor, into: Tensor | None, normalize: bool
+    chunks: "TritonChunks",
+    features: Tensor,
+    labels: Tensor,
+    into: Tensor | None,
+    normalize: bool,
+    each: Tensor | None,
 ) -> None:
-    """As `_add_strips`, without asking the host which pixels are labelled: it would wait.
-
-    Shapes: features and into (d, h, w), labels (H, W)
-    """
+    """As `_add_strips`, without asking the host which pixels are labelled: it would wait."""
     dim, height, width = features.shape
     kind = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)
     across = bilinear_matrix(width, labels.shape[1], **kind)
     wide = features @ across.T
     step = max(_WHOLE_STRIP // (dim * labels.shape[1]), 1)
-    for rows, y in zip(down.split(step), labels.split(step), strict=True):
+    parts = [None] * -(-len(labels) // step) if each is None else each.split(step)
+    for rows, y, part in zip(down.split(step), labels.split(step), parts, strict=True):
         x = torch.einsum("rh,dhw->rwd", rows, wide).flatten(0, 1)
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
-        found = chunks.add(x, y.reshape(-1))
+        found = chunks.add(x, y.reshape(-1), None if part is None else part.view(-1))
         if into is None:
             continue
         if length is not None:
@@ -159,13 +237,25 @@ def _add_whole_strips(
 
 
 @_upsampled.register_fake
-def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel, gradients):
+def _(
+    features,
+    table,
+    labels,
+    bias,
+    scale,
+    metric,
+    normalize_after,
+    budget,
+    kernel,
+    gradients,
+    weights,
+):
     return fake_outputs(features, table, bias, gradients)
 
 
 def _backward(ctx, gradient, *_):
     features, table, bias = scaled_gradients(ctx, gradient)
-    return features, table, None, bias, None, None, None, None, None, None
+    return features, table, None, bias, *[None] * 7
 
 
 _upsampled.register_autograd(_backward, setup_context=keep_gradients)

@@ -1,20 +1,47 @@
-"""Cross-entropy at the size of the labels, as the original code: no class weights, no mining."""
+"""Cross-entropy at the size of the labels, as the original code; more if asked for."""
 
-import torch.nn.functional as F
+from collections.abc import Sequence
+from typing import Annotated
+
 from torch import Tensor, nn
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.hints import Between
+from segsuite.nn.class_weights import ClassWeights
+from segsuite.nn.dense_losses import HardPixels, dice_loss, summed_cross_entropy
 from segsuite.nn.predictions import StridedPrediction
+from segsuite.ops.class_weighting import mean_of
 
 
 class PixelCrossEntropy(nn.Module):
-    """The mean over the labelled pixels of a batch, of scores upsampled to full resolution."""
+    """The mean over the labelled pixels of a batch, of scores upsampled to full resolution.
+
+    Args:
+        class_weights: see `nn.class_weights`; the mean is that of F.cross_entropy(weight=).
+        dice: weight of the Dice loss beside it.
+        ohem: only pixels whose class gets a lower probability are learnt from; None for all.
+        ohem_kept: but at least this share of a batch's labelled pixels, the hardest.
+    """
+
+    def __init__(
+        self,
+        *,
+        class_weights: Sequence[float] | str | None = None,
+        dice: Annotated[float, Between(0)] = 0.0,
+        ohem: float | None = None,
+        ohem_kept: float = 0.0625,
+    ) -> None:
+        super().__init__()
+        self.class_weights = ClassWeights(class_weights)
+        self.dice, self.hard = dice, HardPixels(ohem, ohem_kept)
 
     def forward(self, output: StridedPrediction, labels: Tensor) -> dict[str, Tensor]:
-        """`ce`; 0 where no pixel has a label.
+        """`ce`, and `dice` where it has a weight; 0 where no pixel has a label.
 
         Shapes: labels (B, H, W) int64 with IGNORE
         """
         scores = output.scores(tuple(labels.shape[1:])).float()
-        total = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum")
-        return {"ce": total / (labels != IGNORE).sum().clamp(min=1)}
+        weights = self.class_weights.of(scores.shape[1])
+        losses = {"ce": mean_of(*summed_cross_entropy(scores, labels, weights, self.hard))}
+        if self.dice:
+            losses["dice"] = self.dice * dice_loss(scores, labels, weights)
+        return losses

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.attention_to_mask import AtmOutput, AtmSingle
+from segsuite.ops.class_weighting import mean_of
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,19 @@ def class_fractions(labels: Tensor, *, patch: int, num_classes: int) -> Tensor:
     return count / (patch * patch)
 
 
-def exit_loss(logits: Tensor, seen: Tensor, fractions: Tensor) -> Tensor:
+def exit_loss(
+    logits: Tensor, seen: Tensor, fractions: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Soft cross-entropy of patch logits against class fractions, over the patches that were seen.
 
-    Shapes: logits (B, N, K), seen (B, N) bool, fractions (B, N, K) -> scalar
+    Args:
+        weights: of the classes; the mean is weighted by them.
+
+    Shapes: logits (B, N, K), seen (B, N) bool, fractions (B, N, K), weights (K,) -> scalar
     """
     weight = seen.unsqueeze(-1) * fractions
+    if weights is not None:
+        weight = weight * weights
+    summed = -(weight * F.log_softmax(logits.float(), dim=-1)).sum()
     total = weight.sum()
-    return -(weight * F.log_softmax(logits.float(), dim=-1)).sum() / total.clamp(min=1.0)
+    return summed / total.clamp(min=1.0) if weights is None else mean_of(summed, total)

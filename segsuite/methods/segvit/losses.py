@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from segsuite.core.contract import IGNORE
 from segsuite.methods.segvit.attention_to_mask import AtmOutput
 from segsuite.methods.segvit.mask_losses import mask_losses
+from segsuite.ops.class_weighting import mean_of
 from segsuite.ops.precision import full
 
 
@@ -44,10 +45,17 @@ class AtmCriterion(nn.Module):
         self.mask_ignore = mask_ignore
         self.label_stride = label_stride
 
-    def forward(self, outputs: Sequence[AtmOutput], labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, outputs: Sequence[AtmOutput], labels: Tensor, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The weighted terms "class", "focal" and "dice", each summed over the outputs.
 
-        Shapes: masks of the outputs (B, K, gh, gw), labels (B, H, W) with IGNORE -> scalars
+        Args:
+            weights: of the classes, in all three terms: means become weighted ones. A class that
+                is absent counts by `no_object`, as in cross-entropy each target by its own weight.
+
+        Shapes: masks of the outputs (B, K, gh, gw), labels (B, H, W) with IGNORE, weights (K,)
+            -> scalars
         """
         present = present_classes(labels, self.num_classes)
         focal, dice = mask_losses(
@@ -56,13 +64,15 @@ class AtmCriterion(nn.Module):
             present,
             stride=self.label_stride,
             leave_ignored=self.mask_ignore,
+            weights=weights,
         )
-        masks = _mean_over_processes(present.sum()).clamp(min=1)
-        presence = sum(presence_loss(o.classes, present, self.no_object) for o in outputs)
+        masks = _mean_over_processes(_counted(present, weights))
+        masks = masks.clamp(min=1) if weights is None else masks
+        presence = sum(presence_loss(o.classes, present, self.no_object, weights) for o in outputs)
         return {
             "class": self.class_weight * presence,
-            "focal": self.focal_weight * focal.sum() / masks,
-            "dice": self.dice_weight * dice.sum() / masks,
+            "focal": self.focal_weight * mean_of(focal.sum(), masks),
+            "dice": self.dice_weight * mean_of(dice.sum(), masks),
         }
 
 
@@ -76,19 +86,34 @@ def present_classes(labels: Tensor, num_classes: int) -> Tensor:
     return seen[:, 1:]
 
 
-def presence_loss(classes: Tensor, present: Tensor, no_object: float) -> Tensor:
+def presence_loss(
+    classes: Tensor, present: Tensor, no_object: float, weights: Tensor | None = None
+) -> Tensor:
     """Weighted cross-entropy of query c being class c where present, and no object where absent.
 
-    Shapes: classes (B, K, 2) or (B, K, K + 1), present (B, K) bool -> scalar
+    Args:
+        weights: of the classes where they are present; 1 when None.
+
+    Shapes: classes (B, K, 2) or (B, K, K + 1), present (B, K) bool, weights (K,) -> scalar
     """
     classes = full(classes)
     outcomes = classes.shape[-1]
     index = torch.arange(present.shape[1], device=classes.device)
     own = index if outcomes == present.shape[1] + 1 else torch.zeros_like(index)
     target = torch.where(present, own, outcomes - 1)
+    if weights is not None:
+        each = F.cross_entropy(classes.flatten(0, 1), target.flatten(), reduction="none")
+        own = weights.to(each.dtype).expand(present.shape)
+        own = torch.where(present, own, own.new_full((), no_object)).flatten()
+        return mean_of((each * own).sum(), own.sum())
     weight = classes.new_ones(outcomes)
     weight[-1] = no_object
     return F.cross_entropy(classes.flatten(0, 1), target.flatten(), weight)
+
+
+def _counted(present: Tensor, weights: Tensor | None) -> Tensor:
+    """How many masks there are, or the sum of their classes' weights."""
+    return present.sum() if weights is None else (present * weights).sum()
 
 
 def _mean_over_processes(count: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ def mask_losses(
     *,
     stride: int = 1,
     leave_ignored: bool = False,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Focal and dice loss of each present class's mask.
 
@@ -39,6 +40,7 @@ def mask_losses(
     Args:
         stride: only every n-th label pixel of both axes is looked at.
         leave_ignored: ignored pixels count nowhere; else they are negatives of every class.
+        weights: (K,), by which the losses of a class's masks are multiplied.
 
     Shapes: masks (L, B, K, h, w) of L heads, labels (B, H, W), present (B, K) bool with P trues
         -> (L, P), (L, P)
@@ -51,9 +53,13 @@ def mask_losses(
         for small, large in zip(masks.shape[-2:], labels.shape[-2:], strict=True)
     )
     targets = labels[:, offset::stride, offset::stride].contiguous()
-    return _MaskLosses.apply(
+    focal, dice = _MaskLosses.apply(
         masks[:, picture, label], targets, picture, label, rows, columns, leave_ignored
     )
+    if weights is None:
+        return focal, dice
+    own = weights[label].to(focal.dtype)
+    return focal * own, dice * own
 
 
 class _MaskLosses(torch.autograd.Function):

@@ -1,5 +1,7 @@
 """What a SegViT with sharing and exits is trained for: masks, exits and a policy that learns."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -8,6 +10,7 @@ from segsuite.methods.segvit.exits import class_fractions, exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVitOutput
 from segsuite.methods.segvit.policy import window_labels
+from segsuite.nn.class_weights import ClassWeights
 
 
 class SegVitObjective(nn.Module):
@@ -20,6 +23,7 @@ class SegVitObjective(nn.Module):
             alone).
         ignore_border: leave out windows on the border that mix one class with ignored pixels, as
             the original does for ADE20K.
+        class_weights: see `nn.class_weights`; in the terms of classes and masks and in the exits'.
     """
 
     def __init__(
@@ -29,22 +33,25 @@ class SegVitObjective(nn.Module):
         exit_weight: float = 1.0,
         policy_weight: float = 1.0,
         ignore_border: bool = False,
+        class_weights: Sequence[float] | str | None = None,
     ) -> None:
         super().__init__()
         self.criterion = criterion
         self.exit_weight, self.policy_weight = exit_weight, policy_weight
         self.ignore_border = ignore_border
+        self.class_weights = ClassWeights(class_weights)
 
     def forward(self, output: SegVitOutput, labels: Tensor) -> dict[str, Tensor]:
         """Weighted losses by name.
 
         Shapes: labels (B, H, W) int64 with IGNORE, of the images' size
         """
-        losses = self.criterion(output.heads, labels)
+        weights = self.class_weights.of(self.criterion.num_classes)
+        losses = self.criterion(output.heads, labels, weights)
         if output.exits:
             patch, classes = output.trace.patch, output.exits[0].logits.shape[-1]
             fractions = class_fractions(labels, patch=patch, num_classes=classes)
-            total = sum(exit_loss(e.logits, e.seen, fractions) for e in output.exits)
+            total = sum(exit_loss(e.logits, e.seen, fractions, weights) for e in output.exits)
             losses["exit"] = self.exit_weight * total
         if output.policy is not None:
             window = 2 * output.trace.patch

@@ -1,6 +1,8 @@
 """What all losses over pixels share: which pixels count, their mean, and the regulariser."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.distributed as dist
@@ -9,8 +11,12 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Between
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
+from segsuite.nn.class_weights import ClassWeights
+from segsuite.nn.dense_losses import HardPixels
+from segsuite.ops.class_weighting import counted, label_weights, mean_of
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import check_labels
 from segsuite.ops.streaming_upsampled import sampled
@@ -25,10 +31,20 @@ class PixelLoss(nn.Module, ABC):
             an unbiased estimate.
         global_mean: over the pixels of all processes, where each has its own number of ignored
             ones; otherwise processes count alike.
+        class_weights: see `nn.class_weights`; the mean is that of F.cross_entropy(weight=).
+        ohem: only pixels whose class gets a lower probability are learnt from; None for all.
+        ohem_kept: but at least this share of a batch's labelled pixels, the hardest.
+        dice: weight of the Dice loss beside it, for which all scores must be there.
+
+    Raises:
+        ConfigError: a setting that leaves nothing to learn from, or a Dice loss without scores.
     """
 
     metrics: tuple[str, ...] = ("dot", "sq", "l2")
     """How pixels and classes may meet for this loss."""
+
+    has_scores = False
+    """Whether all classes' scores of all pixels are held."""
 
     def __init__(
         self,
@@ -36,15 +52,26 @@ class PixelLoss(nn.Module, ABC):
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,
+        class_weights: Sequence[float] | str | None = None,
+        ohem: float | None = None,
+        ohem_kept: float = 0.0625,
+        dice: Annotated[float, Between(0)] = 0.0,
     ) -> None:
         super().__init__()
+        if dice and not self.has_scores:
+            raise ConfigError(
+                f"method.loss.dice={dice} needs the scores of all classes at full resolution, "
+                f"which method/loss={_name(self)} never makes; type method/loss=dense, or "
+                "method.loss.dice=0"
+            )
         if max_pixels is not None and max_pixels < 1:
             raise ConfigError(
                 f"method.loss.max_pixels={max_pixels} leaves nothing to learn from; set it to at "
                 "least 1, or to null for all"
             )
         self.regulariser = regulariser
-        self.max_pixels, self.global_mean = max_pixels, global_mean
+        self.max_pixels, self.global_mean, self.dice = max_pixels, global_mean, dice
+        self.class_weights, self.hard = ClassWeights(class_weights), HardPixels(ohem, ohem_kept)
 
     def forward(self, output: EssnetOutput, labels: Tensor) -> dict[str, Tensor]:
         """`ce`, and `margin` where there is a regulariser; 0 where no pixel has a label.
@@ -60,28 +87,50 @@ class PixelLoss(nn.Module, ABC):
         if self.max_pixels is not None:
             labels = sampled(labels, self.max_pixels)
         with torch.autocast(labels.device.type, enabled=False):
-            total, count = self.summed(output, labels)
-            losses = {"ce": total / self._pixels(count).to(total.dtype)}
+            total, count, further = self.measured(output, labels)
+            losses = {"ce": mean_of(total, self._counted(count)), **further}
             if self.regulariser is not None and output.metric != "dot":
                 losses["margin"] = self.regulariser(output.table)
         return losses
 
     @abstractmethod
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss summed over labelled pixels, and their number."""
+        """The loss summed over labelled pixels, and their number or the sum of their weights."""
+
+    def measured(
+        self, output: EssnetOutput, labels: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """As `summed`, and losses beside the mean, already weighted."""
+        return *self.summed(output, labels), {}
 
     def least_bytes(self, pixels: int, classes: int) -> int:
         """What a step holds at least that grows with pixels times classes; for benchmarks."""
         del pixels, classes
         return 0
 
-    def _pixels(self, count: Tensor) -> Tensor:
-        """What to divide by; 1 where there is no pixel."""
+    def weights(self, output: EssnetOutput) -> Tensor | None:
+        """(C,) of the classes; None where they count alike."""
+        return self.class_weights.of(len(output.table))
+
+    def summed_up(self, each: Tensor, own: Tensor, output: EssnetOutput) -> tuple[Tensor, Tensor]:
+        """The sum over pixels of which each loss is known, and what to divide it by.
+
+        Shapes: each and own, their labels, (N,)
+        """
+        if self.hard:
+            own = self.hard.labels(each.detach(), own)
+            each = each.masked_fill(own == IGNORE, 0.0)
+        weights = self.weights(output)
+        total = each if weights is None else each * label_weights(own, weights)
+        return total.sum(), counted(own, weights)
+
+    def _counted(self, count: Tensor) -> Tensor:
+        """The mean count of all processes if wanted."""
         if self.global_mean and dist.is_initialized():
             count = count.clone().double()
             dist.all_reduce(count)
             count = count / dist.get_world_size()
-        return count.clamp(min=1)
+        return count
 
 
 def labelled_pixels(output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,15 @@
 """Cross-entropy over all classes, exactly, without their logits."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from torch import Tensor
 
+from segsuite.core.hints import Between
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
-from segsuite.ops.streaming_upsampled import upsampled_cross_entropy
+from segsuite.ops.streaming_upsampled import upsampled_cross_entropy, upsampled_losses
 
 
 class ExactLoss(PixelLoss):
@@ -24,21 +26,36 @@ class ExactLoss(PixelLoss):
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,
+        class_weights: Sequence[float] | str | None = None,
+        ohem: float | None = None,
+        ohem_kept: float = 0.0625,
+        dice: Annotated[float, Between(0)] = 0.0,
         budget: int | None = None,
         kernel: Literal["auto", "torch", "triton"] = "auto",
     ) -> None:
-        super().__init__(regulariser=regulariser, max_pixels=max_pixels, global_mean=global_mean)
+        super().__init__(
+            regulariser=regulariser,
+            max_pixels=max_pixels,
+            global_mean=global_mean,
+            class_weights=class_weights,
+            ohem=ohem,
+            ohem_kept=ohem_kept,
+            dice=dice,
+        )
         self.budget, self.kernel = budget, kernel
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return upsampled_cross_entropy(
-            output.features,
-            output.table,
-            labels,
-            bias=output.bias,
-            scale=output.scale,
-            metric=output.metric,
-            normalize_after=output.normalize_after,
-            budget=self.budget,
-            kernel=self.kernel,
+        what, how = (
+            (output.features, output.table),
+            {
+                "bias": output.bias,
+                "scale": output.scale,
+                "metric": output.metric,
+                "normalize_after": output.normalize_after,
+                "budget": self.budget,
+                "kernel": self.kernel,
+            },
         )
+        if self.hard:
+            labels = self.hard.labels(upsampled_losses(*what, labels, **how), labels)
+        return upsampled_cross_entropy(*what, labels, **how, weights=self.weights(output))

@@ -1,8 +1,12 @@
 """The paper's loss: only the classes nearest to a pixel are compared with its own."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
+from segsuite.core.hints import Between
 from segsuite.methods.essnet.losses.base import (
     PixelLoss,
     check_choice,
@@ -35,19 +39,31 @@ class NeighbourLoss(PixelLoss):
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,
+        class_weights: Sequence[float] | str | None = None,
+        ohem: float | None = None,
+        ohem_kept: float = 0.0625,
+        dice: Annotated[float, Between(0)] = 0.0,
     ) -> None:
-        super().__init__(regulariser=regulariser, max_pixels=max_pixels, global_mean=global_mean)
+        super().__init__(
+            regulariser=regulariser,
+            max_pixels=max_pixels,
+            global_mean=global_mean,
+            class_weights=class_weights,
+            ohem=ohem,
+            ohem_kept=ohem_kept,
+            dice=dice,
+        )
         self.k, self.search = k, search
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         check_choice(self.k, len(output.table))
         pixels, own = labelled_pixels(output, labels)
         near = nearest(pixels, output.table, self.k, search=self.search)
-        return union_loss(pixels, own, near, output), own.new_tensor(len(own))
+        return self.summed_up(union_losses(pixels, own, near, output), own, output)
 
 
-def union_loss(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutput) -> Tensor:
-    """The summed softmax loss over other classes and the pixel's own, which counts once.
+def union_losses(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutput) -> Tensor:
+    """(N,): the softmax losses over other classes and the pixel's own, which counts once.
 
     Shapes: pixels (N, d), own (N,), others (N, k) that may hold the own class
     """
@@ -57,4 +73,4 @@ def union_loss(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutput
     twice = others == own.unsqueeze(1)
     twice = torch.cat([torch.zeros_like(twice[:, :1]), twice], dim=1)
     logits = logits.masked_fill(twice, -torch.inf)
-    return (logits.logsumexp(1) - logits[:, 0]).sum()
+    return logits.logsumexp(1) - logits[:, 0]

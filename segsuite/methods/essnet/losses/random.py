@@ -1,12 +1,14 @@
 """Negatives drawn at random, the paper's weaker variant (table 3, first row)."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from segsuite.core.hints import Between
 from segsuite.methods.essnet.losses.base import PixelLoss, check_choice, labelled_pixels
-from segsuite.methods.essnet.losses.knn import union_loss
+from segsuite.methods.essnet.losses.knn import union_losses
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
 
@@ -30,8 +32,20 @@ class RandomLoss(PixelLoss):
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,
+        class_weights: Sequence[float] | str | None = None,
+        ohem: float | None = None,
+        ohem_kept: float = 0.0625,
+        dice: Annotated[float, Between(0)] = 0.0,
     ) -> None:
-        super().__init__(regulariser=regulariser, max_pixels=max_pixels, global_mean=global_mean)
+        super().__init__(
+            regulariser=regulariser,
+            max_pixels=max_pixels,
+            global_mean=global_mean,
+            class_weights=class_weights,
+            ohem=ohem,
+            ohem_kept=ohem_kept,
+            dice=dice,
+        )
         self.k, self.share = k, share
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +58,7 @@ class RandomLoss(PixelLoss):
             others = torch.randperm(classes - 1, device=own.device)[: self.k].expand(len(own), -1)
         # Numbers from the own class on move up by one: never the own class, all others alike.
         others = others + (others >= own.unsqueeze(1)).long()
-        return union_loss(pixels, own, others, output), own.new_tensor(len(own))
+        return self.summed_up(union_losses(pixels, own, others, output), own, output)
 
 
 def distinct(rows: int, k: int, count: int, device: torch.device) -> Tensor:

@@ -1,8 +1,12 @@
 """What the paper's released code computes, for parity with its results."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
+from segsuite.core.hints import Between
 from segsuite.methods.essnet.losses.base import (
     PixelLoss,
     check_choice,
@@ -36,8 +40,20 @@ class ReferenceLoss(PixelLoss):
         regulariser: MaxMargin | None = None,
         max_pixels: int | None = None,
         global_mean: bool = False,
+        class_weights: Sequence[float] | str | None = None,
+        ohem: float | None = None,
+        ohem_kept: float = 0.0625,
+        dice: Annotated[float, Between(0)] = 0.0,
     ) -> None:
-        super().__init__(regulariser=regulariser, max_pixels=max_pixels, global_mean=global_mean)
+        super().__init__(
+            regulariser=regulariser,
+            max_pixels=max_pixels,
+            global_mean=global_mean,
+            class_weights=class_weights,
+            ohem=ohem,
+            ohem_kept=ohem_kept,
+            dice=dice,
+        )
         self.k, self.search = k, search
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,4 +65,4 @@ class ReferenceLoss(PixelLoss):
         chosen = torch.cat([own.unsqueeze(1), near], dim=1)
         table = output.table.to(pixels.dtype)
         logits = logits_of(chosen_squares(pixels, table, chosen), output)
-        return (logits.logsumexp(1) - logits[:, 0]).sum(), own.new_tensor(len(own))
+        return self.summed_up(logits.logsumexp(1) - logits[:, 0], own, output)

@@ -1,0 +1,43 @@
+"""Class weights, hard pixels and Dice, one pixel and one class at a time."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def weighted_mean(
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    *,
+    probability: float | None = None,
+    share: float = 0.0,
+) -> Tensor:
+    """sum(w_y l) / sum(w_y) over the labelled pixels, or over the hard ones of them.
+
+    Shapes: logits (N, K), labels (N,) with -1 -> scalar
+    """
+    pixels = [i for i in range(len(labels)) if labels[i] >= 0]
+    losses = {i: -logits[i].log_softmax(0)[labels[i]] for i in pixels}
+    if probability is not None:
+        ranked = sorted(pixels, key=lambda i: -float(losses[i]))
+        hard = [i for i in pixels if float(losses[i]) >= -math.log(probability)]
+        pixels = list({*hard, *ranked[: math.ceil(share * len(pixels))]})
+    own = {i: 1.0 if weights is None else float(weights[labels[i]]) for i in pixels}
+    return sum(own[i] * losses[i] for i in pixels) / sum(own.values())
+
+
+def dice(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean over classes that occur of 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1)."""
+    total, count = torch.zeros((), dtype=logits.dtype), 0.0
+    shares = logits.softmax(1)[labels >= 0]
+    labels = labels[labels >= 0]
+    for c in range(logits.shape[1]):
+        truth = (labels == c).to(logits.dtype)
+        if truth.sum() == 0:
+            continue
+        p, weight = shares[:, c], 1.0 if weights is None else float(weights[c])
+        total = total + weight * (1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1))
+        count += weight
+    return total / count
