@@ -3,8 +3,8 @@
     python -m segsuite.check_data data=camvid data.root=../shared/data/camvid
 
 Reports sizes, pixels by class, ids out of range, pairs that are missing, classes that are absent
-and median-frequency class weights; draws a preview; ends with one line of JSON. Exits with 1 when
-something is missing or wrong.
+and median-frequency class weights, which a loss can be given; draws a preview; ends with one line
+of JSON. Exits with 1 when something is missing or wrong, or nothing can be learnt from it.
 """
 
 import json
@@ -25,23 +25,35 @@ def main(cfg: DictConfig) -> None:
     from segsuite.core.files import write_json
     from segsuite.core.targets import trusted
     from segsuite.data.inspection import report
-    from segsuite.data.preview import write_preview, write_table
+    from segsuite.data.occurrence import faults_of
+    from segsuite.data.preview import write_preview, write_table, write_weights
+    from segsuite.data.splits import warn_of_shared
     from segsuite.engine.settings import check_values
 
     some, many = Annotated[int, Between(1)], Annotated[int, Between(0)]
-    check_values(cfg, {"splits": list[str], "drawn": some, "pictures": many})
+    check_values(cfg, {"splits": list[str] | None, "drawn": some, "pictures": many})
     data = build(cfg.data, path="data", allow=trusted(cfg))
     folder = Path(cfg.run.folder)
-    summary = {}
+    splits = cfg.splits or dict.fromkeys(["train", "val", data.test_split])
     # All of them first: what is refused leaves nothing behind.
-    opened = {split: data.open(split, strict=False) for split in cfg.splits}
+    opened = {split: data.open(split, strict=False) for split in splits}
+    reports, previews = {}, {}
     for split, samples in opened.items():
         figures = report(split, samples, data.classes, drawn=cfg.drawn, folder=data.verify_dir)
         write_table(figures, data.classes)
-        picture = write_preview(
+        previews[split] = write_preview(
             samples, data.classes, folder / f"{split}.png", count=cfg.pictures, split=split
         )
-        summary[split] = {**figures.summary(data.classes), "preview": str(picture)}
+        reports[split] = figures
+        warn_of_shared(opened, split)
+    wrong = faults_of([its.occurrence for its in reports.values()], data.classes)
+    for sentence in dict.fromkeys(wrong.values()):
+        print(f"wrong: {sentence}")
+    write_weights(reports, folder / "class_weights.json")
+    summary = {
+        split: its.summary(data.classes, wrong=wrong.get(split)) | {"preview": str(previews[split])}
+        for split, its in reports.items()
+    }
     write_json(folder / "result.json", summary)
     print(json.dumps(summary))
     if not all(split["ok"] for split in summary.values()):

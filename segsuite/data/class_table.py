@@ -23,7 +23,7 @@ IGNORE = -1
 _UNKNOWN = -2
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
 _BUILT_IN = Path(__file__).parent / "classes"
-_TABLE_KEYS = {"classes", "ignore", "ignored"}
+_TABLE_KEYS = {"classes", "ignore", "ignored", "ignored_colors"}
 _CLASS_KEYS = {"id", "name", "color", "thing", "group"}
 
 
@@ -40,6 +40,8 @@ class ClassTable:
         things: classes whose members are counted one by one.
         groups: of each class, such as how frequent it is; scores are also reported by group. Empty
             where the table has none.
+        colored: classes whose colour the table gives; those of the others are made up.
+        ignored_colors: (r, g, b) that are read as "no class" in masks of colours.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,8 @@ class ClassTable:
     ignored: tuple[int, ...] = ()
     things: frozenset[int] = frozenset()
     groups: tuple[str, ...] = ()
+    colored: frozenset[int] = frozenset()
+    ignored_colors: tuple[tuple[int, int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,6 +85,12 @@ class ClassTable:
             raise DataError(
                 f"class table {path}: `ignored: {ignored}` is no list of ids, as [0, 9]"
             )
+        void = content.get("ignored_colors", [])
+        if not isinstance(void, list) or not all(map(_is_color, void)):
+            raise DataError(
+                f"class table {path}: `ignored_colors: {void}` is no list of colours, as "
+                "[[0, 0, 0], [255, 255, 255]]"
+            )
         for number, row in enumerate(rows):
             where = f"class {number} of {path}"
             if not isinstance(row, Mapping) or not isinstance(row.get("name"), str):
@@ -94,6 +104,8 @@ class ClassTable:
             ignored=tuple(ignored),
             things=frozenset(n for n, row in enumerate(rows) if row.get("thing", False)),
             groups=_groups([row.get("group") for row in rows], path),
+            colored=frozenset(n for n, row in enumerate(rows) if row.get("color") is not None),
+            ignored_colors=tuple((r, g, b) for r, g, b in void),
         )
         _check_ids(table, path)
         if twice := [name for name, count in Counter(table.names).items() if count > 1]:
@@ -234,16 +246,20 @@ def _colors(given: list[Any], path: Path) -> NDArray[np.uint8]:
     for number, color in enumerate(given):
         if color is None:
             continue
-        if not (
-            isinstance(color, list)
-            and len(color) == 3
-            and all(isinstance(c, int) and 0 <= c <= 255 for c in color)
-        ):
+        if not _is_color(color):
             raise DataError(
                 f"class {number} of {path} has the color {color}; need [r, g, b] 0..255"
             )
         colors[number] = color
     return colors
+
+
+def _is_color(given: Any) -> bool:
+    return (
+        isinstance(given, list)
+        and len(given) == 3
+        and all(isinstance(c, int) and 0 <= c <= 255 for c in given)
+    )
 
 
 def _groups(given: list[Any], path: Path) -> tuple[str, ...]:

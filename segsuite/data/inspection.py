@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.data.class_table import ClassTable
+from segsuite.data.occurrence import Occurrence
 from segsuite.data.samples import Facts, Samples
 from segsuite.data.verify import fault_of, inspected
 
@@ -42,17 +43,22 @@ class SplitReport:
     faults: list[str]
 
     @property
+    def occurrence(self) -> Occurrence:
+        """What is to be judged of the classes."""
+        return Occurrence(self.split, Counter(self.ids), self.looked_at, self.samples)
+
+    @property
     def absent(self) -> list[int]:
         """Classes without a pixel."""
         return np.flatnonzero(self.pixels == 0).tolist()
 
     @property
     def ok(self) -> bool:
-        """Nothing is missing or wrong; absent classes are no fault."""
+        """No file is missing or wrong; classes are judged by `occurrence.faults_of`."""
         return not (self.gaps or self.faults or self.unknown)
 
-    def summary(self, classes: ClassTable) -> dict[str, Any]:
-        """Plain types for JSON."""
+    def summary(self, classes: ClassTable, *, wrong: str | None = None) -> dict[str, Any]:
+        """Plain types for JSON, with what is wrong with its classes."""
         return {
             "samples": self.samples,
             "looked_at": self.looked_at,
@@ -64,7 +70,8 @@ class SplitReport:
             "weights": [round(float(w), 4) for w in self.weights],
             "gaps": self.gaps,
             "faults": self.faults,
-            "ok": self.ok,
+            "wrong": wrong,
+            "ok": self.ok and not wrong,
         }
 
 

@@ -1,11 +1,13 @@
 """What readers say of data that are not there: the tree they expect, and where it comes from."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from segsuite.core.errors import DataError, first_of
+from segsuite.data.patterns import folder_of, names_below
 
 logger = logging.getLogger(__name__)
 
@@ -46,3 +48,33 @@ class ExpectedFiles:
         trees = dict.fromkeys(f"{top}/{tree}" for its in self.trees.values() for tree in its)
         source = f" They come from {self.source}." if self.source else ""
         return f"Expected {', '.join(trees)}.{source} Type data.root=FOLDER."
+
+
+def pattern_hint(masks: str, images: Collection[str], root: Path, folder: str) -> str:
+    """Which pattern would find the masks of the images, when the one that is given finds none.
+
+    Args:
+        masks: the pattern.
+        images: ids.
+        folder: what stands at `{split}`.
+    """
+    ends: Counter[str] = Counter()
+    for name in names_below(folder_of(masks, root, folder)):
+        directory, _, last = name.rpartition("/")
+        for length in range(len(last) - 1, 0, -1):
+            if (f"{directory}/" if directory else "") + last[:length] in images:
+                ends[last[length:]] += 1
+                break
+    if not ends:
+        return ""
+    end, count = ends.most_common(1)[0]
+    better = f"{masks.partition('{id}')[0]}{{id}}{end}"
+    if end.lower() in (".jpg", ".jpeg"):
+        return (
+            f"{count} files of {folder_of(masks, root, folder)} end in {end}, but JPEG changes ids "
+            "and colours at every edge; write the masks again as PNG from what they were made of"
+        )
+    return (
+        f"no mask is called as data.reader.masks={masks} says, but {count} have the name of an "
+        f"image and end in {end}; type 'data.reader.masks=\"{better}\"'"
+    )

@@ -1,5 +1,6 @@
 """The data set of a run as a LightningDataModule: readers, transforms and samplers put together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +21,10 @@ from segsuite.data.batches import (
     stacked,
 )
 from segsuite.data.class_table import ClassTable
+from segsuite.data.occurrence import check_scores, check_training, occurrence
 from segsuite.data.samplers import EndlessBatches, ShardedOnce
-from segsuite.data.samples import Reader, Samples
+from segsuite.data.samples import Facts, Reader, Samples
+from segsuite.data.splits import warn_of_shared
 from segsuite.data.verify import verified
 from segsuite.data.workers import leave_signals_to_the_training
 
@@ -43,7 +46,8 @@ class SegmentationData(L.LightningDataModule):
         verify: decode every file once before training; known files are not opened again.
         verify_dir: where what is known of them is kept; None for the user's cache folder.
         strict: incomplete or corrupt samples are errors; if False, they are left out and reported.
-        test_split: the split of `test_dataloader`, since many data sets keep their test labels.
+        test_split: the split of `test_dataloader`, since many data sets keep their test labels;
+            None for `test` where there is one, else `val`.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class SegmentationData(L.LightningDataModule):
         verify: bool = True,
         verify_dir: str | None = None,
         strict: bool = True,
-        test_split: str = "val",
+        test_split: str | None = "val",
     ) -> None:
         super().__init__()
         self.classes = _class_table(reader, classes, num_classes)
@@ -78,14 +82,27 @@ class SegmentationData(L.LightningDataModule):
         self._instances, self._cache, self._strict = instances, cache, strict
         self._verify = verify
         self.verify_dir = None if verify_dir is None else Path(verify_dir).expanduser()
-        self.test_split = test_split
+        self._test_split = test_split
         self._ready: dict[str, Samples] = {}
+        self._facts: dict[str, list[Facts]] = {}
+        self._looked_at: set[str] = set()
+
+    @property
+    def test_split(self) -> str:
+        """The split of the last test."""
+        if self._test_split is not None:
+            return self._test_split
+        names = getattr(self._reader, "split_names", None)  # other people's readers need not say
+        return "test" if names is not None and "test" in names(self._root) else "val"
 
     def setup(self, stage: str | None = None) -> None:
         """Opens and verifies the splits of a stage: fit, validate or test; all when None.
 
+        Warns of classes that do not occur and of splits that share images.
+
         Raises:
-            DataError: files that are missing, corrupt or hold ids unknown to the class table.
+            DataError: files that are missing, corrupt or hold ids unknown to the class table; or
+                masks from which nothing can be learnt.
         """
         wanted = {
             "fit": ("train", "val"),
@@ -93,15 +110,32 @@ class SegmentationData(L.LightningDataModule):
             "test": (self.test_split,),
             None: ("train", "val", self.test_split),
         }
-        for split in dict.fromkeys(wanted.get(stage, ())):
+        splits = dict.fromkeys(wanted.get(stage, ()))
+        for split in splits:
             self.samples(split)
+        self._look_at([split for split in splits if split not in self._looked_at])
+
+    def _look_at(self, splits: Sequence[str]) -> None:
+        """Whether something can be learnt and measured on splits that were not looked at yet."""
+        self._looked_at.update(splits)
+        seen = {
+            split: its
+            for split in splits
+            if (its := occurrence(split, self._ready[split], self._facts.pop(split, ())))
+        }
+        if "train" in seen:
+            check_training(seen["train"], seen.get("val"), self.classes)
+        for split, its in seen.items():
+            if split != "train":
+                check_scores(its, self.classes)
+            warn_of_shared(self._ready, split)
 
     def samples(self, split: str) -> Samples:
         """The samples of a split as they are stored, opened and verified once."""
         if split not in self._ready:
             samples = self.open(split, strict=self._strict)
             if self._verify:
-                samples = verified(
+                samples, self._facts[split] = verified(
                     samples, self.classes, folder=self.verify_dir, strict=self._strict
                 )
             self._ready[split] = Held(samples) if self._cache else samples

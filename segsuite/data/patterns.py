@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from segsuite.core.errors import ConfigError, DataError
@@ -13,23 +13,39 @@ from segsuite.data.decode import IMAGE_SUFFIXES
 _ANY = ".*"
 
 
-def found(pattern: str, root: Path, split: str) -> dict[str, Path]:
+def found(
+    pattern: str, root: Path, split: str, suffixes: Collection[str] = IMAGE_SUFFIXES
+) -> dict[str, Path]:
     """The files that match, by id; empty when the folder is not there.
+
+    Args:
+        suffixes: what `.*` stands for.
 
     Raises:
         ConfigError: a pattern without `/{id}`.
-        DataError: two files of one id, such as `a.jpg` and `a.png`.
+        DataError: two files of one id, such as `a.jpg` and `a.png`; a name that is no UTF-8, or a
+            link to a folder that the link itself lies in.
     """
-    folder, end = _halves(pattern)
-    top = root / folder.replace("{split}", split)
+    end = _halves(pattern)[1]
+    top = folder_of(pattern, root, split)
     files: dict[str, Path] = {}
-    for name in _names_below(top, ""):
-        if (sample := _id_of(name, end)) is None:
+    for name in names_below(top):
+        if (sample := _id_of(name, end, suffixes)) is None:
             continue
+        if not _is_text(sample):
+            raise DataError(
+                f"the name of {str(top / name)!a} is not UTF-8, so that no list and no result "
+                "can name it; rename the file"
+            )
         if sample in files:
             raise DataError(f"{files[sample]} and {top / name} are both the file of `{sample}`")
         files[sample] = top / name
     return files
+
+
+def folder_of(pattern: str, root: Path, split: str) -> Path:
+    """The folder in which a pattern looks."""
+    return root / _halves(pattern)[0].replace("{split}", split)
 
 
 def layout(pattern: str, split: str) -> str:
@@ -52,22 +68,54 @@ def _halves(pattern: str) -> tuple[str, str]:
     return folder, end
 
 
-def _id_of(name: str, end: str) -> str | None:
+def _id_of(name: str, end: str, suffixes: Collection[str]) -> str | None:
     if end == _ANY:
         sample, suffix = os.path.splitext(name)
-        return sample if suffix.lower() in IMAGE_SUFFIXES else None
+        return sample if suffix.lower() in suffixes else None
     return name.removesuffix(end) if name.endswith(end) else None
 
 
-def _names_below(folder: Path, prefix: str) -> Iterator[str]:
-    """Paths of files relative to the first folder, with `/`; hidden ones are left out."""
+def _is_text(name: str) -> bool:
+    """Whether bytes of a file's name could be read as UTF-8."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def names_below(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Paths of files relative to the first folder, with `/`; hidden ones are left out.
+
+    What is neither file nor folder, such as a link to itself, is named when it is to be decoded.
+
+    Raises:
+        DataError: a link to a folder in which it lies.
+    """
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                yield from _names_below(Path(entry.path), f"{prefix}{entry.name}/")
+            if _is_folder(entry):
+                yield from names_below(Path(entry.path), f"{prefix}{entry.name}/")
             else:
                 yield prefix + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        if not entry.is_dir():
+            return False
+    except OSError:  # a link to itself
+        return False
+    if entry.is_symlink():
+        target, here = os.path.realpath(entry.path), os.path.realpath(os.path.dirname(entry.path))
+        if os.path.commonpath([target, here]) == target:
+            raise DataError(
+                f"{entry.path} is a link to {target}, in which it lies; remove the link"
+            )
+    return True

@@ -1,5 +1,6 @@
 """What people see of a data set: a table of its classes, and a picture of samples and palette."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from segsuite.core.errors import DataError, first_of
-from segsuite.core.files import written_whole
+from segsuite.core.files import write_json, written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.inspection import SplitReport
 from segsuite.data.palette import colourise, overlay
@@ -60,6 +61,13 @@ def write_preview(
     with written_whole(path) as beside:
         sheet.save(beside)
     return path
+
+
+def write_weights(reports: Mapping[str, SplitReport], path: Path) -> None:
+    """Writes the class weights of the split that is trained on, and says how to use them."""
+    if (figures := reports.get("train")) is not None:
+        write_json(path, [round(float(weight), 4) for weight in figures.weights])
+        print(f"class weights (median frequency): type method.loss.class_weights={path}")
 
 
 def _remarks(figures: SplitReport, classes: ClassTable) -> list[str]:

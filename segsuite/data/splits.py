@@ -1,19 +1,42 @@
 """Which samples belong to a split: a folder's, a list file's, or a share of all."""
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.decode import IMAGE_SUFFIXES
+from segsuite.data.samples import Samples
+
+logger = logging.getLogger(__name__)
 
 Split = str | float
 """A folder's name, a list file (`*.txt`), or a share between 0 and 1."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A split that the data set has itself: the samples of a folder or list, or a share of them.
+
+    Attributes:
+        name: of the folder with which their ids begin, or of the list file.
+        start, stop: shares between 0 and 1, in the order in which shares are drawn.
+    """
+
+    name: str
+    start: float = 0
+    stop: float = 1
+
+    def __str__(self) -> str:
+        share = self.stop - self.start
+        return self.name if share == 1 else f"{share:.0%} of {self.name}"
+
+
 def chosen(
-    name: str, splits: Mapping[str, Split], ids: Sequence[str], root: Path
+    name: str, splits: Mapping[str, Split | Part], ids: Collection[str], root: Path
 ) -> tuple[list[str], list[str]]:
     """The ids of split `name`, sorted, out of all that were found; and what a list names in vain.
 
@@ -22,6 +45,13 @@ def chosen(
         DataError: the list file is absent, or no text.
     """
     split = splits[name]
+    if isinstance(split, Part):
+        of_it, gaps = (
+            _listed(root / split.name, ids)
+            if is_list(split)
+            else ([sample for sample in ids if sample.startswith(f"{split.name}/")], [])
+        )
+        return _between(of_it, split.start, split.stop), gaps
     if isinstance(split, int | float):
         return _share(name, splits, ids), []
     if is_list(split):
@@ -29,16 +59,19 @@ def chosen(
     return sorted(ids), []
 
 
-def is_list(split: Split) -> bool:
+def is_list(split: Split | Part | None) -> bool:
     """Whether a split is given by a list file."""
-    return isinstance(split, str) and split.endswith(".txt")
+    name = split.name if isinstance(split, Part) else split
+    return isinstance(name, str) and name.endswith(".txt")
 
 
-def check_folders(split: Split, patterns: Collection[str]) -> None:
+def check_folders(split: Split | None, patterns: Collection[str]) -> None:
     """Raises ConfigError where a split is a folder that no pattern heeds, or the other way round.
 
     Without `{split}`, all splits that are folders would hold the same samples.
     """
+    if split is None:  # both ways are looked for
+        return
     by_folder = isinstance(split, str) and not is_list(split)
     if by_folder == any("{split}" in pattern for pattern in patterns):
         return
@@ -54,8 +87,26 @@ def check_folders(split: Split, patterns: Collection[str]) -> None:
     )
 
 
-def why_none(split: Split, count: int) -> str:
+def warn_of_shared(opened: Mapping[str, Samples], split: str) -> None:
+    """Says how many images of a split are also in another one that is open."""
+    ours = _images(opened[split])
+    for other, samples in opened.items():
+        if other != split and (count := len(ours & _images(samples))):
+            logger.warning(
+                "%d of %d images of split `%s` are also in split `%s`: scores on them say nothing "
+                "of new images; see data.reader.splits",
+                *(count, len(ours), split, other),
+            )
+
+
+def _images(samples: Samples) -> set[Path]:
+    return {samples.files(n)[0] for n in range(len(samples))} if samples.files(0) else set()
+
+
+def why_none(split: Split | Part, count: int) -> str:
     """Why a split has none of the `count` pairs that there are, and what to type."""
+    if isinstance(split, Part) and split.stop - split.start < 1:
+        split = round(split.stop - split.start, 6)
     if is_list(split):
         return f"the list {split} names none of the {count} pairs; write their names, one a line"
     return (
@@ -65,17 +116,21 @@ def why_none(split: Split, count: int) -> str:
     )
 
 
-def _share(name: str, splits: Mapping[str, Split], ids: Sequence[str]) -> list[str]:
-    """A share of the ids in the order of their hashes, so that no split is a run of one film."""
+def _share(name: str, splits: Mapping[str, Split | Part], ids: Collection[str]) -> list[str]:
+    """A share of the ids; those of the splits before it are others."""
     shares = {key: s for key, s in splits.items() if isinstance(s, int | float)}
     if any(not 0 <= s <= 1 for s in shares.values()) or sum(shares.values()) > 1 + 1e-9:
         raise ConfigError(
             f"data.reader.splits={shares}: shares lie in 0..1 and add up to at most 1"
         )
-    order = sorted(ids, key=lambda sample: hashlib.sha256(sample.encode()).digest())
     start = sum(list(shares.values())[: list(shares).index(name)])
-    bounds = (round(start * len(ids)), round((start + shares[name]) * len(ids)))
-    return sorted(order[slice(*bounds)])
+    return _between(ids, start, start + shares[name])
+
+
+def _between(ids: Collection[str], start: float, stop: float) -> list[str]:
+    """A share of the ids in the order of their hashes, so that no split is a run of one film."""
+    order = sorted(ids, key=lambda sample: hashlib.sha256(sample.encode()).digest())
+    return sorted(order[round(start * len(ids)) : round(stop * len(ids))])
 
 
 def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:

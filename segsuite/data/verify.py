@@ -24,21 +24,24 @@ logger = logging.getLogger(__name__)
 
 def verified(
     samples: Samples, classes: ClassTable, *, folder: Path | None = None, strict: bool = True
-) -> Samples:
-    """The samples, or without those that are faulty if not `strict`; drawn ones are trusted.
+) -> tuple[Samples, list[Facts]]:
+    """The samples, or those without a fault if not `strict`, and their facts.
+
+    Drawn ones are trusted, and have no facts.
 
     Raises:
         DataError: naming the first faulty files and how many there are.
     """
     if not samples.files(0):
-        return samples
+        return samples, []
+    facts = inspected(samples, folder=folder)
     faults = {
         index: fault
-        for index, facts in enumerate(inspected(samples, folder=folder))
-        if (fault := fault_of(facts, samples.files(index), classes)) is not None
+        for index, fact in enumerate(facts)
+        if (fault := fault_of(fact, samples.files(index), classes)) is not None
     }
     if not faults:
-        return samples
+        return samples, facts
     shown = first_of(list(faults.values()), "; ")
     summary = f"{len(faults)} of {len(samples)} samples are faulty: {shown}"
     if strict or len(faults) == len(samples):
@@ -46,7 +49,8 @@ def verified(
             f"{summary}. Mend or remove these files, or leave them out with data.strict=false"
         )
     logger.warning("%s. They are left out (data.strict=false)", summary)
-    return samples.only([i for i in range(len(samples)) if i not in faults])
+    sound = [i for i in range(len(samples)) if i not in faults]
+    return samples.only(sound), [facts[i] for i in sound]
 
 
 def fault_of(facts: Facts, files: Iterable[Path], classes: ClassTable) -> str | None:

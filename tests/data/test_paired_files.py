@@ -9,7 +9,7 @@ from PIL import Image
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.decode import GreenChannel, ThingNumbers, decode_image, decode_mask
+from segsuite.data.decode import GreenChannel, ThingNumbers, decode_mask
 from segsuite.data.paired_files import PairedFiles
 from segsuite.data.splits import chosen
 from segsuite.engine.launch import compose
@@ -260,26 +260,6 @@ def test_what_a_list_does_not_name_may_be_incomplete(tmp_path: Path) -> None:
     (tmp_path / "some.txt").write_text("unlabelled.png\n0001TP_000002\n")
     with pytest.raises(DataError, match=r"names unlabelled\.png, of which there is no pair"):
         opened(tmp_path, **how, splits={"train": "some.txt"})
-
-
-def test_pictures_of_any_colour_mode_become_rgb(tmp_path: Path) -> None:
-    for mode in ("L", "CMYK", "RGB", "P", "RGBA", "LA", "1"):
-        path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
-        Image.new(mode, (5, 4)).save(path)
-        assert decode_image(path).shape == (4, 5, 3)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "suffix"), [("uint16", "png"), ("int32", "tif"), ("float32", "tif")]
-)
-def test_pictures_of_more_than_eight_bits_are_refused(
-    tmp_path: Path, dtype: str, suffix: str
-) -> None:
-    """PIL would cut 12-bit greys off at 255."""
-    path = tmp_path / f"thermal.{suffix}"
-    Image.fromarray(mask_of([0, 900, 4000], dtype=dtype)).save(path)
-    with pytest.raises(DataError, match=rf"thermal\.{suffix} is grey of more than 8 bits"):
-        decode_image(path)
 
 
 def test_masks_keep_their_raw_ids(tmp_path: Path) -> None:

@@ -39,14 +39,14 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     decode = paired_files.decode_image
     monkeypatch.setattr(
-        paired_files, "decode_image", lambda path: seen.append(path) or decode(path)
+        paired_files, "decode_image", lambda path, **how: seen.append(path) or decode(path, **how)
     )
     return seen
 
 
 def test_faultless_samples_pass(root: Path, tmp_path: Path) -> None:
     samples = samples_at(root)
-    assert verified(samples, TABLE, folder=tmp_path / "known") is samples
+    assert verified(samples, TABLE, folder=tmp_path / "known")[0] is samples
 
 
 def test_known_files_are_not_decoded_again(
@@ -142,7 +142,8 @@ def test_other_faults_are_found(root: Path, tmp_path: Path) -> None:
 
 def test_faulty_samples_are_left_out_when_not_strict(root: Path, tmp_path: Path) -> None:
     cut_short(root / "train" / "0001TP_000000.png")
-    samples = verified(samples_at(root), TABLE, folder=tmp_path, strict=False)
+    samples, facts = verified(samples_at(root), TABLE, folder=tmp_path, strict=False)
+    assert len(facts) == len(samples)
     assert samples.ids == ["0001TP_000001", "0001TP_000002", "0001TP_000003"]
     assert samples[0].id == "0001TP_000001" and np.unique(samples[0].label).tolist() == [
         -1,
