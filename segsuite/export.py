@@ -23,6 +23,7 @@ def main(cfg: DictConfig) -> None:
     import json
     from pathlib import Path
 
+    from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
     from segsuite.engine.record import write_result
@@ -31,6 +32,7 @@ def main(cfg: DictConfig) -> None:
     console = Console(stderr=True)
     exported = export(
         cfg,
+        typed=HydraConfig.get().overrides.task,
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     exported.show(Console())

@@ -32,7 +32,7 @@ class LossRow:
     """One loss at one number of classes; None where it would not fit this machine.
 
     Attributes:
-        times: how many times as fast as the first loss.
+        times: how many times as fast as the first loss; None where that one would not fit.
         peak: bytes beyond features, classes and labels, the gradients included.
     """
 
@@ -117,7 +117,9 @@ def loss_table(rows: Sequence[LossRow], title: str) -> Table:
         if row.latency is None:
             table.add_row(f"{row.classes:,}", row.arm, "did not fit", "", "")
             continue
-        times = f"{row.times.median:.2f} ({row.times.low:.2f} to {row.times.high:.2f})"
+        times = "–"
+        if row.times is not None:
+            times = f"{row.times.median:.2f} ({row.times.low:.2f} to {row.times.high:.2f})"
         peak = "–" if row.peak is None else f"{row.peak / 1e6:.1f}"
         table.add_row(f"{row.classes:,}", row.arm, f"{1e3 * row.latency.median:.1f}", times, peak)
     return table
@@ -162,15 +164,19 @@ def _rows(
     runs = {name: [lambda _, its=its: _step(its, output, labels)] for name, its in fitting.items()}
     found = interleaved(runs, lambda _: None, rounds=rounds, warm_up=warm_up, device=device)
     times = {name: latencies[0] for name, latencies in found.items()}
-    rows = []
+    rows, first = [], next(iter(arms))
     for name, arm in arms.items():
         if name not in fitting:
             rows.append(LossRow(name, classes, None, None, None))
             continue
         peak = _peak(arm, classes, side, dim, device)
-        baseline = times[next(iter(times))]
-        rows.append(LossRow(name, classes, times[name], ratio(baseline, times[name]), peak))
+        rows.append(LossRow(name, classes, times[name], _ratio(times, first, name), peak))
     return rows
+
+
+def _ratio(times: Mapping[str, Latency], first: str, name: str) -> Ratio | None:
+    """To the first of all, not to the first that fits: that would be another figure in each row."""
+    return ratio(times[first], times[name]) if first in times else None
 
 
 def problem(classes: int, side: int, dim: int, device: torch.device) -> tuple[EssnetOutput, Tensor]:

@@ -64,6 +64,7 @@ class Runtimes:
 
     Attributes:
         not_possible: runtimes without a row.
+        data: class name of the reader that gave the pictures, of the calibration too.
         load: how many programs wanted a core before and after; above the number of cores, figures
             are of a busy machine.
     """
@@ -74,6 +75,7 @@ class Runtimes:
     not_possible: list[NotPossible]
     machine: dict[str, str | int]
     load: tuple[float, float]
+    data: str = ""
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
         """Plain types; the rows are the parts and the whole."""
@@ -82,6 +84,7 @@ class Runtimes:
             "network": self.network,
             "trained": self.trained,
             "machine": self.machine,
+            "data": self.data,
             "load": list(self.load),
             "rows": [row.to_dict() for row in self.rows],
             "not_possible": [its.to_dict() for its in self.not_possible],
@@ -106,7 +109,7 @@ class Runtimes:
             )
         table.caption = (
             "in turns; times: median of the paired ratios to the first (95 % interval); same: "
-            "labels as in the first"
+            f"labels as in the first, on pictures of {self.data}, which int8 is calibrated with too"
         )
         console.print(table)
         for its in self.not_possible:
@@ -115,6 +118,8 @@ class Runtimes:
                 markup=False,
                 highlight=False,
             )
+        if not self.trained:
+            console.print("random weights: how int8 answers says nothing of a trained network")
         cores = int(self.machine["cores"])
         if max(self.load) > cores:
             console.print(
@@ -170,6 +175,7 @@ def compare_runtimes(
         rows=rows,
         not_possible=refused,
         machine=machine.machine(torch.device("cpu")),
+        data=cfg.data.reader._target_.rpartition(".")[2],
         load=(before, os.getloadavg()[0]),
     )
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from segsuite.bench import machine
 from segsuite.bench.comparison import device_of
@@ -40,7 +41,7 @@ class StepMemory:
     """The peak of a training step as a line in the batch.
 
     Attributes:
-        constant: bytes whatever the batch: weights, their gradients, one momentum each (SGD).
+        constant: bytes whatever the batch: weights, their gradients, what the optimiser remembers.
         per_picture: bytes for each picture of the size asked for.
     """
 
@@ -211,9 +212,25 @@ def _memory(
             return None
     slope = (peaks[1] - peaks[0]) / (_BATCHES[1] - _BATCHES[0])
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    make = build(cfg.method.task.optimizer, path="method.task.optimizer", allow=allow)
+    remembered = state_bytes(make(network.parameters()))
     area = (size[0] * size[1]) / (measured_at[0] * measured_at[1])
-    constant = max(peaks[0] - _BATCHES[0] * slope, 0.0) + 3 * weights  # gradients, momenta
+    constant = max(peaks[0] - _BATCHES[0] * slope, 0.0) + 2 * weights + remembered
     return StepMemory(constant=constant, per_picture=slope * area)
+
+
+def state_bytes(optimizer: Optimizer) -> int:
+    """Bytes that an optimiser keeps from step to step: none, one or two numbers a weight.
+
+    Found by a step with the gradients that are there.
+    """
+    optimizer.step()
+    return sum(
+        value.numel() * value.element_size()
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    )
 
 
 def _step_peak(

@@ -1,9 +1,14 @@
 """What `--help` prints: experiments with their headlines, and groups. Imports nothing heavy."""
 
 import inspect
+import re
 from pathlib import Path
+from typing import Any
 
 from segsuite.core.config import CONF
+
+COSTS = Path(__file__).with_name("costs.yaml")
+"""What `scripts/count_experiments.py` has counted."""
 
 _GROUPS = ("data", "method", "trainer", "inference", "logger", "callbacks", "sweep", "debug")
 
@@ -15,7 +20,7 @@ def help_text(name: str, doc: str) -> str:
     width = max(map(len, groups), default=0)
     parts = [inspect.cleandoc(doc), ""]
     if "experiment:" in defaults or "experiments:" in defaults:
-        parts += ["Experiments (experiment=NAME):", *_headlines("experiment"), ""]
+        parts += [*_experiments(), ""]
     if groups:
         parts += ["Groups (GROUP=OPTION):"]
         parts += [f"  {group:<{width}}  {' | '.join(options(group))}" for group in groups]
@@ -35,10 +40,38 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def _headlines(group: str) -> list[str]:
-    names = options(group)
+def costs() -> dict[str, dict[str, Any]]:
+    """What the experiments cost, as `scripts/count_experiments.py` counted them."""
+    import yaml
+
+    return (yaml.safe_load(COSTS.read_text()) if COSTS.is_file() else None) or {}
+
+
+def _experiments() -> list[str]:
+    """A line for each: what it costs, the paper's figure, its headline."""
+    names, counted = options("experiment"), costs()
     width = max(map(len, names), default=0)
-    return [f"  {name:<{width}}  {headline(CONF / group / f'{name}.yaml')}" for name in names]
+    title = f"{'Experiments (experiment=NAME)':<{width + 2}}  params M   GMACs  paper's mIoU"
+    lines = [title]
+    for name in names:
+        cost = counted.get(name)
+        figures = (f"{cost['parameters']:.2f}", f"{cost['gmacs']:.1f}") if cost else ("–", "–")
+        path = CONF / "experiment" / f"{name}.yaml"
+        lines.append(
+            f"  {name:<{width}}  {figures[0]:>8} {figures[1]:>7} {paper_miou(path) or '–':>13}  "
+            f"{headline(path)}"
+        )
+    return [
+        *lines,
+        "GMACs: multiply-adds of one image of data.crop_size in 1e9, all tokens kept where a",
+        "threshold decides (python scripts/count_experiments.py). Papers' figures are not ours.",
+    ]
+
+
+def paper_miou(path: Path) -> str | None:
+    """The mIoU that an experiment's header says its paper prints, in percent."""
+    found = re.search(r"^# Paper: .*?([\d.]+) mIoU", path.read_text(), re.MULTILINE)
+    return found[1] if found else None
 
 
 def headline(path: Path) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from segsuite.bench.accuracy import Accuracy, miou, percent, scored_on
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import CheckpointError
+from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import Between, Share
 from segsuite.core.seeding import seed_everything
@@ -123,7 +123,9 @@ class Export:
         ConfigError: settings that do not fit; found before anything is exported.
     """
 
-    def __init__(self, cfg: DictConfig, *, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, cfg: DictConfig, *, typed: Sequence[str], tell: Callable[[str], None]
+    ) -> None:
         _check(cfg)
         self.cfg, self.tell = cfg, tell
         seed_everything(cfg.seed)
@@ -133,6 +135,7 @@ class Export:
         self.network.check_static()
         self.size = pair(cfg.size or cfg.data.crop_size)
         self.measures = _measures(cfg, self.formats, self.trained)
+        _check_heeded(typed, self.formats, self.measures)
         for wanted in self.formats:
             wanted.check()
 
@@ -222,15 +225,23 @@ class Export:
         )
 
 
-def export(cfg: DictConfig, *, tell: Callable[[str], None] = lambda text: None) -> Exported:
+def export(
+    cfg: DictConfig,
+    *,
+    typed: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda text: None,
+) -> Exported:
     """Writes the files that `conf/export.yaml` names.
+
+    Args:
+        typed: the overrides on the command line.
 
     Raises:
         ConfigError, CheckpointError, DataError: what was asked for does not fit together.
         ExportError: a runtime cannot take the network, or answers otherwise.
         MissingExtra: a runtime is not installed.
     """
-    return Export(cfg, tell=tell)()
+    return Export(cfg, typed=typed, tell=tell)()
 
 
 def _network(cfg: DictConfig) -> tuple[Segmenter, bool, ClassTable | None]:
@@ -267,6 +278,26 @@ def _check(cfg: DictConfig) -> None:
     check_values(cfg, _KEYS)
     for part, keys in _KEYS_OF.items():
         check_values(cfg[part], keys, f"{part}.")
+
+
+def _check_heeded(typed: Sequence[str], chosen: Sequence[Format], measures: bool) -> None:
+    """Raises ConfigError for an override that would change nothing."""
+    names = ", ".join(wanted.name for wanted in chosen)
+    idle = {}
+    if not any(wanted.int8 for wanted in chosen):
+        idle["calibration"] = f"formats=[{names}] are not calibrated, as onnx_int8 would be"
+    if all(wanted.int8 for wanted in chosen):
+        which = f"formats=[{names}] are compared, but kept whatever they answer"
+        idle |= {"parity.difference": which, "parity.agreement": which}
+    if not any(wanted.name.startswith("onnx") for wanted in chosen):
+        idle["opset"] = f"formats=[{names}] have none; it is of ONNX"
+    if not measures:
+        idle["accuracy.pictures"] = "no mIoU is measured; type accuracy.measure=true too"
+    for override in typed:
+        key = override.lstrip("+").partition("=")[0]
+        for name, why in idle.items():
+            if key == name or key.startswith(f"{name}."):
+                raise ConfigError(f"{override} would change nothing: {why}")
 
 
 def _measures(cfg: DictConfig, chosen: Sequence[Format], trained: bool) -> bool:

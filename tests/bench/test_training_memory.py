@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from segsuite.bench import probes
+from segsuite.bench import loss_cost, probes
+from segsuite.bench.latency import Latency
+from segsuite.bench.loss_cost import LossRow
 from segsuite.bench.memory_report import save_memory_plot
-from segsuite.bench.training_memory import StepMemory
+from segsuite.bench.training_memory import StepMemory, state_bytes
 from segsuite.engine.launch import compose
 from tests.bench.test_benchmark_door import run
 
@@ -17,6 +20,29 @@ def test_the_largest_batch_is_the_last_that_fits() -> None:
     assert memory.largest_batch(155.0) == 5
     assert memory.peak(5) <= 155.0 < memory.peak(6)
     assert memory.largest_batch(50.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "numbers"),
+    [
+        (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), 1),
+        (lambda p: torch.optim.SGD(p, lr=0.1), 0),
+        (lambda p: torch.optim.AdamW(p, lr=0.1), 2),
+    ],
+)
+def test_what_optimisers_remember(make, numbers: int) -> None:
+    weight = torch.nn.Parameter(torch.ones(100))
+    weight.grad = torch.zeros(100)
+    assert 0 <= state_bytes(make([weight])) - 4 * 100 * numbers <= 8  # Adam counts its steps
+
+
+def test_a_loss_that_would_not_fit_leaves_no_ratio() -> None:
+    """Not one to whichever loss comes first among those that fit."""
+    times = {"b": Latency([2.0, 2.0]), "c": Latency([1.0, 1.0])}
+    assert loss_cost._ratio(times, "a", "c") is None
+    assert loss_cost._ratio(times, "b", "c").median == 2.0
+    rows = [LossRow("a", 9, None, None, None), LossRow("c", 9, times["c"], None, 5)]
+    assert "peak_megabytes" in rows[1].to_dict() and loss_cost.loss_table(rows, "").row_count == 2
 
 
 def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(

@@ -107,6 +107,9 @@ def test_a_parity_that_fails_leaves_nothing_behind(typed, tmp_path):
         (["{}", "size=96"], "type size=[96,96]"),
         (["{}", "parity.pictures=0"], "parity.pictures=0"),
         (["{}", "formats=[onnx_int8]", "calibration.least=21"], "20 pictures are too few"),
+        (["{}", "calibration.pictures=8"], "calibration.pictures=8 would change nothing"),
+        (["{}", "accuracy.pictures=8"], "type accuracy.measure=true too"),
+        (["{}", "formats=[onnx_int8]", "parity.agreement=1"], "would change nothing"),
     ],
 )
 def test_mistakes_end_in_one_paragraph(typed, tmp_path, arguments, said):
