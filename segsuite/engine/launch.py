@@ -133,6 +133,7 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
     _fill_in(cfg, folder, hydra_config)
 
     def job(cfg: DictConfig) -> Any:
+        check_choices(hydra_config.runtime.choices)
         with exhaustion_explained(cfg, folder):
             return main(cfg)
 
@@ -142,7 +143,6 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
             if sweeping:
                 return _one_of_many(job, cfg, folder)
             with _one_paragraph_errors(name, full):
-                check_choices(hydra_config.runtime.choices)
                 return job(cfg)
     except Interrupted as stop:
         _say(_after_interrupt(folder / folders.LAST, sweeping))
@@ -179,12 +179,9 @@ def _signals_raise() -> Iterator[None]:
 
 
 def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
-    from hydra.core.hydra_config import HydraConfig
-
     from segsuite.engine.sweeps import one_job
 
     try:
-        check_choices(HydraConfig.get().runtime.choices)
         return one_job(main, cfg, folder)
     except SegsuiteError as error:
         _say(f"job {folder.name} failed: {error}")

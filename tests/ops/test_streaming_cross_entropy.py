@@ -44,6 +44,22 @@ def test_loss_and_gradients_are_the_dense_ones(classes, pixels, dim, metric):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_weights_are_those_of_cross_entropy(metric):
+    """torch's F.cross_entropy(weight=) of all logits, and its gradients."""
+    x, e, b, y = inputs(23, 301, 7, metric=metric)
+    weights = torch.linspace(0, 5, 23, dtype=torch.float64)
+    total, count = streaming_cross_entropy(x, e, y, bias=b, metric=metric, weights=weights)
+    dense = F.cross_entropy(dense_logits(x, e, bias=b, metric=metric), y, weights, ignore_index=-1)
+    torch.testing.assert_close(count, weights[y[y >= 0]].sum())
+    torch.testing.assert_close(total / count, dense, rtol=1e-12, atol=0)
+    found, wanted = gradients(total / count, [x, e, b]), gradients(dense, [x, e, b])
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ConfigError, match="there are 22 weights of classes, but 23 classes"):
+        streaming_cross_entropy(x, e, y, bias=b, metric=metric, weights=weights[1:])
+
+
 @pytest.mark.parametrize(("metric", "dim"), [("dot", 64), ("sq", 12)])
 def test_ten_thousand_classes(metric, dim):
     x, e, b, y = inputs(10_000, 65, dim, metric=metric)

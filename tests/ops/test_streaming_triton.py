@@ -20,7 +20,7 @@ pytest.importorskip("triton")
 COMPARISON = """
 import json, sys, torch
 from segsuite.ops.streaming_cross_entropy import streaming_cross_entropy
-from segsuite.ops.streaming_upsampled import upsampled_cross_entropy
+from segsuite.ops.streaming_upsampled import upsampled_cross_entropy, upsampled_losses
 
 device = sys.argv[1]
 worst = {}
@@ -57,6 +57,16 @@ for after in (False, True):
     compare(f"upsampled {after}", lambda k, x, e: upsampled_cross_entropy(
         x, e, y, scale=20.0, metric="sq", normalize_after=after, kernel=k),
         torch.randn(2, 6, 4, 3), torch.randn(23, 6))
+weights = torch.linspace(0, 4, 23, device=device)
+compare("weighted", lambda k, x, e: upsampled_cross_entropy(
+    x, e, y, scale=20.0, metric="sq", weights=weights, kernel=k),
+    torch.randn(2, 6, 4, 3), torch.randn(23, 6))
+x, e = torch.randn(2, 6, 4, 3, device=device), torch.randn(23, 6, device=device)
+each = [upsampled_losses(x, e, y, metric="sq", kernel=k) for k in ("torch", "triton")]
+worst["each"] = float((each[0] - each[1]).abs().max())
+whole = upsampled_cross_entropy(x, e, y, metric="sq")[0]
+worst["sum of each"] = float((each[1].sum() / whole - 1).abs())
+assert (each[1][y < 0] == 0).all()
 x, e = torch.randn(9, 4, device=device), torch.randn(5, 4, device=device)
 y = torch.randint(5, (9,), device=device)
 values = [float(streaming_cross_entropy(x, e, y, kernel=k)[0]) for k in ("torch", "triton")]
@@ -121,11 +131,12 @@ from segsuite.ops.streaming_triton import _blocks, _kernel
 
 width = int(sys.argv[1])
 pixels, classes, warps = _blocks(width)
-floats = "x_ptr table_ptr offset_ptr margin_ptr gx_ptr gtable_ptr gclasses_ptr".split()
+floats = "x_ptr table_ptr offset_ptr margin_ptr weights_ptr gx_ptr gtable_ptr gclasses_ptr".split()
 types = {**dict.fromkeys(floats, "*fp32"), "labels_ptr": "*i64", "slope": "fp32",
          **dict.fromkeys(["count", "classes", "dim"], "i32")}
 signature = {n: types.get(n, "constexpr") for n in _kernel.arg_names}
-sizes = {"GRADIENTS": True, "PIXELS": pixels, "CLASSES": classes, "WIDTH": width}
+sizes = {"GRADIENTS": True, "WEIGHTED": True, "PIXELS": pixels, "CLASSES": classes,
+         "WIDTH": width}
 source = ASTSource(fn=_kernel, signature=signature, constexprs=sizes)
 target = GPUTarget("cuda", 90, 32)
 built = triton.compile(source, target=target, options={"num_warps": warps})

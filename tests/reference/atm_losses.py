@@ -13,6 +13,7 @@ def atm_losses(
     no_object: float = 0.1,
     leave_ignored: bool = False,
     stride: int = 1,
+    weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Unweighted terms of one head.
 
@@ -21,17 +22,18 @@ def atm_losses(
     batch, count = masks.shape[:2]
     last = classes.shape[-1] - 1
     focal = dice = masks.sum() * 0
-    entropy, weights, found = 0.0, 0.0, 0
+    entropy, total, found = 0.0, 0.0, 0.0
     for b in range(batch):
         for c in range(count):
             truth = labels[b] == c
             own = c if last == count else 0
-            target, weight = (own, 1.0) if truth.any() else (last, no_object)
+            of_class = 1.0 if weights is None else float(weights[c])
+            target, weight = (own, of_class) if truth.any() else (last, no_object)
             entropy = entropy - weight * classes[b, c].log_softmax(-1)[target]
-            weights += weight
+            total += weight
             if not truth.any():
                 continue
-            found += 1
+            found += of_class
             logits = F.interpolate(
                 masks[b, c][None, None], size=labels.shape[-2:], mode="bilinear"
             )[0, 0]
@@ -44,7 +46,10 @@ def atm_losses(
             right = p * t + (1 - p) * (1 - t)
             alpha = 0.25 * t + 0.75 * (1 - t)
             cross_entropy = F.binary_cross_entropy_with_logits(z, t, reduction="none")
-            focal = focal + (alpha * (1 - right) ** 2 * cross_entropy).sum() / max(z.numel(), 1)
-            dice = dice + 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
-    found = max(found, 1)
-    return {"class": entropy / weights, "focal": focal / found, "dice": dice / found}
+            focal = focal + of_class * (alpha * (1 - right) ** 2 * cross_entropy).sum() / max(
+                z.numel(), 1
+            )
+            share = (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+            dice = dice + of_class * (1 - share)
+    found = max(found, 1) if weights is None else found
+    return {"class": entropy / total, "focal": focal / found, "dice": dice / found}

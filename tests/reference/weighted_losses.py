@@ -20,9 +20,10 @@ def weighted_mean(
     """
     pixels = [i for i in range(len(labels)) if labels[i] >= 0]
     losses = {i: -logits[i].log_softmax(0)[labels[i]] for i in pixels}
+    sizes = {i: float(loss.detach()) for i, loss in losses.items()}
     if probability is not None:
-        ranked = sorted(pixels, key=lambda i: -float(losses[i]))
-        hard = [i for i in pixels if float(losses[i]) >= -math.log(probability)]
+        ranked = sorted(pixels, key=lambda i: -sizes[i])
+        hard = [i for i in pixels if sizes[i] >= -math.log(probability)]
         pixels = list({*hard, *ranked[: math.ceil(share * len(pixels))]})
     own = {i: 1.0 if weights is None else float(weights[labels[i]]) for i in pixels}
     return sum(own[i] * losses[i] for i in pixels) / sum(own.values())
