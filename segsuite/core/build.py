@@ -18,7 +18,12 @@ from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean, raise
 from segsuite.core.hints import fits, misfit
 from segsuite.core.targets import LIBRARIES, locate
 
-_SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+_TOLD_TO_HYDRA = {
+    "_partial_": (True, False),
+    "_recursive_": (True, False),
+    "_convert_": ("none", "partial", "object", "all"),
+}
+_SPECIAL = {"_target_", *_TOLD_TO_HYDRA}
 
 
 def build(
@@ -90,11 +95,22 @@ def _check(config: Any, path: str, allow: tuple[str, ...], given: tuple[str, ...
         return
     if "_args_" in config:  # they would pass by all that is checked here
         raise ConfigError(f"`{path}._args_`: arguments are given by name only")
+    _check_special(config, path)
     if "_target_" in config:
         _check_arguments(config, path, allow, given)
     for key in config:
         if key not in _SPECIAL:
             _check_child(config, key, f"{path}.{key}" if path else str(key), allow)
+
+
+def _check_special(config: DictConfig, path: str) -> None:
+    """What Hydra itself is told about an object; it would end with a traceback."""
+    for key, options in _TOLD_TO_HYDRA.items():
+        if key in config and config[key] not in options:
+            known = ", ".join(map(str, options))
+            raise ConfigError(
+                f"`{path}.{key}={config[key]}` is not one of {known}; leave it as it is"
+            )
 
 
 def _check_child(parent: Any, key: Any, path: str, allow: tuple[str, ...]) -> None:
@@ -152,12 +168,7 @@ def _check_arguments(
 
 def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) -> None:
     """Values against the annotations of their arguments; an argument's default always fits."""
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # annotations that only type checkers can resolve
-        return
-    defaults = inspect.signature(target).parameters
+    hints, defaults = hints_of(target), inspect.signature(target).parameters
     for key in keys:
         hint, value = hints.get(key, Any), _plain(config, key)
         if fits(value, hint) or (key in defaults and value == defaults[key].default):
@@ -165,6 +176,15 @@ def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) 
         typed = _as_typed(config, key, where + key)
         taker = f"{config['_target_'].rsplit('.', 1)[-1]} needs"
         raise ConfigError(misfit(typed, value, hint, taker=taker) + _as_choice(typed, value))
+
+
+def hints_of(target: Any) -> dict[str, Any]:
+    """The annotations of a constructor's arguments; none where only type checkers resolve them."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        return {}
 
 
 def _plain(config: DictConfig, key: str) -> Any:
@@ -180,6 +200,6 @@ def _plain(config: DictConfig, key: str) -> Any:
 def _as_choice(path: str, value: Any) -> str:
     """A hint for `method.sharing=none` where `method/sharing=none` was meant."""
     group = path.replace(".", "/")
-    if isinstance(value, str) and (CONF / group / f"{value}.yaml").is_file():
+    if value in [option.stem for option in (CONF / group).glob("*.yaml")]:
         return f"; {group}={value} chooses that part"
     return "; type null to leave it out" if value == "none" else ""

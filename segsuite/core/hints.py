@@ -114,7 +114,7 @@ def fits(value: Any, hint: Any) -> bool:
     if value is None:
         return kind is type(None)
     if isinstance(value, Mapping):
-        return "_target_" in value or _is_kind(kind, Mapping)
+        return "_target_" in value or _group_fits(value, kind, inner)
     if isinstance(value, list):
         return _list_fits(value, kind, inner)
     return _scalar_fits(value, kind)
@@ -173,6 +173,12 @@ def _list_fits(value: list, kind: type, inner: tuple) -> bool:
         pairs = zip(value, inner, strict=False)
         return len(value) == len(inner) and all(fits(item, hint) for item, hint in pairs)
     return not inner or all(fits(item, inner[0]) for item in value)
+
+
+def _group_fits(value: Mapping, kind: type, inner: tuple) -> bool:
+    if not _is_kind(kind, Mapping) and kind is not dict:
+        return False
+    return len(inner) < 2 or all(fits(item, inner[1]) for item in value.values())
 
 
 def _scalar_fits(value: Any, kind: type) -> bool:

@@ -24,6 +24,7 @@ from segsuite.core.config import CONF, as_today, check_choices, composed_and_cho
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine import folders, resolvers
 from segsuite.engine.exhausted import exhaustion_explained
+from segsuite.engine.typed import as_text
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
 # where a job's folder is resolved before any code of ours is called.
@@ -84,8 +85,8 @@ def door(
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)
                 if prepare is not None:
-                    sys.argv[1:] = prepare(sys.argv[1:])
-                sys.argv[1:] = as_today(sys.argv[1:])
+                    sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
+                sys.argv[1:] = as_today(as_text(sys.argv[1:], name))
                 _hydra(name)(job)()
 
         return entry
@@ -101,12 +102,16 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     """
     from hydra.errors import HydraException
 
-    from segsuite.engine.mistakes import explain
+    from segsuite.engine.mistakes import explain, no_choice
 
     try:
-        cfg, choices = composed_and_chosen(name, overrides)
+        cfg, choices = composed_and_chosen(name, as_text(overrides, name))
     except HydraException as error:
         raise ConfigError(explain(error, name, overrides)) from error
+    except ValueError as error:
+        if (said := no_choice(overrides)) is None:
+            raise
+        raise ConfigError(said) from error
     check_choices(choices)
     return cfg
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import dropwhile, pairwise
 from pathlib import Path
+from shlex import quote
 from traceback import walk_tb
 from typing import Any
 
@@ -41,7 +42,7 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
     if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
         return _before_the_job(error, overrides)
     if (typed := getattr(error, "override", None)) is not None:
-        return f"`{typed}` cannot be read as KEY=VALUE ({str(error).splitlines()[0]})"
+        return _unreadable(typed, str(error).splitlines()[0])
     said = "\n".join(str(link) for link in _chain(error))
     if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", said):
         return _unknown_key(match[2], name, overrides)
@@ -49,13 +50,50 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         return _unknown_key(match[1], name, overrides)
     if match := re.search(r"Could not find '([^']+)'", said):
         return _unknown_choice(match[1])
+    if match := re.search(r"Missing mandatory value: (\S+)", said):
+        return f"`{match[1]}` has no value yet; type {match[1]}=..."
+    if match := re.search(r"Ambiguous value for argument '(.+?)'\n", said):
+        return _several_values(match[1])
     return " ".join(str(error).split())
+
+
+def _unreadable(override: str, said: str) -> str:
+    from segsuite.engine.typed import mended
+
+    repaired = mended(override)
+    hint = f"; type {quote(repaired)}" if repaired else "; is a bracket or a quote left open?"
+    return f"`{override}` cannot be read as KEY=VALUE ({said}){hint}"
+
+
+def _several_values(override: str) -> str:
+    from segsuite.engine.typed import quoted
+
+    key, _, value = override.partition("=")
+    return (
+        f"`{override}` gives several values; type {quote(f'{key}=[{value}]')} for a list of them, "
+        f"{quote(f'{key}={quoted(value)}')} for text with commas, or -m for a run with each"
+    )
+
+
+def _elsewhere(top: str, name: str, overrides: Sequence[str]) -> str:
+    """Of a group that this entry point has no use for."""
+    from segsuite.engine.typed import quoted
+
+    typed = [o for o in overrides if re.split(r"[./@=]", o.lstrip("+~"))[0] == top]
+    shown = f"`{' '.join(typed) or top}`"
+    if name != "benchmark":
+        return f"{shown}: segsuite.{name} has no {top}; leave it out"
+    line = quote(f"overrides=[{','.join(map(quoted, typed))}]")
+    return f"{shown} is about networks to be compared; type {line} for all experiments"
 
 
 def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     key = key.split("@")[0]
     config = _composed(name, [o for o in overrides if o.split("=")[0].lstrip("+~") != key])
     known = {*_paths(config, ""), *_groups()}
+    top = re.split(r"[./]", key)[0]
+    if top in _groups() and top not in config:
+        return _elsewhere(top, name, overrides)
     if methods := _methods_with(key):
         return f"`{key}` is no part of this method, but of method={'|'.join(methods)}"
     parent, _, leaf = key.rpartition(".")
@@ -109,19 +147,19 @@ def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | Non
     if isinstance(error, OSError) and error.filename:
         said = error.strerror or error
         return f"{error.filename} cannot be written to ({said}); type paths.logs=FOLDER"
-    return _no_choice(overrides) if isinstance(error, ValueError) else None
+    return no_choice(overrides) if isinstance(error, ValueError) else None
 
 
-def _no_choice(overrides: Sequence[str]) -> str | None:
+def no_choice(overrides: Sequence[str]) -> str | None:
     """What Hydra ends with a traceback for: a group that is to be nothing, or a number."""
-    import yaml
-
     from segsuite.core.config import CONF
+    from segsuite.engine.typed import read_override
 
     for override in overrides:
-        key, _, value = override.lstrip("+").partition("=")
+        key = override.lstrip("+").partition("=")[0]
         options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
-        if options and not isinstance(yaml.safe_load(value), str | list):
+        read = read_override(override)
+        if options and read is not None and not isinstance(read.value(), str | list):
             optional = "leave it out, or " if key in _OPTIONAL else ""
             known = ", ".join(options)
             return f"`{override}` chooses nothing; {optional}type {key}= with one of {known}"

@@ -30,17 +30,26 @@ def config_from_checkpoint(arguments: list[str]) -> list[str]:
 
     if any(argument in ("-sc", "--shell-completion") for argument in arguments):
         return arguments
-    typed = dict(a.lstrip("+").split("=", 1) for a in arguments if "=" in a and a[0] != "-")
-    path = typed.get("ckpt_path", "").strip("'\"")
-    if not path or "," in path:
-        raise ConfigError(
-            "give one checkpoint: ckpt_path=logs/train/NAME/TIME/checkpoints/best.ckpt"
-        )
-    config = _carried(path)
+    typed = {a.lstrip("+").partition("=")[0] for a in arguments if "=" in a and a[0] != "-"}
+    config = _carried(_checkpoint_of(arguments))
     # A whole group that is typed replaces the checkpoint's: no keys of another data set remain.
     base = {key: config[key] for key in _CARRIED if key in config and key not in typed}
     ConfigStore.instance().store(group="checkpoint", name="loaded", node=base)
     return arguments
+
+
+def _checkpoint_of(arguments: Sequence[str]) -> str:
+    """The file that ckpt_path=... names, read as Hydra will read it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    typed = [a for a in arguments if a.lstrip("+").startswith("ckpt_path=")]
+    read = OverridesParser.create().parse_overrides(typed)[-1] if typed else None
+    path = None if read is None or read.is_sweep_override() else read.value()
+    if path is None or path == "" or isinstance(path, list | dict):
+        raise ConfigError(
+            "give one checkpoint: ckpt_path=logs/train/NAME/TIME/checkpoints/best.ckpt"
+        )
+    return str(path)
 
 
 def config_from_source(arguments: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Small classes for configs to name."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from segsuite.core.errors import DataError
 
@@ -26,7 +26,7 @@ class House:
         make: Callable[..., Trunk] | None = None,
         size: tuple[int, int] = (1, 1),
         names: Sequence[str] = (),
-        extra: dict[str, int] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> None:
         self.trunk, self.roof, self.make = trunk, roof, make
         self.size, self.names, self.extra = size, names, extra
