@@ -77,13 +77,20 @@ def _lives(process: int, drawn: str) -> bool:
     return True
 
 
+def _short(stem: str) -> str:
+    """So that a name with what is added fits into the 255 bytes of most file systems."""
+    if len(os.fsencode(stem)) <= 180:
+        return stem
+    return f"{stem[:40]}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:16]}"
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed onto it when the block ends well, else removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: writers such as matplotlib and PIL choose the format by it.
-    beside = path.with_name(f".{path.stem}.{_writer()}.part{path.suffix}")
+    beside = path.with_name(f".{_short(path.stem)}.{_writer()}.part{path.suffix}")
     try:
         yield beside
         with open(beside, "rb") as handle:

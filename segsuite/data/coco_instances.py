@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.decode import decode_image
+from segsuite.data.decode import decode_image, is_turned
 from segsuite.data.missing import ExpectedFiles
 from segsuite.data.patterns import found, layout
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
@@ -88,9 +88,11 @@ class CocoSamples:
 
     def _sizes_differ(self, index: int, size: Sequence[int]) -> str:
         height, width = self.sizes[index]
+        turned = is_turned(self.images[index])
+        hint = ": its EXIF orientation turns it; write it again without the tag" if turned else ""
         return (
             f"{self.images[index]} is {size[0]}x{size[1]}, but {self._place(index)} is "
-            f"{height}x{width} (height x width)"
+            f"{height}x{width} (height x width){hint}"
         )
 
 

@@ -40,6 +40,7 @@ class MaskReader:
         order = np.argsort(codes, kind="stable")
         self._codes = codes[order]
         self._ids = np.array([raw for raw, _ in self.colors], np.int64)[order]
+        self._last_palette: tuple[bytes | None, NDArray[np.int64] | None] = (None, None)
 
     def __call__(self, path: Path) -> NDArray[Any]:
         """(H, W) raw ids.
@@ -70,12 +71,10 @@ class MaskReader:
         indices = np.array(picture)
         if self._values == "ids" or not len(self._codes):
             return indices
-        palette = np.array(picture.getpalette(), np.uint32).reshape(-1, 3)
-        ids = self._looked_up(_packed(palette))
-        if not ((ids >= 0) & (ids != np.arange(len(ids)))).any():
+        ids = self._ids_of_palette(picture)
+        if ids is None:
             return indices
-        used = np.flatnonzero(np.bincount(indices.ravel(), minlength=len(ids)))
-        ids = np.concatenate([ids, np.full(256 - len(ids), -1)])  # palettes may be short
+        used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
         contrary = used[(ids[used] >= 0) & (ids[used] != used)]
         if not contrary.size:
             return indices
@@ -87,6 +86,23 @@ class MaskReader:
                 f"{_TYPE_IT}"
             )
         return _narrow(ids)[indices]
+
+    def _ids_of_palette(self, picture: Image.Image) -> NDArray[np.int64] | None:
+        """(256,) the id of each index's colour, -1 where no class has it; None if none is another.
+
+        Most data sets have one palette, so that the last one is remembered.
+        """
+        given = picture.palette.tobytes() if picture.palette is not None else b""
+        last, ids = self._last_palette
+        if given == last:
+            return ids
+        palette = np.array(picture.getpalette(), np.uint32).reshape(-1, 3)
+        found = self._looked_up(_packed(palette))
+        ids = np.concatenate([found, np.full(256 - len(found), -1)])  # palettes may be short
+        if not ((ids >= 0) & (ids != np.arange(256))).any():
+            ids = None
+        self._last_palette = (given, ids)
+        return ids
 
     def _of_colors(self, picture: Image.Image, path: Path) -> NDArray[Any]:
         rgb = np.array(picture.convert("RGBA"))
