@@ -8,6 +8,7 @@ import torch
 
 from segsuite.core import errors
 from segsuite.core.contract import IGNORE, Segmenter, TokenStage, TokenTrace
+from segsuite.core.files import written_whole
 from segsuite.core.seeding import seed_everything, stream
 from segsuite.core.sizes import check_size
 from segsuite.data import class_table
@@ -18,6 +19,14 @@ def test_the_nearest_word_is_suggested_or_all_are_listed():
     assert errors.did_you_mean("depht", ["width", "depth"]) == "; did you mean `depth`?"
     assert errors.did_you_mean("zzz", {"b", "a"}) == "; known: a, b"
     assert errors.did_you_mean("zzz", []) == ""
+
+
+@pytest.mark.parametrize("name", ["x" * 245 + ".json", "ä" * 122 + ".png"])
+def test_names_that_are_as_long_as_they_may_be_are_written_too(name, tmp_path):
+    with written_whole(tmp_path / name) as beside:
+        assert beside.suffix == (tmp_path / name).suffix
+        beside.touch()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_all_mistakes_of_users_are_of_one_kind_and_extras_are_named():

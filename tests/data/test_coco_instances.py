@@ -16,6 +16,7 @@ from segsuite.data.inspection import report
 from segsuite.data.verify import inspected
 from segsuite.engine.launch import compose
 from tests.data.layouts import write_image
+from tests.data.test_decode import write_tagged
 from tests.data.test_preparation import SIZE, annotation, run_lengths, square
 
 pytest.importorskip("pycocotools")
@@ -149,6 +150,9 @@ def test_files_that_are_absent_or_wrong(root):
     with pytest.raises(DataError, match=r"0002\.jpg is 10x16, but .*json: image 2 is 12x16"):
         opened(root)[1]
     assert "is 10x16, but" in opened(root).inspect(1).fault
+    write_tagged(picture, np.zeros((12, 16, 3), np.uint8), 6)
+    with pytest.raises(DataError, match=r"0002\.jpg is 16x12, but .* its EXIF orientation turns"):
+        opened(root)[1]
     picture.unlink()
     with pytest.raises(DataError, match=r"json: of image 2 there is no picture `000000000002`"):
         opened(root)
