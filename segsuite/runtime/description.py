@@ -26,6 +26,10 @@ from segsuite.data.class_table import ClassTable
 INPUT = "image"
 """The name of the one input."""
 
+_KEYS = (
+    *("names", "ids", "colors", "ignore", "ignored", "things", "groups", "input", "output"),
+    *("rows", "columns", "network", "iteration", "int8", "segsuite"),
+)
 _OUTPUTS = ("labels", "scores", "grid")
 
 
@@ -95,7 +99,8 @@ class Description:
                 "the network again, or give its .ckpt file"
             )
         try:
-            return cls._from_dict({key: json.loads(text) for key, text in properties.items()})
+            known = {key: json.loads(properties[key]) for key in _KEYS if key in properties}
+            return cls._from_dict(known)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             what = f"{type(error).__name__}: {error}"
             raise CheckpointError(

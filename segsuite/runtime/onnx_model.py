@@ -39,11 +39,14 @@ class OnnxModel:
         self.description = Description.from_properties(carried, path)
         self._check_input()
 
-    def labels(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def labels(self, image: NDArray[np.uint8], size: Size | None = None) -> NDArray[np.int64]:
         """The class number of each pixel; `description.classes.raw` makes ids of them.
 
         The image is stretched to the file's size, and each of its pixels gets the label of the
         nearest pixel there: what `segsuite.export` measures the file's mIoU by.
+
+        Args:
+            size: of the labels; the image's when None.
 
         Shapes: image (h, w, 3) RGB -> (h, w)
 
@@ -57,7 +60,7 @@ class OnnxModel:
             raise CheckpointError(
                 f"ONNX Runtime cannot run {self._path}: {first_line(error)}"
             ) from error
-        return nearest(self._labels(answer), image.shape[:2])
+        return nearest(self._labels(answer), size or image.shape[:2])
 
     def _labels(self, answer: NDArray) -> NDArray[np.int64]:
         """(H, W) of the file's own output."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segsuite.bench.pictures import resized
 from segsuite.core.errors import CheckpointError
@@ -15,6 +16,7 @@ from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
 from segsuite.runtime.description import Description
 from segsuite.runtime.onnx_model import OnnxModel, labels_of_grid, nearest, stretched
+from tests.docs.readme import BLOCKS
 from tests.exporting.made import CLASSES, SIZE, pictures, small
 
 onnx = pytest.importorskip("onnx")
@@ -137,3 +139,17 @@ def test_reading_needs_no_torch():
     root = Path(__file__).parents[2]
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
+
+
+def test_the_readmes_snippet_reads_a_file(written, tmp_path, monkeypatch):
+    """What it writes are the masks and colours that `predict` writes."""
+    (block,) = [its for its in BLOCKS if "onnxruntime.InferenceSession" in its]
+    monkeypatch.chdir(tmp_path)
+    Path("network.onnx").write_bytes(written("labels").read_bytes())
+    image = pictures(1, seed=5)[0].permute(1, 2, 0).numpy()
+    Image.fromarray(image).resize((61, 70)).save("street.png")
+    exec(compile(block, "README.md", "exec"), {})
+    model = OnnxModel("network.onnx")
+    labels = model.labels(np.asarray(Image.open("street.png")), SIZE)
+    assert (np.asarray(Image.open("mask.png")) == TABLE.raw(labels)).all()
+    assert (np.asarray(Image.open("colours.png")) == TABLE.colors[labels]).all()
