@@ -86,9 +86,19 @@ class Ratio:
         """Beyond doubt."""
         return self.conclusive and self.high < 1
 
-    def to_dict(self) -> dict[str, float]:
-        """Plain numbers."""
-        return {"median": self.median, "low": self.low, "high": self.high}
+    def to_dict(self) -> dict[str, float | bool]:
+        """Plain types."""
+        return {
+            "median": self.median,
+            "low": self.low,
+            "high": self.high,
+            "conclusive": self.conclusive,
+        }
+
+    @property
+    def interval(self) -> str:
+        """What lies between `low` and `high`."""
+        return "95 % interval" if self.conclusive else f"whole range, below {ROUNDS} rounds"
 
 
 def interleaved(

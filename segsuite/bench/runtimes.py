@@ -107,8 +107,9 @@ class Runtimes:
                 f"{row.times.median:.2f} ({row.times.low:.2f}–{row.times.high:.2f})",
                 f"{100 * row.agreement:.2f} %",
             )
+        interval = self.rows[0].times.interval if self.rows else "95 % interval"
         table.caption = (
-            "in turns; times: median of the paired ratios to the first (95 % interval); same: "
+            f"in turns; times: median of the paired ratios to the first ({interval}); same: "
             f"labels as in the first, on pictures of {self.data}, which int8 is calibrated with too"
         )
         console.print(table)

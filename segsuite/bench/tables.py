@@ -53,6 +53,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
     scored = next((its.accuracy for its in measured if its.accuracy is not None), None)
     timing = ("batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB")
     table = _table(title, *timing, *(["mIoU"] if scored else []))
+    interval = next(iter(measured[0].speed.values())).network_ratio.interval
     for batch in measured[0].speed:
         for row, its in enumerate(measured):
             speed = its.speed[batch]
@@ -70,7 +71,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
             )
         table.add_section()
     table.caption = (
-        "in turns; times: median of the paired ratios to the first network (95 % interval); "
+        f"in turns; times: median of the paired ratios to the first network ({interval}); "
         "MB: peak beyond weights and pictures, uncompiled; on a CPU, of live tensors"
     )
     if scored:

@@ -88,6 +88,7 @@ def test_different_numbers_of_classes_are_shown_and_said(measured: list[Measurem
 def test_miou_stands_beside_speed(measured: list[Measurement]) -> None:
     scored = [replace(measured[0], accuracy=Accuracy(0.4321, 100, 500)), measured[1]]
     text = printed(tables.speed_table(scored, "speed"))
+    assert "(whole range, below 6 rounds)" in text  # two are no interval
     assert "43.21" in text and "on 100 of 500 validation images, stretched to 32x32" in text
     assert report.to_dict(scored[0])["miou"] == {"miou": 0.4321, "pictures": 100, "of": 500}
     assert "mIoU" not in printed(tables.speed_table(measured, "speed"))

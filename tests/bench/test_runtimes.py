@@ -39,7 +39,7 @@ def test_runs_take_turns_and_are_compared_with_the_first():
     assert all(a[1] == b[1] for a, b in zip(calls[::2], calls[1::2], strict=True))
     first, second = (row.to_dict() for row in rows)
     assert first["agreement"] == 1 and second["agreement"] == pytest.approx(2 / 3)
-    assert first["times_as_fast"] == {"median": 1, "low": 1, "high": 1}
+    assert first["times_as_fast"] == {"median": 1, "low": 1, "high": 1, "conclusive": True}
     assert first["rounds"] == 7 and second["variance_ms2"] >= 0
 
 
