@@ -14,8 +14,9 @@ def main(cfg: DictConfig) -> float | None:
     python -m segsuite.train experiment=cts_dtop_vitt resume=true
     python -m segsuite.train -m experiment=cts_dtop_vitb sweep=merge_count
     """
+    from segsuite.bench.planned import planned_cost
     from segsuite.core.seeding import seed_everything
-    from segsuite.engine import training
+    from segsuite.engine import introduction, training
 
     seed_everything(cfg.seed)
     folder = training.begin(cfg)
@@ -27,6 +28,7 @@ def main(cfg: DictConfig) -> float | None:
     trainer = training.make_trainer(cfg, data, folder)
     training.check_task(cfg, task, trainer)
     training.record_start(cfg, folder)
+    introduction.introduce(cfg, trainer, network, data, planned_cost(network, data.crop_size))
 
     training.fit(trainer, task, data, checkpoint)
     figures = training.final_figures(cfg, trainer, task, data, folder)

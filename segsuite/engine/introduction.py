@@ -1,0 +1,80 @@
+"""What a training is, said before its first iteration."""
+
+import sys
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, Trainer
+from omegaconf import DictConfig
+from torch import nn
+
+from segsuite.engine.iterations import CountsImages, one_pass
+from segsuite.engine.launch import on_main_process
+
+
+def introduce(
+    cfg: DictConfig,
+    trainer: Trainer,
+    network: nn.Module,
+    data: LightningDataModule,
+    cost: Any,
+) -> None:
+    """Prints a few lines to stderr, on the first process.
+
+    Args:
+        cost: of an image, of which the text is for people; None where it is not known.
+    """
+    if on_main_process():
+        lines = (
+            f"network: {cfg.name}, {_parameters(network)}" + (f", {cost}" if cost else ""),
+            f"data: {_images(data)}",
+            f"training: {_length(cfg, trainer, data)}",
+            f"on {_device(trainer)}, precision {trainer.precision}",
+            f"writes to {cfg.run.folder}",
+        )
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _parameters(network: nn.Module) -> str:
+    total = sum(p.numel() for p in network.parameters())
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    part = "" if trained == total else f" ({_short(trained)} trained)"
+    return f"{type(network).__name__} with {_short(total)} parameters{part}"
+
+
+def _short(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
+
+
+def _images(data: LightningDataModule) -> str:
+    height, width = data.crop_size
+    kinds = f"{len(data.classes)} classes, crops of {height}x{width}"
+    if not isinstance(data, CountsImages):
+        return kinds
+    counts = [f"{data.images(s):,} {n}" for s, n in (("train", "training"), ("val", "validation"))]
+    if data.test_split not in ("train", "val"):
+        counts.append(f"{data.images(data.test_split):,} {data.test_split}")
+    return f"{', '.join(counts)} images, {kinds}"
+
+
+def _length(cfg: DictConfig, trainer: Trainer, data: Any) -> str:
+    """ "600 iterations of 8 images (2.4 passes over the training images), ..."."""
+    steps, gathered = trainer.max_steps, trainer.accumulate_grad_batches
+    text = f"{steps:,} iterations"
+    if (once := one_pass(trainer, data)) is not None:
+        seen = once.batch * gathered
+        passes = steps * seen / max(once.images, 1)
+        text += f" of {seen} images ({passes:.3g} passes over the training images)"
+    every = trainer.val_check_interval
+    if isinstance(every, int) and cfg.trainer.get("limit_val_batches") != 0:
+        text += f", a validation every {every:,} batches"
+    return text
+
+
+def _device(trainer: Trainer) -> str:
+    device, count = trainer.strategy.root_device, trainer.num_devices
+    if device.type == "cuda":
+        return f"{count} x {torch.cuda.get_device_name(device)}"
+    return f"{count} x {device.type}" + (
+        f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    )

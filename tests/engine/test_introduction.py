@@ -1,0 +1,52 @@
+"""What a training says of itself before it begins."""
+
+import torch
+
+from segsuite.engine.introduction import introduce
+from segsuite.engine.launch import compose
+from segsuite.engine.training import built_trainer
+from tests.toy import ToyData, ToySegmenter
+
+CPU = {"_target_": "lightning.Trainer", "accelerator": "cpu", "devices": 1, "max_steps": 600}
+
+
+class Counted(ToyData):
+    test_split = "test"
+
+    def images(self, split: str) -> int:
+        return {"train": 2000, "val": 100, "test": 50}[split]
+
+
+def said(data, capfd, **settings) -> str:
+    cfg = compose("train", ["experiment=quickstart"])
+    cfg.run.folder = "logs/train/quickstart/now"
+    trainer = built_trainer(CPU | settings, logger=False)
+    network = ToySegmenter(num_classes=5)
+    network.stem.requires_grad_(False)
+    introduce(cfg, trainer, network, data, "65.3 GMACs for an image of 32x48")
+    out, err = capfd.readouterr()
+    assert out == "", "stdout is read by machines"
+    return err
+
+
+def test_a_training_says_what_it_is(capfd):
+    err = said(
+        Counted(crop_size=[32, 48], batch_size=8),
+        *(capfd,),
+        val_check_interval=300,
+        accumulate_grad_batches=2,
+    )
+    assert err.splitlines() == [
+        "network: quickstart, ToySegmenter with 773 parameters (381 trained), "
+        "65.3 GMACs for an image of 32x48",
+        "data: 2,000 training, 100 validation, 50 test images, 5 classes, crops of 32x48",
+        "training: 600 iterations of 16 images (4.8 passes over the training images), "
+        "a validation every 300 batches",
+        f"on 1 x cpu ({torch.get_num_threads()} threads), precision 32-true",
+        "writes to logs/train/quickstart/now",
+    ]
+
+
+def test_data_that_do_not_tell_their_size_are_no_mistake(capfd):
+    err = said(ToyData(crop_size=[32, 48]), capfd, val_check_interval=300)
+    assert "data: 5 classes, crops of 32x48\n" in err and "training: 600 iterations, a val" in err
