@@ -1,5 +1,6 @@
 """What the network sees, says and drops, as PNG files."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,16 +19,19 @@ class Pictures(Callback):
 
     Args:
         folder: where `<iteration>_<picture>.png` go.
-        count: pictures, the first ones of the data set.
+        count: pictures, spread evenly over the validation images, the same ones at each validation;
+            over those of the first process, of which each process has every n-th.
     """
 
     def __init__(self, *, folder: str, count: Annotated[int, Between(0)] = 4) -> None:
         self.folder, self.count = Path(folder), count
         self._drawn = 0
+        self._batch_size = 0
+        self._chosen: set[int] = set()
         self._newest: Path | None = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._drawn = 0
+        self._drawn = self._batch_size = 0
 
     def on_validation_batch_end(
         self,
@@ -40,7 +44,13 @@ class Pictures(Callback):
     ) -> None:
         if not trainer.is_global_zero or trainer.state.fn != "fit":
             return
-        for index in range(min(len(batch["id"]), self.count - self._drawn)):
+        if not self._batch_size:  # of the first batch; the last may be smaller
+            self._batch_size = len(batch["id"])
+            self._chosen = spread(self.count, sum(trainer.num_val_batches), self._batch_size)
+        first = batch_idx * self._batch_size
+        for index in range(len(batch["id"])):
+            if first + index not in self._chosen:
+                continue
             path = self.folder / f"{trainer.global_step:07d}_{_file_name(batch['id'][index])}.png"
             draw(pl_module, batch, index, path)
             log_picture(trainer, f"pictures/{self._drawn}", path)
@@ -50,6 +60,20 @@ class Pictures(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._newest is not None:
             print(f"picture (image, truth, prediction, tokens): {self._newest}", flush=True)
+
+
+def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
+    """Numbers of `count` images in even steps over so many batches; of all, where they are fewer.
+
+    Args:
+        batch_size: of the first one; the last of several is known to hold one image, no more.
+    """
+    if math.isinf(batches):
+        return set(range(count))
+    sure = batch_size if batches == 1 else (batches - 1) * batch_size + 1
+    if count >= sure:
+        return set(range(count))
+    return {(2 * k + 1) * sure // (2 * count) for k in range(count)}
 
 
 def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> None:
