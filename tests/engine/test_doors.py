@@ -39,7 +39,7 @@ def given(run, *arguments: str, door: str = "evaluate") -> list[str]:
 def test_training_leaves_figures_and_pictures(run):
     assert json.loads((run / "result.json").read_text())["metrics"]["test/miou"] > 0
     pictures = sorted(path.name for path in (run / "pictures").iterdir())
-    assert pictures == [f"0000012_stripes_{i}.png" for i in range(4)]
+    assert pictures == [f"0000012_stripes_{i}.png" for i in (0, 1, 3, 4)]
     rows = (run / "classes.csv").read_text().splitlines()
     assert rows[0] == "class,iou,accuracy,pixels" and len(rows) == 6
 
