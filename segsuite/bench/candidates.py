@@ -1,7 +1,7 @@
 """The networks to compare: experiments as composed, and trained checkpoints."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,9 +129,11 @@ def candidates(
             "a checkpoint is the network that was trained"
         )
     found = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
-    untrained = [
-        from_experiment(typed, size=size, overrides=overrides, allow=allow) for typed in experiments
-    ]
+    untrained = []
+    for typed in experiments:
+        with named(typed) if len(experiments) > 1 else nullcontext():
+            kind = {"size": size, "overrides": overrides, "allow": allow}
+            untrained.append(from_experiment(typed, **kind))
     found = untrained + found
     names = [candidate.name for candidate in found]
     if not names:

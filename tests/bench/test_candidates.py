@@ -36,6 +36,7 @@ def test_common_overrides_reach_every_experiment_but_its_own_win() -> None:
         ([f"segvit_vitt {MICRO}"] * 2, "named twice"),
         (["segvit_vitx"], "segvit_vit"),
         ([f"segvit_vitt {MICRO} method.backbone.dimm=3"], "dim"),
+        (["segvit_vitt", f"cts_vitt {MICRO} method.backbone.dimm=3"], r"^cts_vitt .*dimm=3: "),
     ],
 )
 def test_mistakes_are_named(experiments: list[str], message: str) -> None:
