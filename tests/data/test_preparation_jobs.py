@@ -42,3 +42,18 @@ def test_errors_of_workers_arrive():
         list(jobs.in_parallel(divmod, [(1, 1), (1, 0)], workers=1))
     with pytest.raises(ZeroDivisionError):
         list(jobs.in_parallel(divmod, [(1, 1), (1, 0)], workers=2))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\0"])
+def test_a_damaged_record_is_named(tmp_path, text):
+    (tmp_path / "preparation.json").write_text(text)
+    with pytest.raises(DataError, match=r"preparation\.json is damaged, .* delete "):
+        jobs.begin(tmp_path, {"overlap": "first"})
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(capsys):
+    def failing() -> None:
+        raise PermissionError(13, "Permission denied", "/data/coco_lvis")
+
+    assert jobs.exit_code(failing) == 1
+    assert capsys.readouterr().err.strip().endswith("Permission denied: '/data/coco_lvis'")
