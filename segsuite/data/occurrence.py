@@ -98,7 +98,7 @@ def faults_of(seen: Sequence[Occurrence], classes: ClassTable) -> dict[str, str]
 def poverty(its: Occurrence, classes: ClassTable) -> str:
     """What to say of a split in which fewer than two classes occur; else nothing."""
     present = its.present(classes)
-    if len(present) > 1:
+    if len(present) > 1 or not its.ids:  # of files that cannot be read something else is said
         return ""
     what = (
         f"only the class `{classes.names[present[0]]}` (id {classes.ids[present[0]]}) occurs"

@@ -88,10 +88,12 @@ def check_folders(split: Split | None, patterns: Collection[str]) -> None:
 
 
 def warn_of_shared(opened: Mapping[str, Samples], split: str) -> None:
-    """Says how many images of a split are also in another one that is open."""
+    """Says how many images of a split are also in those that were opened before it."""
     ours = _images(opened[split])
     for other, samples in opened.items():
-        if other != split and (count := len(ours & _images(samples))):
+        if other == split:
+            return
+        if count := len(ours & _images(samples)):
             logger.warning(
                 "%d of %d images of split `%s` are also in split `%s`: scores on them say nothing "
                 "of new images; see data.reader.splits",

@@ -147,4 +147,5 @@ def test_check_data_exits_with_what_to_type_and_weights_that_can_be_typed(
         for line in printed.splitlines()
         if "class weights" in line
     )
-    assert json.loads(Path(path).read_text()) == [0.6667, 2.0] == result["train"]["weights"]
+    assert json.loads(Path(path).read_text()) == pytest.approx([2 / 3, 2.0], abs=1e-5)
+    assert result["train"]["weights"] == [0.6667, 2.0]

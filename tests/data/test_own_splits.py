@@ -140,6 +140,7 @@ def test_splits_that_share_images_are_told_with_counts(
     (tmp_path / "b.txt").write_text("train/1\nval/0\nval/1\nval/2\n")
     of_folder(tmp_path, "data.reader.splits={train: a.txt, val: b.txt}").setup("fit")
     assert "2 of 4 images of split `val` are also in split `train`" in caplog.text
+    assert caplog.text.count("also in split") == 1
 
 
 @pytest.mark.parametrize("end", ["_L.png", "_mask.png", ".gif"])
