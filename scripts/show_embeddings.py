@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
 from segsuite.core.errors import SegsuiteError
-from segsuite.data.class_table import ClassTable
+from segsuite.engine.rebuild import classes_of
 from segsuite.methods.essnet.callbacks import class_vectors
 from segsuite.methods.essnet.embedding_map import nearest_text, save_map
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(checkpoint: Path, *, of: str | None, nearest: int, picture: Path | None) -> None:
     """Prints the nearest classes, of all unless one is named or only a map is wanted; draws it."""
     network, _ = network_from_checkpoint(checkpoint)
-    classes = ClassTable.from_dict(read_checkpoint(checkpoint)["classes"])
+    classes = classes_of(read_checkpoint(checkpoint), checkpoint)
     table = class_vectors(network)
     if of is not None or picture is None:
         print(nearest_text(table, classes.names, k=nearest, of=of))

@@ -20,17 +20,17 @@ def main(cfg: DictConfig) -> float | None:
 
     seed_everything(cfg.seed)
     folder = training.begin(cfg)
-    checkpoint = training.resume_point(cfg, folder)
+    resumed = training.resume_point(cfg, folder)
 
-    data = training.make_data(cfg)
-    network = training.make_network(cfg, checkpoint)
+    data = training.make_data(cfg, resumed)
+    network = training.make_network(cfg, resumed)
     task = training.make_task(cfg, network, data)
-    trainer = training.make_trainer(cfg, data, folder)
-    training.check_task(cfg, task, trainer)
+    trainer = training.make_trainer(cfg, data, folder, resumed)
+    training.check_task(cfg, task, trainer, resumed)
     training.record_start(cfg, folder)
     introduction.introduce(cfg, trainer, network, data, planned_cost(network, data.crop_size))
 
-    training.fit(trainer, task, data, checkpoint)
+    training.fit(trainer, task, data, resumed)
     figures = training.final_figures(cfg, trainer, task, data, folder)
     return training.finish(cfg, figures, trainer, folder)
 

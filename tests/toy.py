@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from lightning import LightningDataModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segsuite.core.contract import IGNORE, Batch, Segmenter
@@ -152,3 +154,8 @@ class ToyData(LightningDataModule):
 def as_lists(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """An evaluation batch: lists, since pictures may differ in size."""
     return {key: [sample[key] for sample in samples] for key in samples[0]}
+
+
+def breaks_after(optimizer: Optimizer, *, max_steps: int) -> LambdaLR:
+    """Five iterations at an ordinary rate, then one at a rate that leaves no weight in range."""
+    return LambdaLR(optimizer, lambda step: 1.0 if step < 5 else 1e35)

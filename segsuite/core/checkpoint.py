@@ -7,9 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segsuite.core.archives import read_plain
 from segsuite.core.build import build
 from segsuite.core.errors import CheckpointError
 from segsuite.core.files import written_whole
+from segsuite.core.finite import check_finite, not_finite
+from segsuite.core.targets import check_targets
 
 CONFIG_KEY = "config"
 """Where a checkpoint keeps the resolved config of its run, as plain dicts and lists."""
@@ -27,26 +30,32 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU, loaded with `weights_only=True`.
 
     Raises:
-        CheckpointError: the file is absent, cut short, or not a checkpoint.
+        CheckpointError: the file is absent, damaged, cut short, or not a checkpoint.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}; give an existing .ckpt file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({said}); it is cut short, or holds more than "
-            "plain types"
-        ) from error
+    content = read_plain(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     return content
 
 
+def part(checkpoint: Mapping[str, Any], key: str, kind: type, path: str | Path) -> Any:
+    """A part that a checkpoint cannot do without.
+
+    Raises:
+        CheckpointError: naming file and part, when it is missing or of another type.
+    """
+    found = checkpoint.get(key)
+    if not isinstance(found, kind) or isinstance(found, bool):
+        what = f"a {type(found).__name__}" if key in checkpoint else "missing"
+        raise CheckpointError(
+            f"{path} is no whole checkpoint of segsuite.train: its `{key}` is {what}, and should "
+            f"be a {kind.__name__}; give another checkpoint"
+        )
+    return found
+
+
 def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
-    """The config inside a checkpoint of ours.
+    """The config inside a checkpoint of ours, which says at least how to make its network.
 
     Raises:
         CheckpointError: the file is not a checkpoint of segsuite.
@@ -57,13 +66,20 @@ def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> dict[s
             f"{path} carries no segsuite config; only checkpoints written by segsuite.train "
             "rebuild themselves. Weights of other projects load by method.backbone.weights=FILE"
         )
+    network = part(part(config, "method", dict, path), "network", dict, path)
+    part(network, "_target_", str, path)
     return config
 
 
-def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The network's part of a training checkpoint's state dict."""
-    state = checkpoint["state_dict"]
-    return {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
+def network_state(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """The network's part of a training checkpoint's state dict.
+
+    Raises:
+        CheckpointError: there is none, or it holds other things than tensors.
+    """
+    state = part(checkpoint, "state_dict", dict, path)
+    names = [name for name in state if str(name).startswith(_NETWORK)]
+    return {name.removeprefix(_NETWORK): part(state, name, Tensor, path) for name in names}
 
 
 def network_from_checkpoint(
@@ -76,8 +92,11 @@ def network_from_checkpoint(
     """
     checkpoint = read_checkpoint(path)
     config = checkpoint_config(checkpoint, path)
-    network = build(config["method"]["network"], path="method.network", allow=allow)
-    load_weights(network, network_state(checkpoint), source=str(path))
+    state = network_state(checkpoint, path)
+    made = config["method"]["network"]
+    check_targets(made, path="method.network", allow=allow, source=path)
+    network = build(made, path="method.network", allow=allow)
+    load_weights(network, state, source=str(path))
     return network.eval(), config
 
 
@@ -85,16 +104,27 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
     """Loads every weight, or none.
 
     Raises:
-        CheckpointError: naming what is missing, what is left over and which shapes differ.
+        CheckpointError: naming what is missing, what is left over and which shapes differ, or what
+            is not finite.
     """
     own = network.state_dict()
+    sizes = {name: tuple(weight.shape) for name, weight in state.items()}
+    check_fit(own, sizes, source=source, whose=type(network).__name__)
+    check_finite(state, source=source, apart_from=not_finite(own))
+    network.load_state_dict(dict(state))
+
+
+def check_fit(
+    own: Mapping[str, Tensor], sizes: Mapping[str, tuple[int, ...]], *, source: str, whose: str
+) -> None:
+    """Raises CheckpointError unless names and shapes of stored weights are those of a network."""
     faults = {
-        "missing": sorted(own.keys() - state.keys()),
-        "left over": sorted(state.keys() - own.keys()),
+        "missing": sorted(own.keys() - sizes.keys()),
+        "left over": sorted(sizes.keys() - own.keys()),
         "of another shape": sorted(
-            f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
-            for k in own.keys() & state.keys()
-            if state[k].shape != own[k].shape
+            f"{k} {sizes[k]} for {tuple(own[k].shape)}"
+            for k in own.keys() & sizes.keys()
+            if sizes[k] != tuple(own[k].shape)
         ),
     }
     if any(faults.values()):
@@ -103,8 +133,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
             for fault, names in faults.items()
             if names
         )
-        raise CheckpointError(f"{source} does not fit {type(network).__name__}: {shown}")
-    network.load_state_dict(dict(state))
+        raise CheckpointError(f"{source} does not fit {whose}: {shown}")
 
 
 def same_method(checkpoint: Mapping[str, Any], config: Mapping[str, Any], path: str | Path) -> None:

@@ -25,6 +25,10 @@ class CheckpointError(SegsuiteError):
     """A checkpoint or weight file that is missing, half-written or of another network."""
 
 
+class DivergedError(SegsuiteError):
+    """A training whose losses, gradients or weights are no longer finite."""
+
+
 class MissingExtra(SegsuiteError):
     """An optional package that is not installed."""
 

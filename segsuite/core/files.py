@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -109,7 +110,7 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
-    beside = path.with_name(f".{path.name}.{_writer()}.part")
+    beside = path.with_name(f".{_short(path.name)}.{_writer()}.part")
     beside.mkdir()
     try:
         yield beside
@@ -119,6 +120,15 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Writes `value` as indented JSON, whole or not at all; `null` for numbers that JSON lacks."""
     with written_whole(path) as beside:
-        beside.write_text(json.dumps(value, indent=2) + "\n")
+        beside.write_text(json.dumps(_in_json(value), indent=2, allow_nan=False) + "\n")
+
+
+def _in_json(value: Any) -> Any:
+    """The same without infinite and undefined numbers."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _in_json(child) for key, child in value.items()}
+    return [_in_json(child) for child in value] if isinstance(value, list | tuple) else value

@@ -7,13 +7,14 @@ schedules, metrics and Lightning's classes. Other people's packages are trusted 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import CheckpointError, ConfigError
 
 LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
 _KNOWN = ("segsuite.", *LIBRARIES)
@@ -71,6 +72,42 @@ def locate(target: Any, path: str = "", allow: tuple[str, ...] = ()) -> Callable
             f"{', '.join(_PARTS)}; if you trust it, type allow=[{home.rpartition('.')[0]}.]"
         )
     return found
+
+
+def check_targets(config: Any, *, path: str, allow: tuple[str, ...], source: str | Path) -> None:
+    """Looks at every `_target_` in the config of a checkpoint before anything is made of it.
+
+    Args:
+        path: where in the checkpoint's config `config` stands.
+        allow: import prefixes that the user trusts.
+        source: the checkpoint.
+
+    Raises:
+        CheckpointError: one may not be named, or is not there; without the advice to allow it,
+            since the file may be a stranger's.
+    """
+    for where, target in _targets(config, path):
+        try:
+            locate(target, where, allow)
+        except ConfigError as error:
+            why = str(error).split("; if you trust it", 1)[0]
+            raise CheckpointError(
+                f"the config inside the checkpoint {source} names what no checkpoint may: {why}. "
+                "Use that file only if you know who made it and why it names this; a network of "
+                "your own package is trusted as it was in its training"
+            ) from error
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Each `_target_` below a part of a config, and where it stands."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield path, node["_target_"]
+        for key, child in node.items():
+            yield from _targets(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from _targets(child, f"{path}[{index}]")
 
 
 def _is_ours(found: Callable[..., Any]) -> bool:

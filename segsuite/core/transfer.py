@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.checkpoint import checkpoint_config, network_state
 from segsuite.core.errors import CheckpointError
+from segsuite.core.finite import check_finite, not_finite
 
 _FAMILIES = "segsuite.methods."
 _SUBSTANCE = "backbone"
@@ -70,11 +71,12 @@ def begin_with(network: nn.Module, checkpoint: Mapping[str, Any], *, source: str
     (`keeps_initial_weights`: a frozen policy). Weights that the file replaces are not fetched.
 
     Raises:
-        CheckpointError: another family of methods, or less fits than the whole backbone (than half
-            of the weights, in networks without a part of that name).
+        CheckpointError: another family of methods, weights that are not finite, or less fits than
+            the whole backbone (than half of the weights, in networks without a part of that name).
     """
     config = checkpoint_config(checkpoint, source)["method"]["network"]
-    state, own = network_state(checkpoint), network.state_dict()
+    state, own = network_state(checkpoint, source), network.state_dict()
+    check_finite(state, source=f"init_from={source}", apart_from=not_finite(own))
     fitting = dict(_fitting(network, state, config))
     _check_substance(own, state, fitting.keys(), source)
     owns = []

@@ -1,6 +1,8 @@
 """From a checkpoint back to its config, network and classes; for evaluate and predict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ def config_from_checkpoint(arguments: list[str]) -> list[str]:
     if any(argument in ("-sc", "--shell-completion") for argument in arguments):
         return arguments
     typed = {a.lstrip("+").partition("=")[0] for a in arguments if "=" in a and a[0] != "-"}
-    config = _carried(_checkpoint_of(arguments))
+    config = _carried(_checkpoint_of(arguments), typed, _allowed(arguments))
     # A whole group that is typed replaces the checkpoint's: no keys of another data set remain.
     base = {key: config[key] for key in _CARRIED if key in config and key not in typed}
     ConfigStore.instance().store(group="checkpoint", name="loaded", node=base)
@@ -50,6 +52,20 @@ def _checkpoint_of(arguments: Sequence[str]) -> str:
             "give one checkpoint: ckpt_path=logs/train/NAME/TIME/checkpoints/best.ckpt"
         )
     return str(path)
+
+
+def _allowed(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The packages that are trusted by `allow=[...]` on the command line; Hydra tells mistakes."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from segsuite.core.targets import trusted
+
+    allow: Any = []
+    for typed in (a for a in arguments if a.lstrip("+").startswith("allow=")):
+        with suppress(HydraException):
+            allow = OverridesParser.create().parse_override(typed).value()
+    return trusted(OmegaConf.create({"allow": allow}))
 
 
 def config_from_source(arguments: list[str]) -> list[str]:
@@ -80,16 +96,48 @@ def config_from_source(arguments: list[str]) -> list[str]:
     return [a for a in arguments if a not in own]
 
 
-def _carried(path: str) -> dict[str, Any]:
-    from segsuite.core.checkpoint import checkpoint_config, read_checkpoint
+def _carried(path: str, typed: Collection[str], allow: tuple[str, ...]) -> dict[str, Any]:
+    """The config inside a checkpoint, looked through as far as nothing typed replaces it."""
+    from segsuite.core.checkpoint import checkpoint_config, part, read_checkpoint
+    from segsuite.core.targets import check_targets
     from segsuite.engine.callbacks.checkpoints import SOURCE_KEY
 
     checkpoint = read_checkpoint(path)
     resolved = checkpoint_config(checkpoint, path)
-    config = {**checkpoint.get(SOURCE_KEY, resolved)}
+    classes_of(checkpoint, path)
+    source = part(checkpoint, SOURCE_KEY, dict, path) if SOURCE_KEY in checkpoint else resolved
+    for config in (resolved, source):
+        part(part(config, "method", dict, path), "network", dict, path)
+    count = part(part(resolved, "data", dict, path), "num_classes", int, path)
+    for key in _CARRIED:
+        if key not in typed:
+            check_targets(resolved.get(key), path=key, allow=allow, source=path)
     # As a number, since the class table that it was counted in may be out of reach by now.
-    config["data"] = {**config["data"], "num_classes": resolved["data"]["num_classes"]}
-    return config
+    return {**source, "data": {**part(source, "data", dict, path), "num_classes": count}}
+
+
+def classes_of(checkpoint: Mapping[str, Any], path: str | Path) -> "ClassTable":
+    """The classes that a checkpoint's network was trained for.
+
+    Raises:
+        CheckpointError: it has no class table, or a damaged one.
+    """
+    from segsuite.core.checkpoint import part
+    from segsuite.data.class_table import ClassTable
+
+    stored = part(checkpoint, "classes", dict, path)
+    try:
+        table = ClassTable.from_dict(stored)
+        whole = len(table.names) == len(table.ids) == len(table.colors) > 0
+        whole = whole and all(isinstance(name, str) for name in table.names)
+        fault = None if whole and all(isinstance(i, int) for i in table.ids) else "it is not whole"
+    except KeyError as error:
+        fault = f"it lacks {error}"
+    except (TypeError, ValueError, OverflowError) as error:
+        fault = str(error)
+    if fault:
+        raise CheckpointError(f"{path} holds no class table in its `classes`: {fault}")
+    return table
 
 
 def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") -> dict[str, Any]:
@@ -125,14 +173,14 @@ def network_of(
     from segsuite.core.build import build
     from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
     from segsuite.core.targets import trusted
-    from segsuite.data.class_table import ClassTable
 
     checkpoint = read_checkpoint(cfg.ckpt_path)
-    trained = ClassTable.from_dict(checkpoint["classes"])
+    trained = classes_of(checkpoint, cfg.ckpt_path)
     if classes is not None:
         _check_same(trained.names, classes.names, cfg.ckpt_path)
     network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
-    load_weights(network, network_state(checkpoint), source=str(cfg.ckpt_path))
+    state = network_state(checkpoint, cfg.ckpt_path)
+    load_weights(network, state, source=str(cfg.ckpt_path))
     return network.eval(), trained
 
 
@@ -160,4 +208,4 @@ def _check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None
 def figures_of(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """Figures as plain numbers, None for those that are undefined."""
     numbers = {name: float(value) for name, value in metrics.items()}
-    return {name: value if value == value else None for name, value in numbers.items()}
+    return {name: value if isfinite(value) else None for name, value in numbers.items()}

@@ -78,13 +78,14 @@ class SegmentationTask(LightningModule):
         """Scalar losses by name, already weighted: their sum is what is minimised."""
         return self.loss(self.network(batch["image"]), batch["label"])
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """`loss`: what is minimised; `losses`: its parts by name, for callbacks."""
         losses = self.losses(batch)
         total = torch.stack(list(losses.values())).sum()
         size = len(batch["id"])
         self.log_dict({f"train/{n}": v.detach() for n, v in losses.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
-        return total
+        return {"loss": total, "losses": {name: loss.detach() for name, loss in losses.items()}}
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.optimisation(max_steps=self.trainer.max_steps)

@@ -14,14 +14,21 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, open_dict
 
 from segsuite.core.build import build, check
-from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint, same_method
+from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import ConfigError, did_you_mean, raised_in
+from segsuite.core.errors import (
+    CheckpointError,
+    ConfigError,
+    SegsuiteError,
+    did_you_mean,
+    raised_in,
+)
 from segsuite.core.sizes import check_size
 from segsuite.core.targets import trusted
 from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
+from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.class_weights import settle_class_weights
@@ -34,6 +41,7 @@ from segsuite.engine.iterations import (
 )
 from segsuite.engine.launch import on_main_process
 from segsuite.engine.rebuild import figures_of
+from segsuite.engine.resuming import ResumePoint, fingerprints, in_restoring
 from segsuite.engine.settings import (
     check_figures,
     check_parts,
@@ -77,7 +85,7 @@ def check_arguments(cfg: DictConfig) -> None:
     check_run(cfg)
 
 
-def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
+def resume_point(cfg: DictConfig, folder: Path) -> ResumePoint | None:
     """The checkpoint to go on from, or None for a new run.
 
     A folder that holds a checkpoint is gone on with: resume=true has chosen it, or a sweep's job
@@ -85,7 +93,7 @@ def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
 
     Raises:
         ConfigError: both ckpt_path and resume=true were given.
-        CheckpointError: the checkpoint is unreadable or of another method.
+        CheckpointError: the checkpoint is unreadable, not whole or of another method.
     """
     if cfg.resume and cfg.ckpt_path:
         raise ConfigError("resume=true and ckpt_path=... exclude each other; leave one out")
@@ -94,16 +102,17 @@ def resume_point(cfg: DictConfig, folder: Path) -> Path | None:
         last = Path(cfg.ckpt_path)
     elif not last.exists():
         return None
-    checkpoint = read_checkpoint(last)
-    same_method(checkpoint, record.plain(cfg), last)
+    resumed = ResumePoint.read(last, record.plain(cfg))
     if on_main_process():
-        print(f"going on from {last}, iteration {checkpoint.get('global_step')}", file=sys.stderr)
-    return last
+        print(f"going on from {last}, iteration {resumed.step}", file=sys.stderr)
+    return resumed
 
 
-def make_data(cfg: DictConfig) -> LightningDataModule:
+def make_data(cfg: DictConfig, resumed: ResumePoint | None) -> LightningDataModule:
     """The data, found and checked: its errors come before any network is built."""
     data = build(cfg.data, path="data", allow=trusted(cfg))
+    if resumed is not None:
+        resumed.check_classes(data.classes)
     data.prepare_data()
     data.setup("fit")
     if cfg.trainer.get("limit_test_batches") != 0:  # what the final evaluation needs, now
@@ -111,11 +120,13 @@ def make_data(cfg: DictConfig) -> LightningDataModule:
     return data
 
 
-def make_network(cfg: DictConfig, resumed: Path | None) -> Segmenter:
+def make_network(cfg: DictConfig, resumed: ResumePoint | None) -> Segmenter:
     """The network with the weights that a run begins with; a resumed run loads its own later."""
     network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
     if resumed is None:
         _give_weights(network, cfg)
+    else:
+        resumed.check_network(network)
     return network
 
 
@@ -144,34 +155,46 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
     return task
 
 
-def check_task(cfg: DictConfig, task: SegmentationTask, trainer: Trainer) -> None:
+def check_task(
+    cfg: DictConfig, task: SegmentationTask, trainer: Trainer, resumed: ResumePoint | None = None
+) -> None:
     """Makes an optimiser and throws it away; looks for misspelt figures: hours are not to be lost.
 
     Raises:
         ConfigError: what would be found only when training begins, or after it has ended.
+        CheckpointError: a run that goes on had another optimiser.
     """
-    task.optimisation(max_steps=cfg.trainer.max_steps)
+    optimizer, _ = task.optimisation(max_steps=cfg.trainer.max_steps)
+    if resumed is not None:
+        resumed.check_optimizer(optimizer, record.plain(cfg))
     check_figures(cfg, task.figures, trainer.callbacks)
 
 
-def make_trainer(cfg: DictConfig, data: LightningDataModule, folder: Path) -> Trainer:
+def make_trainer(
+    cfg: DictConfig, data: LightningDataModule, folder: Path, resumed: ResumePoint | None
+) -> Trainer:
     """The trainer, with the config's callbacks and loggers and those that no run goes without.
 
     Raises:
         ConfigError: settings, callbacks or loggers that do not fit, or fewer images than processes.
     """
+    samples = fingerprints(data) if on_main_process() else {}
+    if resumed is not None:
+        resumed.compare_samples(samples)
     identity = Identity(
         config=record.plain(cfg),
         source=record.plain(cfg, resolve=False),
         classes=data.classes.to_dict(),
+        samples=samples,
     )
     # Last, so that what it saves holds what the others do after an iteration, such as averaging.
     interrupts = Interrupts(last=folder / folders.LAST)
+    finite = FiniteTraining(last=folder / folders.LAST)
     settings = record.plain(cfg)["trainer"]
     trainer = built_trainer(
         without_epochs(settings),
         allow=trusted(cfg),
-        callbacks=[RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
+        callbacks=[finite, RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
     )
@@ -246,18 +269,31 @@ def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
 
 
 def fit(
-    trainer: Trainer, task: SegmentationTask, data: LightningDataModule, checkpoint: Path | None
+    trainer: Trainer,
+    task: SegmentationTask,
+    data: LightningDataModule,
+    resumed: ResumePoint | None,
 ) -> None:
     """Trains to the end, from a checkpoint if one is given.
 
     A run that was stopped in its last validation has nothing left to train; Lightning would end it
     without that validation, and its best checkpoint would be an earlier one.
+
+    Raises:
+        CheckpointError: a part of the checkpoint that only the trainer knows is damaged.
+        DivergedError: losses, gradients or weights are no longer finite.
     """
-    # Asked now: what is trained is saved in the same file.
-    begun_at = 0 if checkpoint is None else read_checkpoint(checkpoint).get("global_step")
-    nothing_left = begun_at == trainer.max_steps
-    trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    for callback in trainer.callbacks if nothing_left else ():
+    path = None if resumed is None else resumed.path
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
+    except Exception as error:
+        if path is None or isinstance(error, SegsuiteError) or not in_restoring(error):
+            raise
+        raise CheckpointError(
+            f"{path} cannot be gone on from: what it holds of the training's state is damaged "
+            f"({type(error).__name__}: {error}); type init_from={path} to begin with its weights"
+        ) from error
+    for callback in trainer.callbacks if resumed and resumed.step == trainer.max_steps else ():
         if isinstance(callback, Checkpoints) and callback.last.exists():
             _give(task, callback.last)
             trainer.validate(task, datamodule=data, verbose=False)
@@ -278,13 +314,8 @@ def final_figures(
     """
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
-    if not chosen.exists() and (folder / folders.LAST).exists():
-        chosen = folder / folders.LAST
-        log.info(
-            "no validation came before the end, so that there is no %s; %s is tested "
-            "(trainer.val_check_interval=N validates every N iterations)",
-            *(folders.BEST, folders.LAST),
-        )
+    if not (folder / folders.BEST).exists() and (folder / folders.LAST).exists():
+        _keep_last(trainer)
     if not chosen.exists():
         raise ConfigError(
             "not one iteration was trained, so that there is nothing to test; look at what was set "
@@ -296,9 +327,25 @@ def final_figures(
     return {**figures, "checkpoint": str(chosen)}
 
 
+def _keep_last(trainer: Trainer) -> None:
+    """Lets a run leave a best checkpoint in which no validation chose one."""
+    if trainer.is_global_zero:
+        for callback in trainer.callbacks:
+            if isinstance(callback, Checkpoints):
+                callback.keep_last_as_best()
+        log.info(
+            "no validation chose a best checkpoint before the end, so that %s is the last one, %s "
+            "(trainer.val_check_interval=N validates every N iterations)",
+            *(folders.BEST, folders.LAST),
+        )
+    trainer.strategy.barrier("best.ckpt")
+
+
 def _give(task: SegmentationTask, checkpoint: Path) -> None:
     # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
-    load_weights(task.network, network_state(read_checkpoint(checkpoint)), source=str(checkpoint))
+    load_weights(
+        task.network, network_state(read_checkpoint(checkpoint), checkpoint), source=str(checkpoint)
+    )
 
 
 def finish(

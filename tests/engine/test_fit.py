@@ -38,7 +38,8 @@ def test_only_a_run_with_nothing_left_to_train_validates_again(tmp_path, stopped
         fit=lambda *_, **__: saved(24),
         validate=lambda *_, **__: asked.append(1),
     )
-    fit(trainer, SimpleNamespace(network=network), None, None if stopped_at is None else last)
+    resumed = None if stopped_at is None else SimpleNamespace(path=last, step=stopped_at)
+    fit(trainer, SimpleNamespace(network=network), None, resumed)
     assert len(asked) == validations
     assert (tmp_path / "best.ckpt").exists() == bool(validations)
 
@@ -55,7 +56,9 @@ def test_only_a_run_with_nothing_left_to_train_validates_again(tmp_path, stopped
     ],
 )
 def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
-    task = SimpleNamespace(class_groups=("rare", "rare"), optimisation=lambda max_steps: None)
+    task = SimpleNamespace(
+        class_groups=("rare", "rare"), optimisation=lambda max_steps: (None, None)
+    )
     task.figures = SegmentationTask.figures.fget(task)
     settings = {"checkpoint": {"monitor": "val/miou"}}
     cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}

@@ -184,7 +184,7 @@ def test_folders_named_as_logs_and_folders_that_are_gone_are_no_traceback(tmp_pa
 
 def test_the_log_of_a_run_that_was_interrupted_early_stays(door, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "segsuite.engine.training.make_data", lambda _: signal.raise_signal(signal.SIGTERM)
+        "segsuite.engine.training.make_data", lambda *_: signal.raise_signal(signal.SIGTERM)
     )
     assert door(training(tmp_path))[0] == 128 + signal.SIGTERM
     assert list(tmp_path.glob("train/toy/*/train.log"))

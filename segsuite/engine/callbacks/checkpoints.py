@@ -1,7 +1,9 @@
 """last.ckpt for going on, best.ckpt for the figures; each is whole or absent."""
 
 import json
+import math
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,25 +11,37 @@ from typing import Annotated, Any, Literal
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from segsuite.core.checkpoint import CONFIG_KEY, read_checkpoint, save_checkpoint
-from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
 from segsuite.core.hints import Between
 
 SOURCE_KEY = "config_source"
 """Where a checkpoint keeps its config with interpolations unresolved, to be overridden again."""
+SAMPLES_KEY = "samples"
+"""Where a checkpoint keeps fingerprints of the samples that it was trained and validated on."""
+
+
+_DEAREST = 50
+"""Times as long as writing took, nothing is written by the clock."""
+_AGREE = 10
+"""Iterations between two agreements of several processes on the time."""
 
 
 class Checkpoints(Checkpoint):
     """Writes `last.ckpt` every so often and before validations, `best.ckpt` after the best one.
 
     The best score stands in `best.json` beside it rather than in checkpoints, so that a run that
-    is resumed from before its best validation still knows it.
+    is resumed from before its best validation still knows it. A score that is no number is never
+    the best.
 
     Args:
         folder: where they go.
         every: iterations between two of `last.ckpt`.
+        minutes: after so many it is written, too; where writing takes long, after as many as keep
+            it below a fiftieth of the time. None: by iterations alone.
         monitor: the figure by which the best is chosen.
         mode: whether its largest or smallest value is the best.
     """
@@ -37,13 +51,15 @@ class Checkpoints(Checkpoint):
         *,
         folder: str,
         every: Annotated[int, Between(1)] = 500,
+        minutes: Annotated[float, Between(0)] | None = 2.0,
         monitor: str = "val/miou",
         mode: Literal["max", "min"] = "max",
     ) -> None:
         super().__init__()
-        self.folder, self.every = Path(folder), every
+        self.folder, self.every, self.minutes = Path(folder), every, minutes
         self.monitor, self.mode = monitor, mode
         self._saved_at = -1
+        self._next = math.inf  # on the clock
 
     @property
     def last(self) -> Path:
@@ -55,10 +71,10 @@ class Checkpoints(Checkpoint):
 
     def best_score(self) -> float | None:
         """The monitored figure of `best.ckpt`, or None where there is none yet."""
-        record = self.folder / "best.json"
-        return json.loads(record.read_text())["score"] if record.exists() else None
+        return self._noted().get("score")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._wait(0.0)
         if self._owes_validation(trainer):
             # As Lightning does it between two batches; resumed within one, it would leave it out.
             # Lightning calls callbacks that save last: all others have begun by now.
@@ -70,10 +86,9 @@ class Checkpoints(Checkpoint):
     def _owes_validation(self, trainer: Trainer) -> bool:
         """Whether a run is resumed at a validation that was begun and never ended."""
         every, step = trainer.val_check_batch, trainer.global_step
-        record = self.folder / "best.json"
         if not isinstance(every, int) or not step or not self.last.exists():
             return False
-        done = json.loads(record.read_text()).get("validated", 0) if record.exists() else 0
+        done = self._noted().get("validated") or 0
         return step * trainer.accumulate_grad_batches % every == 0 and done < step
 
     def on_train_batch_end(
@@ -81,7 +96,9 @@ class Checkpoints(Checkpoint):
     ) -> None:
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and (step % self.every == 0 or step == trainer.max_steps):
+        if not stepped:
+            return
+        if step % self.every == 0 or step == trainer.max_steps or self._due(trainer):
             self._save_last(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,13 +120,19 @@ class Checkpoints(Checkpoint):
         """
         better = self._is_better(trainer)
         if better and trainer.is_global_zero:
-            with written_whole(self.best) as beside:
-                shutil.copyfile(self.last, beside)
+            self.keep_last_as_best()
         self._record(trainer, better=better)
+
+    def keep_last_as_best(self) -> None:
+        """Lets `last.ckpt` be the best of a run in which no validation chose one."""
+        with written_whole(self.best) as beside:
+            shutil.copyfile(self.last, beside)
 
     def _is_better(self, trainer: Trainer) -> bool:
         # The same on all processes: figures are summed over them.
         score, best = self._score(trainer.callback_metrics), self.best_score()
+        if math.isnan(score):
+            return False
         return best is None or (score > best if self.mode == "max" else score < best)
 
     def _record(self, trainer: Trainer, *, better: bool) -> None:
@@ -117,14 +140,49 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             path, step = self.folder / "best.json", trainer.global_step
             new = {"score": self._score(trainer.callback_metrics), "monitor": self.monitor}
-            best = new | {"step": step} if better else json.loads(path.read_text())
+            best = new | {"step": step} if better else self._noted()
             write_json(path, best | {"validated": step})
         trainer.strategy.barrier("best.json")
 
+    def _noted(self) -> dict[str, Any]:
+        """What `best.json` holds; nothing where none was written yet.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        path = self.folder / "best.json"
+        try:
+            noted = json.loads(path.read_text()) if path.exists() else {}
+            whole = isinstance(noted, dict) and _is_number(noted.get("score"))
+            whole = whole and _is_number(noted.get("validated"))
+        except (OSError, ValueError):
+            whole = False
+        if not whole:
+            raise CheckpointError(
+                f"{path} is damaged, so that nobody knows how good {self.best.name} is; remove "
+                f"both, and the next validation begins them anew"
+            )
+        return noted
+
     def _save_last(self, trainer: Trainer) -> None:
         if self._saved_at != trainer.global_step:
+            begun = time.monotonic()
             trainer.save_checkpoint(self.last, weights_only=False)
             self._saved_at = trainer.global_step
+            self._wait(time.monotonic() - begun)
+
+    def _wait(self, took: float) -> None:
+        """Sets when the next one is due, after one that took so many seconds."""
+        if self.minutes is not None:
+            self._next = time.monotonic() + max(60 * self.minutes, _DEAREST * took)
+
+    def _due(self, trainer: Trainer) -> bool:
+        """Whether it is time; processes agree on it, seldom, since they wait for each other."""
+        if trainer.world_size == 1:
+            return time.monotonic() >= self._next
+        if self.minutes is None or trainer.global_step % _AGREE:
+            return False
+        return trainer.strategy.reduce_boolean_decision(time.monotonic() >= self._next, all=False)
 
     def _score(self, figures: Mapping[str, Any]) -> float:
         if self.monitor not in figures:
@@ -135,6 +193,10 @@ class Checkpoints(Checkpoint):
         return float(figures[self.monitor])
 
 
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
 class Identity(Callback):
     """Puts the run's config and classes into its checkpoints, so that they rebuild themselves.
 
@@ -143,12 +205,19 @@ class Identity(Callback):
         source: the same with interpolations unresolved: `method.pruning` overridden at evaluation
             then reaches the network, which refers to it.
         classes: the class table as plain types.
+        samples: what the data were, for a run that is resumed (`engine.resuming.fingerprints`).
     """
 
     def __init__(
-        self, *, config: dict[str, Any], source: dict[str, Any], classes: dict[str, Any]
+        self,
+        *,
+        config: dict[str, Any],
+        source: dict[str, Any],
+        classes: dict[str, Any],
+        samples: dict[str, Tensor] | None = None,
     ) -> None:
         self.content = {CONFIG_KEY: config, SOURCE_KEY: source, "classes": classes}
+        self.content[SAMPLES_KEY] = samples or {}
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -6,7 +6,14 @@ Paper: "Content-aware Token Sharing" (CVPR 2023), section 3.3; the hybrid's equa
 import torch
 from torch import Tensor, nn
 
-from segsuite.core.checkpoint import CONFIG_KEY, load_weights, network_state, read_checkpoint
+from segsuite.core.checkpoint import (
+    CONFIG_KEY,
+    checkpoint_config,
+    load_weights,
+    network_state,
+    part,
+    read_checkpoint,
+)
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.nn.backbones.hub import pretrained_file
@@ -123,8 +130,11 @@ class PolicyNetwork(nn.Module):
             CheckpointError: the file is absent or holds another network.
         """
         content = read_checkpoint(path)
-        state = network_state(content) if "state_dict" in content else content
-        kind = content.get(CONFIG_KEY, {}).get("method", {}).get("network", {}).get("_target_")
+        ours = CONFIG_KEY in content or "state_dict" in content
+        state = network_state(content, path) if ours else content
+        kind = None
+        if CONFIG_KEY in content:
+            kind = checkpoint_config(content, path)["method"]["network"]["_target_"]
         other = kind is not None and kind.rsplit(".", 1)[-1] != type(self).__name__
         if other or not any(str(name).startswith("head.") for name in state):
             raise CheckpointError(
@@ -133,4 +143,5 @@ class PolicyNetwork(nn.Module):
                 + "; train one with experiment=cts_policy_ade20k, or type "
                 "method.sharing.policy=joint"
             )
-        load_weights(self, state, source=path)
+        tensors = {name: part(state, name, Tensor, path) for name in state}
+        load_weights(self, tensors, source=path)
