@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from segsuite.core.archives import read_plain
 from segsuite.core.build import build
-from segsuite.core.errors import CheckpointError
+from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import written_whole
 from segsuite.core.finite import check_finite, not_finite
 from segsuite.core.targets import check_targets
@@ -95,7 +95,10 @@ def network_from_checkpoint(
     state = network_state(checkpoint, path)
     made = config["method"]["network"]
     check_targets(made, path="method.network", allow=allow, source=path)
-    network = build(made, path="method.network", allow=allow)
+    try:
+        network = build(made, path="method.network", allow=allow)
+    except ConfigError as error:
+        raise CheckpointError(f"the config inside {path} makes no network: {error}") from error
     load_weights(network, state, source=str(path))
     return network.eval(), config
 

@@ -171,14 +171,27 @@ def network_of(
         CheckpointError: other classes were trained, or the weights do not fit the config's network.
     """
     from segsuite.core.build import build
-    from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
+    from segsuite.core.checkpoint import (
+        checkpoint_config,
+        load_weights,
+        network_state,
+        read_checkpoint,
+    )
     from segsuite.core.targets import trusted
 
     checkpoint = read_checkpoint(cfg.ckpt_path)
     trained = classes_of(checkpoint, cfg.ckpt_path)
     if classes is not None:
         _check_same(trained.names, classes.names, cfg.ckpt_path)
-    network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
+    wanted = OmegaConf.to_container(cfg.method.network, resolve=True)
+    try:
+        network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
+    except ConfigError as error:
+        if wanted != checkpoint_config(checkpoint, cfg.ckpt_path)["method"]["network"]:
+            raise  # what was typed over it
+        raise CheckpointError(
+            f"the config inside {cfg.ckpt_path} makes no network: {error}"
+        ) from error
     state = network_state(checkpoint, cfg.ckpt_path)
     load_weights(network, state, source=str(cfg.ckpt_path))
     return network.eval(), trained
