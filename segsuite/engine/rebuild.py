@@ -201,11 +201,11 @@ def iteration_of(path: str | Path) -> int:
     """After how many iterations a checkpoint was written.
 
     Raises:
-        CheckpointError: the file is not a checkpoint.
+        CheckpointError: the file is not a checkpoint, or does not say.
     """
-    from segsuite.core.checkpoint import read_checkpoint
+    from segsuite.core.checkpoint import part, read_checkpoint
 
-    return int(read_checkpoint(path).get("global_step", 0))
+    return part(read_checkpoint(path), "global_step", int, path)
 
 
 def _check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:

@@ -6,7 +6,8 @@ are told of with their numbers, since data may have been added on purpose.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
@@ -24,7 +25,7 @@ from segsuite.core.checkpoint import (
     read_checkpoint,
     same_method,
 )
-from segsuite.core.errors import CheckpointError
+from segsuite.core.errors import CheckpointError, SegsuiteError
 from segsuite.core.finite import not_finite, refuse_odd
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Samples
@@ -148,10 +149,28 @@ class ResumePoint:
                 )
 
 
-def in_restoring(error: BaseException) -> bool:
-    """Whether Lightning came upon it while it gave a checkpoint's parts to their owners."""
-    frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
-    return any(name.endswith(".connectors.checkpoint_connector") for name in frames)
+@contextmanager
+def restoring(path: Path | None) -> Iterator[None]:
+    """Names the checkpoint for what Lightning comes upon while it gives its parts to their owners.
+
+    Raises:
+        CheckpointError: a part that only the trainer knows is damaged.
+    """
+    try:
+        yield
+    except Exception as error:
+        met = any(
+            frame.f_globals.get("__name__", "").endswith(".connectors.checkpoint_connector")
+            and frame.f_code.co_name.lstrip("_").startswith(("restore", "resume"))
+            for frame, _ in walk_tb(error.__traceback__)
+        )
+        if path is None or isinstance(error, SegsuiteError) or not met:
+            raise
+        said = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path} cannot be gone on from: what it holds of the training's state is damaged "
+            f"({type(error).__name__}: {said}); type init_from={path} to begin with its weights"
+        ) from error
 
 
 def fingerprints(data: object) -> dict[str, Tensor]:

@@ -16,13 +16,7 @@ from omegaconf import DictConfig, open_dict
 from segsuite.core.build import build, check
 from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import (
-    CheckpointError,
-    ConfigError,
-    SegsuiteError,
-    did_you_mean,
-    raised_in,
-)
+from segsuite.core.errors import ConfigError, did_you_mean, raised_in
 from segsuite.core.sizes import check_size
 from segsuite.core.targets import trusted
 from segsuite.core.transfer import begin_with, same_family
@@ -41,7 +35,7 @@ from segsuite.engine.iterations import (
 )
 from segsuite.engine.launch import on_main_process
 from segsuite.engine.rebuild import figures_of
-from segsuite.engine.resuming import ResumePoint, fingerprints, in_restoring
+from segsuite.engine.resuming import ResumePoint, fingerprints, restoring
 from segsuite.engine.settings import (
     check_figures,
     check_parts,
@@ -284,15 +278,8 @@ def fit(
         DivergedError: losses, gradients or weights are no longer finite.
     """
     path = None if resumed is None else resumed.path
-    try:
+    with restoring(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
-    except Exception as error:
-        if path is None or isinstance(error, SegsuiteError) or not in_restoring(error):
-            raise
-        raise CheckpointError(
-            f"{path} cannot be gone on from: what it holds of the training's state is damaged "
-            f"({type(error).__name__}: {error}); type init_from={path} to begin with its weights"
-        ) from error
     for callback in trainer.callbacks if resumed and resumed.step == trainer.max_steps else ():
         if isinstance(callback, Checkpoints) and callback.last.exists():
             _give(task, callback.last)
@@ -313,9 +300,11 @@ def final_figures(
         ConfigError: the settings allowed no iteration.
     """
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    chosen = folder / (folders.BEST if cfg.final == "best" else folders.LAST)
-    if not (folder / folders.BEST).exists() and (folder / folders.LAST).exists():
+    best, last = folder / folders.BEST, folder / folders.LAST
+    chosen = best if cfg.final == "best" else last
+    if not trainer.strategy.broadcast(best.exists()) and last.exists():
         _keep_last(trainer)
+        chosen = last
     if not chosen.exists():
         raise ConfigError(
             "not one iteration was trained, so that there is nothing to test; look at what was set "

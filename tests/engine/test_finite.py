@@ -35,13 +35,14 @@ class Run:
 
     def __init__(self, tmp_path, **how) -> None:
         self.trainer, self.network = trainer(**how), nn.Linear(2, 2)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
         self.callback = FiniteTraining(last=tmp_path / "last.ckpt")
         self.callback.on_train_start(self.trainer, self.network)
 
     def step(self, loss: float = 1.0, gradient: float = 1.0, *, index: int = 0) -> None:
         for parameter in self.network.parameters():
             parameter.grad = torch.full_like(parameter, gradient)
-        self.callback.on_before_optimizer_step(self.trainer, self.network, None)
+        self.callback.on_before_optimizer_step(self.trainer, self.network, self.optimizer)
         self.trainer.global_step += 1
         outputs = {"loss": torch.tensor(loss), "losses": {"ce": torch.tensor(loss)}}
         self.callback.on_train_batch_end(self.trainer, self.network, outputs, None, index)
@@ -97,7 +98,7 @@ def test_measuring_never_makes_the_host_wait(tmp_path, monkeypatch):
         parameter.grad = torch.ones_like(parameter)
 
     def measured() -> None:
-        run.callback.on_before_optimizer_step(run.trainer, run.network, None)
+        run.callback.on_before_optimizer_step(run.trainer, run.network, run.optimizer)
         run.callback.on_train_batch_end(run.trainer, run.network, losses, None, 0)
 
     assert host_syncs(measured) == []

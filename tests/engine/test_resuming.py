@@ -3,6 +3,7 @@
 import copy
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from torch import nn
 
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.errors import CheckpointError
-from segsuite.data.paired_files import PairedSamples
 from segsuite.engine.resuming import ResumePoint, fingerprints
 from tests.data.layouts import mask_of, write_image, write_mask
 from tests.toy import toy_classes
@@ -25,11 +25,10 @@ class Data:
     def __init__(self, root) -> None:
         self.root = root
 
-    def samples(self, split: str) -> PairedSamples:
+    def samples(self, split: str) -> SimpleNamespace:
         images = sorted((self.root / "images").iterdir())
-        masks = [self.root / "masks" / path.name for path in images]
-        ids = [path.stem for path in images]
-        return PairedSamples(key="", ids=ids, images=images, masks=masks, classes=toy_classes(2))
+        files = [(path, self.root / "masks" / path.name) for path in images]
+        return SimpleNamespace(ids=[path.stem for path in images], files=files.__getitem__)
 
 
 @pytest.fixture
