@@ -1,4 +1,4 @@
-"""`python -m segsuite.predict`: segments pictures and videos."""
+"""`python -m segsuite.predict`: segments images and videos."""
 
 from omegaconf import DictConfig
 
@@ -8,14 +8,16 @@ from segsuite.engine.rebuild import config_from_checkpoint
 
 @door("predict", prepare=config_from_checkpoint)
 def main(cfg: DictConfig) -> None:
-    """Segments a picture, a folder of pictures or a glob; or a video.
+    """Segments an image, a folder of images with its sub-folders, or a glob; or a video.
 
     python -m segsuite.predict ckpt_path=FILE input=street.jpg output=found
     python -m segsuite.predict ckpt_path=FILE input='street/*.png' output=found inference=slide
 
     python -m segsuite.predict ckpt_path=FILE input='*/*.png' output=found submission=cityscapes
 
-    Writes output/masks/NAME.png with the raw ids of the class table, and output/overlays/NAME.png.
+    Writes output/masks/NAME.png with the raw ids of the class table, and output/overlays/NAME.png
+    with a legend below (legend=false: without); with colors=true also output/colors/NAME.png, the
+    masks in the classes' colours. Sub-folders are kept. Large images need inference=slide.
 
     python -m segsuite.predict ckpt_path=FILE input=drive.mp4 output=found.mp4
     python -m segsuite.predict ckpt_path=FILE input=frames/ output=found.mp4 fps=30
@@ -31,8 +33,7 @@ def main(cfg: DictConfig) -> None:
         return
     from segsuite.engine.prediction import predict
 
-    count = predict(cfg)
-    print(f"{count} pictures segmented: {cfg.output}/masks, {cfg.output}/overlays")
+    print(predict(cfg))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""From picture files to mask files, with a trained network."""
+"""From image files to mask files, with a trained network."""
 
-import glob
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -16,52 +14,147 @@ from torch import Tensor
 from segsuite.core.build import build
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError, DataError
-from segsuite.core.files import written_whole
 from segsuite.core.hints import Between, Share
+from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
 from segsuite.data.frames import Faults
-from segsuite.data.palette import overlay
 from segsuite.data.submission import CityscapesSubmission
+from segsuite.engine.framing import size_of
 from segsuite.engine.inference import Inference
+from segsuite.engine.inputs import Source, Sources, as_path, images_of
+from segsuite.engine.label_files import LabelFiles
 from segsuite.engine.rebuild import network_of
 from segsuite.engine.settings import check_values
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+_PIXELS = 2**25
+"""Pixels from which on no further image is read into a batch: 100 MB of them."""
+
+_SETTINGS = {
+    "batch_size": Annotated[int, Between(1)],
+    "opacity": Share,
+    "legend": bool,
+    "colors": bool,
+    "strict": bool,
+}
 
 
-def predict(cfg: DictConfig) -> int:
-    """Writes a mask and an overlay for every picture; how many there were.
+class Predictor(Protocol):
+    """Labels images: a network of a checkpoint, or whatever else can.
+
+    Attributes:
+        classes: what the labels are numbers of.
+        device: where it works.
+    """
+
+    classes: ClassTable
+    device: torch.device
+
+    def shown(self, image: Tensor) -> Tensor:
+        """What it is shown of an image, on its device.
+
+        Shapes: image (3, H, W) uint8 -> (3, h, w)
+        """
+        ...
+
+    def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
+        """Class numbers (H, W) of each image at its size, in a narrow integer type, there."""
+        ...
+
+
+class NetworkPredictor:
+    """A network, and how it is applied to images of any size.
+
+    Args:
+        transform: what the data set does to images before evaluation.
+    """
+
+    def __init__(
+        self,
+        network: Segmenter,
+        classes: ClassTable,
+        *,
+        inference: Inference,
+        transform: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.classes, self.device = classes, next(network.parameters()).device
+        self._network, self._inference, self._transform = network, inference, transform
+        self._dtype = torch.int16 if len(classes) < 2**15 else torch.int32
+
+    def shown(self, image: Tensor) -> Tensor:
+        return self._transform(image).to(self.device)
+
+    def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
+        with torch.inference_mode():
+            return self._inference.labels(self._network, shown, sizes, dtype=self._dtype)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What became of the images; as text, some lines for people."""
+
+    count: int
+    folders: tuple[Path, ...]
+    sources: Sources
+    faults: Faults
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.count} image{'s' * (self.count != 1)} segmented: "
+            + ", ".join(map(str, self.folders))
+        ]
+        if self.faults.count:
+            lines.append(
+                f"skipped {self.faults.count} that cannot be read, first: {self.faults.first}"
+            )
+        if others := self.sources.others:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
+            lines.append(f"left out {others.total()} files that are no images by name: {kinds}")
+        return "\n".join(lines)
+
+
+def predict(cfg: DictConfig) -> Predicted:
+    """Writes a mask and an overlay for every image.
 
     With a submission also a file in its form, `output/submission/...`.
 
     Raises:
         ConfigError: no input or output was given.
-        DataError: no picture was found, or one of them cannot be decoded.
+        DataError: no image was found, or one of them cannot be decoded.
         CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
     if cfg.input is None or cfg.output is None:
-        raise ConfigError("give input=PICTURE, FOLDER or 'GLOB', and output=FOLDER")
-    check_values(cfg, {"batch_size": Annotated[int, Between(1)], "opacity": Share, "strict": bool})
-    paths = pictures(str(cfg.input))
-    network, classes, inference, transform = loaded(cfg)
-    batches = [paths[i : i + cfg.batch_size] for i in range(0, len(paths), cfg.batch_size)]
-    submission = _submission(cfg, classes)
-    console = Console(stderr=True)
-    faults = Faults(strict=cfg.strict)
-    _check_folder(Path(cfg.output))
-    for batch in track(batches, "segmenting", console=console):
-        for path, image, labels in segmented(batch, network, inference, transform, faults):
-            write(Path(cfg.output), path, image, labels, classes, opacity=cfg.opacity)
-            if submission is not None:
-                folder = Path(cfg.output) / "submission"
-                submission.write(folder, path.stem, labels.numpy(), classes)
-    if faults.count == len(paths):
-        raise DataError(f"input={cfg.input}: nothing could be read; {faults.first}")
-    if faults.count:
-        console.print(f"skipped {faults.count} that cannot be read, first: {faults.first}")
-    return len(paths) - faults.count
+        raise ConfigError("give input=IMAGE, FOLDER or 'GLOB', and output=FOLDER")
+    given, folder = as_path(cfg, "input"), Path(as_path(cfg, "output")).expanduser()
+    check_values(cfg, _SETTINGS)
+    own = [folder / kind for kind in ("masks", "overlays", "colors", "submission")]
+    sources = images_of(given, without=[folder, *own])
+    predictor = loaded(cfg)
+    submission = _submission(cfg, predictor.classes, sources)
+    files = LabelFiles(
+        folder, predictor.classes, opacity=cfg.opacity, legend=cfg.legend, colors=cfg.colors
+    )
+    faults, console = Faults(strict=cfg.strict), Console(stderr=True)
+    _check_folder(folder)
+
+    def write(answer: tuple[Source, Tensor, Tensor]) -> None:
+        source, image, labels = answer
+        files.write(source.name, image.numpy(), labels.numpy())
+        if submission is not None:
+            submission.write(
+                folder / "submission", source.path.stem, labels.numpy(), predictor.classes
+            )
+
+    # Not a loop over answers: its names would hold a large image while the next one is read.
+    done = map(write, _answers(sources.images, cfg.batch_size, predictor, faults))
+    total = len(sources.images)
+    for _ in track(done, "segmenting", total=total, console=console):
+        pass
+    if faults.count == total:
+        raise DataError(f"input={given}: nothing could be read; {faults.first}")
+    folders = tuple(folder / kind for kind in files.kinds)
+    return Predicted(total - faults.count, folders, sources, faults)
 
 
 def _check_folder(folder: Path) -> None:
@@ -72,10 +165,8 @@ def _check_folder(folder: Path) -> None:
         raise ConfigError(f"output={folder} cannot be a folder: {error.strerror}") from error
 
 
-def loaded(
-    cfg: DictConfig,
-) -> tuple[Segmenter, ClassTable, Inference, Callable[[Tensor], Tensor]]:
-    """The network on its device, its classes, how it is applied, and what pictures go through.
+def loaded(cfg: DictConfig) -> Predictor:
+    """The network of the checkpoint, on its device.
 
     Raises:
         CheckpointError: the checkpoint is unreadable, or not of a network that segments.
@@ -84,94 +175,79 @@ def loaded(
     network, classes = network_of(cfg)
     if not isinstance(network, Segmenter):
         raise CheckpointError(
-            f"{cfg.ckpt_path} holds a {type(network).__name__}, which segments no pictures; give "
+            f"{cfg.ckpt_path} holds a {type(network).__name__}, which segments no images; give "
             "the checkpoint of a network that does"
         )
     inference = build(cfg.inference, path="inference", allow=trusted(cfg))
-    return network.to(device), classes, inference, _transform(cfg)
+    return NetworkPredictor(
+        network.to(device), classes, inference=inference, transform=_transform(cfg)
+    )
 
 
-def pictures(given: str) -> list[Path]:
-    """The picture, or those of the folder, or those that the glob finds; by name.
+def _batches(
+    sources: Iterable[Source], size: int, faults: Faults
+) -> Iterator[list[tuple[Source, Tensor]]]:
+    """Images that can be read, (3, H, W) uint8 each: `size` of them, fewer if large."""
+    batch, pixels = [], 0
+    for source in sources:
+        try:
+            image = torch.from_numpy(decode_image(source.path)).permute(2, 0, 1)
+        except DataError as error:
+            faults.met(str(error))
+            continue
+        batch.append((source, image))
+        pixels += image[0].numel()
+        if len(batch) == size or pixels >= _PIXELS:
+            yield batch
+            batch, pixels = [], 0
+        del image
+    if batch:
+        yield batch
 
-    Raises:
-        DataError: there is none, or two have one name, so that one mask would replace the other.
-    """
-    path = Path(given).expanduser()
-    if path.is_file():
-        return [path]
-    candidates = path.iterdir() if path.is_dir() else map(Path, glob.glob(given, recursive=True))
-    found = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES)
-    if not found:
-        what = "no pictures in that folder" if path.is_dir() else "no such file, folder or glob"
-        raise DataError(f"input={given}: {what} ({', '.join(SUFFIXES)} are read)")
-    stems: dict[str, Path] = {}
-    for picture in found:
-        if (other := stems.setdefault(picture.stem, picture)) != picture:
-            raise DataError(
-                f"{other} and {picture} would both become {picture.stem}.png; segment them apart"
-            )
-    return found
+
+def _answers(
+    sources: Iterable[Source], size: int, predictor: Predictor, faults: Faults
+) -> Iterator[tuple[Source, Tensor, Tensor]]:
+    for batch in _batches(sources, size, faults):
+        yield from segmented(batch, predictor)
+        batch.clear()
 
 
 def segmented(
-    paths: Sequence[Path],
-    network: Segmenter,
-    inference: Inference,
-    transform: Callable[[Tensor], Tensor],
-    faults: Faults,
-) -> Iterator[tuple[Path, Tensor, Tensor]]:
-    """Each path that can be read, its picture (3, H, W) uint8 and labels (H, W), on the CPU."""
-    images = {}
-    for path in paths:
-        try:
-            images[path] = torch.from_numpy(decode_image(path)).permute(2, 0, 1)
-        except DataError as error:
-            faults.met(str(error))
-    if not images:
-        return
-    device = next(network.parameters()).device
-    seen = [transform(image).to(device) for image in images.values()]
-    sizes = [tuple(image.shape[-2:]) for image in images.values()]
-    with torch.inference_mode():
-        found = inference.labels(network, seen, sizes)
-    yield from zip(images, images.values(), (labels.cpu() for labels in found), strict=True)
-
-
-def write(
-    folder: Path,
-    path: Path,
-    image: Tensor,
-    labels: Tensor,
-    classes: ClassTable,
-    *,
-    opacity: float,
-) -> None:
-    """Writes masks/NAME.png, raw ids as in the data set's own files, and overlays/NAME.png."""
-    mask = Image.fromarray(classes.raw(labels.numpy()))
-    mixed = Image.fromarray(overlay(np.asarray(image), labels.numpy(), classes.colors, opacity))
-    for kind, picture in (("masks", mask), ("overlays", mixed)):
-        with written_whole(folder / kind / f"{path.stem}.png") as beside:
-            picture.save(beside)
+    batch: Sequence[tuple[Source, Tensor]], predictor: Predictor
+) -> Iterator[tuple[Source, Tensor, Tensor]]:
+    """Each image with where it is from and its labels (H, W), on the CPU."""
+    shown = [predictor.shown(image) for _, image in batch]
+    found = predictor.labels(shown, [size_of(image) for _, image in batch])
+    del shown
+    for (source, image), labels in zip(batch, found, strict=True):
+        yield source, image, labels.cpu()
 
 
 def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:
-    """What the data set does to pictures before evaluation."""
+    """What the data set does to images before evaluation."""
     if cfg.data.get("eval_transform") is None:
         return lambda image: image
     return build(cfg.data.eval_transform, path="data.eval_transform", allow=trusted(cfg))
 
 
-def _submission(cfg: DictConfig, classes: ClassTable) -> CityscapesSubmission | None:
+def _submission(
+    cfg: DictConfig, classes: ClassTable, sources: Sources
+) -> CityscapesSubmission | None:
     """What writes in a benchmark's form, if that is asked for and the classes are the benchmark's.
 
     Raises:
         ConfigError: they are others.
+        DataError: two images would become one file of it.
     """
     if cfg.get("submission") is None:
         return None
     submission = build(cfg.submission, path="submission", allow=trusted(cfg))
     submission.check(classes)
+    seen: dict[str, Path] = {}
+    for path in (source.path for source in sources.images):
+        if (other := seen.setdefault(path.stem, path)) != path:
+            raise DataError(f"{other} and {path} would become one file of the submission")
     return submission
 
 

@@ -28,7 +28,8 @@ from segsuite.data.frames import (
     VideoFrames,
 )
 from segsuite.data.palette import overlay
-from segsuite.engine.prediction import loaded, pictures
+from segsuite.engine.inputs import as_path, frames_of
+from segsuite.engine.prediction import Predictor, loaded
 from segsuite.engine.video_output import check_output, sink
 
 _PICTURES_RATE = Fraction(25)
@@ -110,15 +111,15 @@ def predict_video(cfg: DictConfig) -> Segmented:
         raise ConfigError("give input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER")
     if cfg.batch_size < 1:
         raise ConfigError(f"batch_size={cfg.batch_size} must be at least 1")
-    output = Path(str(cfg.output)).expanduser()
-    check_output(output, Path(str(cfg.input)).expanduser())
+    output = Path(as_path(cfg, "output")).expanduser()
+    check_output(output, Path(as_path(cfg, "input")).expanduser())
     faults = Faults(strict=cfg.strict)
     source = _source(cfg, faults)
-    parts, speed, begun = loaded(cfg), Speed(), time.perf_counter()
+    predictor, speed, begun = loaded(cfg), Speed(), time.perf_counter()
     with _ended_by_sigterm(), sink(output, source.rate) as to:
-        for frame, labels in _labelled(source, cfg.batch_size, parts, speed):
+        for frame, labels in _labelled(source, cfg.batch_size, predictor, speed):
             image = frame.pixels.transpose(2, 0, 1)
-            to.write(frame, overlay(image, labels.numpy(), parts[1].colors, cfg.opacity))
+            to.write(frame, overlay(image, labels.numpy(), predictor.classes.colors, cfg.opacity))
         if not speed.frames:
             said = f": {faults.first}" if faults.count else ""
             raise DataError(f"input={cfg.input} holds no frame that can be read{said}")
@@ -133,18 +134,17 @@ def _source(cfg: DictConfig, faults: Faults) -> FrameSource:
             raise ConfigError(f"fps={cfg.fps} must be above 0 and at most 1000 frames a second")
         # 29.97 is meant as 30000/1001, which no short decimal says exactly.
         rate = Fraction(cfg.fps).limit_denominator(1001)
-    path = Path(str(cfg.input)).expanduser()
+    path = Path(as_path(cfg, "input")).expanduser()
     if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
         return VideoFrames(path, rate=rate, faults=faults)
-    return PictureFrames(pictures(str(cfg.input)), rate=rate or _PICTURES_RATE, faults=faults)
+    return PictureFrames(frames_of(str(cfg.input)), rate=rate or _PICTURES_RATE, faults=faults)
 
 
 def _labelled(
-    source: FrameSource, batch_size: int, parts: tuple, speed: Speed
+    source: FrameSource, batch_size: int, predictor: Predictor, speed: Speed
 ) -> Iterator[tuple[Frame, Tensor]]:
     """Each frame with its labels (H, W) on the CPU; beside a GPU the next are decoded meanwhile."""
-    network, _, inference, transform = parts
-    device = next(network.parameters()).device
+    device = predictor.device
     batches = _batches(source, batch_size)
     if device.type != "cpu":  # there it would take the network's own cores, and spoil its figure
         batches = decoded_ahead(batches)
@@ -152,11 +152,10 @@ def _labelled(
     for batch in track(batches, "segmenting", total=total, console=Console(stderr=True)):
         images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in batch]
         sizes = [tuple(image.shape[-2:]) for image in images]
-        seen = [transform(image).to(device) for image in images]
+        shown = [predictor.shown(image) for image in images]
         _finish(device)
         begun = time.perf_counter()
-        with torch.inference_mode():
-            found = inference.labels(network, seen, sizes)
+        found = predictor.labels(shown, sizes)
         _finish(device)
         speed.network.append(time.perf_counter() - begun)
         speed.frames.append(len(batch))
