@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -92,26 +92,14 @@ class NetworkPredictor:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What became of the images; as text, some lines for people."""
+    """How many images were segmented, and where that is; as text, a line for people."""
 
     count: int
     folders: tuple[Path, ...]
-    sources: Sources
-    faults: Faults
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.count} image{'s' * (self.count != 1)} segmented: "
-            + ", ".join(map(str, self.folders))
-        ]
-        if self.faults.count:
-            lines.append(
-                f"skipped {self.faults.count} that cannot be read, first: {self.faults.first}"
-            )
-        if others := self.sources.others:
-            kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-            lines.append(f"left out {others.total()} files that are no images by name: {kinds}")
-        return "\n".join(lines)
+        images = "image" if self.count == 1 else "images"
+        return f"{self.count} {images} segmented: {', '.join(map(str, self.folders))}"
 
 
 def predict(cfg: DictConfig) -> Predicted:
@@ -138,6 +126,8 @@ def predict(cfg: DictConfig) -> Predicted:
     faults, console = Faults(strict=cfg.strict), Console(stderr=True)
     _check_folder(folder)
 
+    batches = _batches(sources.images, cfg.batch_size, faults, white=_white(cfg))
+
     def write(answer: tuple[Source, Tensor, Tensor]) -> None:
         source, image, labels = answer
         files.write(source.name, image.numpy(), labels.numpy())
@@ -147,14 +137,24 @@ def predict(cfg: DictConfig) -> Predicted:
             )
 
     # Not a loop over answers: its names would hold a large image while the next one is read.
-    done = map(write, _answers(sources.images, cfg.batch_size, predictor, faults))
+    done = map(write, _answers(batches, predictor))
     total = len(sources.images)
     for _ in track(done, "segmenting", total=total, console=console):
         pass
     if faults.count == total:
         raise DataError(f"input={given}: nothing could be read; {faults.first}")
-    folders = tuple(folder / kind for kind in files.kinds)
-    return Predicted(total - faults.count, folders, sources, faults)
+    for line in _left_out(sources, faults):
+        console.print(line, highlight=False, markup=False)
+    return Predicted(total - faults.count, tuple(folder / kind for kind in files.kinds))
+
+
+def _left_out(sources: Sources, faults: Faults) -> Iterator[str]:
+    """A sentence for each kind of file that was not segmented."""
+    if faults.count:
+        yield f"skipped {faults.count} that cannot be read, first: {faults.first}"
+    if sources.others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sources.others.most_common(5))
+        yield f"left out, since their names are not those of images: {kinds}"
 
 
 def _check_folder(folder: Path) -> None:
@@ -185,13 +185,13 @@ def loaded(cfg: DictConfig) -> Predictor:
 
 
 def _batches(
-    sources: Iterable[Source], size: int, faults: Faults
+    sources: Iterable[Source], size: int, faults: Faults, *, white: float | None
 ) -> Iterator[list[tuple[Source, Tensor]]]:
     """Images that can be read, (3, H, W) uint8 each: `size` of them, fewer if large."""
     batch, pixels = [], 0
     for source in sources:
         try:
-            image = torch.from_numpy(decode_image(source.path)).permute(2, 0, 1)
+            image = torch.from_numpy(decode_image(source.path, white=white)).permute(2, 0, 1)
         except DataError as error:
             faults.met(str(error))
             continue
@@ -206,9 +206,10 @@ def _batches(
 
 
 def _answers(
-    sources: Iterable[Source], size: int, predictor: Predictor, faults: Faults
+    batches: Iterable[list[tuple[Source, Tensor]]], predictor: Predictor
 ) -> Iterator[tuple[Source, Tensor, Tensor]]:
-    for batch in _batches(sources, size, faults):
+    """What is segmented of each image in turn; batches are forgotten as soon as they are done."""
+    for batch in batches:
         yield from segmented(batch, predictor)
         batch.clear()
 
@@ -222,6 +223,11 @@ def segmented(
     del shown
     for (source, image), labels in zip(batch, found, strict=True):
         yield source, image, labels.cpu()
+
+
+def _white(cfg: DictConfig) -> float | None:
+    """What is white in the data set's 16-bit images, as in training."""
+    return OmegaConf.select(cfg, "data.reader.white")
 
 
 def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:

@@ -89,16 +89,34 @@ def test_without_a_checkpoint_it_says_how_to_give_one(capfd):
 
 
 def test_predict_writes_masks_of_raw_ids_and_overlays(run, tmp_path, capfd):
-    source = tmp_path / "in"
-    source.mkdir()
-    for name, size in {"a.png": (40, 30), "b.jpg": (33, 17)}.items():
+    source, out = tmp_path / "in", tmp_path / "in" / "out"
+    (source / "rainy day").mkdir(parents=True)
+    for name, size in {"a.png": (40, 30), "b.jpg": (33, 17), "rainy day/c.ppm": (20, 24)}.items():
         pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(source / name)
-    line = given(run, f"input={source}", f"output={tmp_path / 'out'}", door="predict")
+    Image.fromarray(np.full((16, 16), 40_000, np.uint16)).save(source / "deep.png")
+    Image.new("1", (16, 16)).save(source / "b.bmp")
+    (source / "._a.png").write_bytes(b"what macOS writes beside files")
+    (source / "notes.txt").touch()
+    line = given(run, f"input={source}", f"output={out}", "colors=true", door="predict")
     assert call(predict, line) == 0
-    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
+    said = capfd.readouterr()
+    assert f"5 images segmented: {out}/masks, {out}/colors, {out}/overlays" in said.out
+    assert "left out, since their names are not those of images: 1 .txt" in said.err
+    for kind in ("masks", "colors", "overlays"):
+        found = sorted(
+            path.relative_to(out / kind).as_posix() for path in (out / kind).rglob("*.png")
+        )
+        assert found == ["a.png", "b.bmp.png", "b.jpg.png", "deep.png", "rainy day/c.png"]
+    mask = np.asarray(Image.open(out / "masks" / "a.png"))
     assert mask.shape == (40, 30) and mask.max() < 5
-    assert Image.open(tmp_path / "out" / "overlays" / "b.png").size == (17, 33)
+    width, height = Image.open(out / "overlays" / "b.jpg.png").size
+    assert width >= 17 and height > 33, "a legend is below"
+
+    line = given(run, f"input={source}", f"output={out}", "legend=false", door="predict")
+    assert call(predict, line) == 0
+    assert "5 images" in capfd.readouterr().out, "not those that the first call wrote"
+    assert Image.open(out / "overlays" / "b.jpg.png").size == (17, 33)
 
     (source / "c.png").write_bytes(b"not a picture")
     assert call(predict, line) == 2

@@ -246,7 +246,7 @@ def test_inputs_without_a_frame(av, door, tmp_path):
         container.mux(stream.encode(sound))
         container.mux(stream.encode(None))
     said = {
-        "empty": "no pictures in that folder",
+        "empty": "no images in that folder",
         "nothing.mp4": "cannot be read as a video",
         "text.mkv": "cannot be read as a video",
         "sound.mkv": "holds no video",
