@@ -16,7 +16,8 @@ def main(cfg: DictConfig) -> float | None:
     """
     from segsuite.bench.planned import planned_cost
     from segsuite.core.seeding import seed_everything
-    from segsuite.engine import introduction, training
+    from segsuite.engine import introduction, record, training
+    from segsuite.engine.loggers import opened
 
     seed_everything(cfg.seed)
     folder = training.begin(cfg)
@@ -30,8 +31,9 @@ def main(cfg: DictConfig) -> float | None:
     training.record_start(cfg, folder)
     introduction.introduce(cfg, trainer, network, data, planned_cost(network, data.crop_size))
 
-    training.fit(trainer, task, data, resumed)
-    figures = training.final_figures(cfg, trainer, task, data, folder)
+    with opened(trainer.loggers, record.flat(cfg)):
+        training.fit(trainer, task, data, resumed)
+        figures = training.final_figures(cfg, trainer, task, data, folder)
     return training.finish(cfg, figures, trainer, folder)
 
 

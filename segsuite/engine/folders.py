@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ LAST = Path("checkpoints") / "last.ckpt"
 BEST = Path("checkpoints") / "best.ckpt"
 
 _LONGEST = 80
-_NOT_IN_NAME = ("sweep", "resume", "paths.", "hydra.", "hydra/")
+_NOT_IN_NAME = ("sweep", "resume", "run.", "paths.", "hydra.", "hydra/")
 """Overrides that change where or how a job runs, but not what it computes."""
 
 _LESS_TELLING = (
@@ -38,6 +38,18 @@ _LESS_TELLING = (
 def run_name(name: str | None, choices: Mapping[str, str | None]) -> str:
     """The name given, or that of the experiment, or of the method."""
     return name or choices.get("experiment") or choices.get("method") or "unnamed"
+
+
+def parent(name: str, folder: Any) -> Path:
+    """The folder that a key such as `paths.logs` names.
+
+    Raises:
+        ConfigError: it names none; text would make a folder called None of it, or begin at /.
+    """
+    if not isinstance(folder, str) or not folder.strip():
+        said = "null" if folder is None else folder
+        raise ConfigError(f"{name}={said} is no folder; type {name}=FOLDER, or leave it out")
+    return Path(folder)
 
 
 def fresh(parent: str | Path, name: str) -> Path:
@@ -55,7 +67,7 @@ def resumable(parent: str | Path, name: str) -> Path:
     unfinished = [
         last.parents[1]
         for last in runs.glob(f"*/{LAST.as_posix()}")
-        if not (last.parents[1] / RESULT).exists()
+        if recorded_result(last.parents[1]) is None
     ]
     if not unfinished:
         finished = max((path.parent for path in runs.glob(f"*/{RESULT}")), default=None)
@@ -67,24 +79,60 @@ def resumable(parent: str | Path, name: str) -> Path:
     return max(unfinished, key=lambda folder: folder.name)
 
 
-def job_name(overrides: Sequence[str]) -> str:
-    """The overrides as a folder name of at most 80 characters, and 6 more that make it unique.
+def job_name(overrides: Sequence[str], swept: Collection[str] = ()) -> str:
+    """A job's folder: what was swept, and ten digits of all that counts: `windows=103,seed=1-...`.
 
-    The order in which they were typed does not matter; what is usually swept stands in front, keys
-    are cut to their last part: `windows=103,seed=1,experiment=cts_vitb-3fa9c2`.
+    The order in which overrides were typed does not matter; keys are cut to their last part.
+
+    Args:
+        swept: their keys; where none is known, the folder is named by everything.
     """
-    that_count = sorted(o for o in overrides if not _is_about(_NOT_IN_NAME, o))
+    telling = [o for o in _that_count(overrides) if _key(o) in swept]
+    if not telling:
+        return _named_by_everything(overrides)
+    return f"{_shortened(telling)}-{_digest(overrides)[:10]}"
+
+
+def job_folder(sweep: str | Path, overrides: Sequence[str], swept: Collection[str] = ()) -> str:
+    """The name of a job's folder within a sweep's, which may be there already.
+
+    A job that was typed otherwise before, as one of fewer, is the same job; and so is one whose
+    folder was named by everything, as all were once.
+    """
+    known = sorted(Path(sweep).glob(f"*-{_digest(overrides)[:10]}"))
+    former = _named_by_everything(overrides)
+    if known:
+        return known[0].name
+    return former if (Path(sweep) / former).is_dir() else job_name(overrides, swept)
+
+
+def _named_by_everything(overrides: Sequence[str]) -> str:
+    that_count = _that_count(overrides)
     if not that_count:
         return "default"
-    digest = hashlib.sha256("\n".join(that_count).encode()).hexdigest()[:6]
     telling_first = sorted(that_count, key=lambda override: _is_about(_LESS_TELLING, override))
-    short = clean(",".join(map(_short, telling_first)))[:_LONGEST].rstrip(".,-_=")
-    return f"{short}-{digest}"
+    return f"{_shortened(telling_first)}-{_digest(overrides)[:6]}"
+
+
+def _that_count(overrides: Sequence[str]) -> list[str]:
+    return sorted(o for o in overrides if not _is_about(_NOT_IN_NAME, o))
+
+
+def _digest(overrides: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(_that_count(overrides)).encode()).hexdigest()
 
 
 def _is_about(keys: Sequence[str], override: str) -> bool:
-    key = override.lstrip("+~").split("=", 1)[0]
+    key = _key(override)
     return any(key == k or (k[-1] in "./" and key.startswith(k)) for k in keys)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=", 1)[0]
+
+
+def _shortened(overrides: Sequence[str]) -> str:
+    return clean(",".join(map(_short, overrides)))[:_LONGEST].rstrip(".,-_=")
 
 
 def _short(override: str) -> str:
@@ -140,6 +188,42 @@ def _is_log(path: Path) -> bool:
 
 
 def recorded_result(folder: str | Path) -> dict[str, Any] | None:
-    """The result of a finished run, or None."""
-    path = Path(folder) / RESULT
-    return json.loads(path.read_text()) if path.exists() else None
+    """The result of a finished run, or None.
+
+    Raises:
+        ConfigError: there is one that was damaged.
+    """
+    return read_record(Path(folder) / RESULT)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """What stands in a JSON file of a run's folder, or None where there is no such file.
+
+    Raises:
+        ConfigError: it is no JSON, or no mapping; with what to do.
+    """
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error)) from error
+    if not isinstance(record, dict):
+        raise damaged(path, "no mapping of keys")
+    return record
+
+
+def damaged(path: Path, why: str) -> ConfigError:
+    """The error about a record of a run that cannot be read, with what goes on without it."""
+    remedy = _WITHOUT.get(path.name, "it is written anew")
+    size = path.stat().st_size if path.exists() else 0
+    what = "is empty" if not size else f"is damaged ({why})"
+    return ConfigError(f"{path} {what}: {remedy}, so delete it and type the same command again")
+
+
+_WITHOUT = {
+    RESULT: "with resume=true (in a sweep without) the final test alone is made again",
+    RUN: "it is written anew, without the earlier starts",
+    CONFIG: "it is written anew, and what was changed meanwhile is not told",
+    "best.json": "the next validation then counts as the best one so far, and replaces best.ckpt",
+}

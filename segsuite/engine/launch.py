@@ -82,12 +82,16 @@ def door(
                 print(help_text(name, main.__doc__ or ""))
                 return
             _say_that_it_loads(name)
+            from segsuite.engine.sweep_table import ending_with_a_table, swept_noted
+
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
                 sys.argv[1:] = as_today(as_text(sys.argv[1:], name))
-                _hydra(name)(job)()
+                sys.argv[1:] = swept_noted(sys.argv[1:])
+                with ending_with_a_table():
+                    _hydra(name)(job)()
 
         return entry
 
@@ -135,10 +139,12 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    _fill_in(cfg, folder, hydra_config)
+    _fill_in(cfg, folder, hydra_config, sweeping=sweeping)
 
     def job(cfg: DictConfig) -> Any:
         check_choices(hydra_config.runtime.choices)
+        for key, parent in cfg.paths.items():
+            folders.parent(f"paths.{key}", parent)
         with exhaustion_explained(cfg, folder):
             return main(cfg)
 
@@ -193,10 +199,12 @@ def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
         raise  # Hydra goes on with the next job and raises at the end
 
 
-def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig) -> None:
-    """Puts what only the launch knows into the config: the run's name and folder."""
+def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig, *, sweeping: bool) -> None:
+    """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
     with open_dict(cfg):
         cfg.run.folder = str(folder)
+        if sweeping:
+            cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
         cfg.name = folders.run_name(cfg.get("name"), hydra_config.runtime.choices)
 
 

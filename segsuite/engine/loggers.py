@@ -1,8 +1,8 @@
 """Where figures and pictures go: CSV, Weights & Biases, TensorBoard; each goes on when resumed."""
 
 import csv
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from segsuite.core.errors import MissingExtra
 from segsuite.core.files import written_whole
+from segsuite.engine.wandb_logger import WandbLogger
+
+__all__ = ["CsvLogger", "TensorBoardLogger", "WandbLogger", "log_picture", "opened"]
 
 
 class CsvLogger(Logger):
@@ -77,42 +80,11 @@ class CsvLogger(Logger):
         return self._rows
 
 
-def WandbLogger(
-    *,
-    folder: str,
-    id: str,
-    name: str,
-    project: str = "segsuite",
-    group: str | None = None,
-    offline: bool = True,
-) -> Logger:
-    """Lightning's logger for Weights & Biases, resumed under the same id; $WANDB_MODE wins.
+def TensorBoardLogger(*, folder: str, metric: str = "test/miou") -> Logger:
+    """Lightning's logger for TensorBoard.
 
     Args:
-        folder: of the run; wandb's own files go into it.
-        id: the same however often the run is resumed.
-        group: of a sweep's jobs.
-        offline: nothing leaves this machine; the command to sync later is printed.
-    """
-    from lightning.pytorch.loggers import WandbLogger as Lightnings
-
-    offline = offline if "WANDB_MODE" not in os.environ else os.environ["WANDB_MODE"] != "online"
-    if offline:
-        print(f"wandb is offline; to send this run later: wandb sync {folder}/wandb/offline-run-*")
-    return Lightnings(
-        save_dir=folder,
-        id=id,
-        name=name,
-        project=project,
-        group=group,
-        offline=offline,
-        resume="allow",
-        log_model=False,
-    )
-
-
-def TensorBoardLogger(*, folder: str) -> Logger:
-    """Lightning's logger for TensorBoard.
+        metric: the figure that stands beside the config under HPARAMS.
 
     Raises:
         MissingExtra: tensorboard is not installed.
@@ -121,16 +93,36 @@ def TensorBoardLogger(*, folder: str) -> Logger:
 
     if find_spec("tensorboard") is None:
         raise MissingExtra("tensorboard", "tensorboard")
-    from lightning.pytorch.loggers import TensorBoardLogger as Lightnings
+    from segsuite.engine.tensorboard_logger import TensorBoardLogger as WithMetric
 
-    return Lightnings(save_dir=folder, name="tensorboard", version="")
+    return WithMetric(folder=folder, metric=metric)
+
+
+@contextmanager
+def opened(loggers: Sequence[Logger], config: Mapping[str, Any]) -> Iterator[None]:
+    """Gives every logger the config, and ends their runs with the block, however it ends.
+
+    Args:
+        config: flat and plain, so that each key is a column of a comparison.
+    """
+    for logger in loggers:
+        logger.log_hyperparams(dict(config))
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.finish(failed=failed)
 
 
 def log_picture(trainer: Trainer, name: str, path: Path) -> None:
     """Shows a PNG file in every logger that can show pictures."""
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):  # wandb
-            logger.log_image(name, [str(path)], step=trainer.global_step)
+            # The row of the figures of this validation, which Lightning counts from 0.
+            logger.log_image(name, [str(path)], step=max(trainer.global_step - 1, 0))
         elif hasattr(getattr(logger, "experiment", None), "add_image"):  # tensorboard
             import numpy as np
             from PIL import Image

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from segsuite.core.files import remove_leftovers, write_json, written_whole
-from segsuite.engine.folders import CONFIG, LAST, RESULT, RUN
+from segsuite.engine.folders import BEST, CONFIG, LAST, RESULT, RUN, damaged, read_record
 
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
 _MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress")
@@ -26,6 +27,11 @@ _MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "ca
 def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     """The config as plain dicts and lists."""
     return OmegaConf.to_container(cfg, resolve=resolve)
+
+
+def flat(cfg: DictConfig) -> dict[str, Any]:
+    """The whole config by dotted keys: `{"data.batch_size": 8, ...}`; lists stay whole."""
+    return dict(_leaves(plain(cfg), ""))
 
 
 def run_id(folder: Path) -> str:
@@ -37,16 +43,58 @@ def run_id(folder: Path) -> str:
 
 def write_start(folder: Path, cfg: DictConfig) -> None:
     """Writes config.yaml, and begins run.json or adds a start to it; removes leftovers."""
-    import json
-
     for place in (folder, (folder / LAST).parent):
         remove_leftovers(place)
     path = folder / RUN
-    record = json.loads(path.read_text()) if path.exists() else {"id": run_id(folder), "starts": []}
+    record = starts(folder) or {"id": run_id(folder), "starts": []}
     record["starts"].append(_circumstances())
     write_json(path, record)
     with written_whole(folder / CONFIG) as beside:
         beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def starts(folder: Path) -> dict[str, Any] | None:
+    """run.json, or None where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    record = read_record(folder / RUN)
+    if record is not None and not isinstance(record.get("starts"), list):
+        raise damaged(folder / RUN, "no list of starts")
+    return record
+
+
+def check_whole(folder: Path) -> None:
+    """Raises ConfigError for the first record of an earlier start in this folder that is damaged.
+
+    Before anything is trained: some are read, or written again, hours later.
+    """
+    starts(folder)
+    earlier_config(folder)
+    best = read_record(folder / BEST.with_suffix(".json"))
+    if best is not None and not isinstance(best.get("score"), int | float):
+        raise damaged(folder / BEST.with_suffix(".json"), "no score")
+
+
+def earlier_config(folder: Path) -> dict[str, Any] | None:
+    """The config of an earlier start in this folder, or None.
+
+    Raises:
+        ConfigError: config.yaml is damaged.
+    """
+    from yaml import YAMLError
+
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise damaged(path, " ".join(str(error).split())) from error
+    if not isinstance(config, dict) or not config:
+        raise damaged(path, "no mapping of keys")
+    return config
 
 
 def write_result(folder: Path, **figures: Any) -> None:
@@ -56,11 +104,11 @@ def write_result(folder: Path, **figures: Any) -> None:
 
 def differences(folder: Path, cfg: DictConfig) -> list[str]:
     """What the config of an earlier start in this folder has otherwise: "key: then -> now"."""
-    path = folder / CONFIG
-    if not path.exists():
+    earlier = earlier_config(folder)
+    if earlier is None:
         return []
-    then = dict(_leaves(OmegaConf.to_container(OmegaConf.load(path)), ""))
-    now = dict(_leaves(plain(cfg), ""))
+    then = dict(_leaves(earlier, ""))
+    now = flat(cfg)
     return [
         f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted(then.keys() | now.keys())

@@ -1,7 +1,6 @@
 """The interpolations that config files may use beside OmegaConf's own. Imports nothing heavy."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -11,7 +10,7 @@ from segsuite.engine import folders
 
 
 def register() -> None:
-    """Makes `${classes_in:}`, `${or_none:}`, `${two_thirds:}`, `${twice:}` and those of folders."""
+    """Makes `${classes_in:}`, `${or_none:}`, `${two_thirds:}`, `${tenth:}` and those of folders."""
     for name, resolver in {
         "classes_in": _classes_in,
         "or_none": _or_none,
@@ -19,6 +18,7 @@ def register() -> None:
         "job_name": _job_name,
         "two_thirds": _two_thirds,
         "twice": _twice,
+        "tenth": _tenth,
     }.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     # Cached: a run folder is named by the time, and every look at it must see the same.
@@ -47,21 +47,30 @@ def _twice(number: int) -> int:
     return 2 * number
 
 
+def _tenth(number: Any, most: int) -> int:
+    """A tenth of the number, from 1 to `most`; `most` where it is none."""
+    return min(max(number // 10, 1), most) if isinstance(number, int) else most
+
+
 def _run_folder(
-    parent: str, name: str | None, choices: Mapping[str, str | None], resume: bool
+    logs: Any, door: str, name: Any, choices: Mapping[str, str | None], resume: bool
 ) -> str:
     """The folder of a single run: a new one, or with resume=true the newest unfinished one."""
     name = folders.run_name(name, choices)
     if not isinstance(resume, bool):
         raise ConfigError(f"resume={resume} is neither true nor false")
+    parent = folders.parent("paths.logs", logs) / door
     return str(folders.resumable(parent, name) if resume else folders.fresh(parent, name))
 
 
-def _sweep_folder(parent: str, name: str | None, choices: Mapping[str, str | None]) -> str:
+def _sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> str:
     """The folder of a sweep, named by its file, or else by `name`."""
-    return str(Path(parent) / folders.clean(choices.get("sweep") or name or "unnamed"))
+    sweeps = folders.parent("paths.logs", logs) / "sweeps"
+    return str(sweeps / folders.clean(choices.get("sweep") or name or "unnamed"))
 
 
-def _job_name(overrides: Sequence[str]) -> str:
-    """The folder of one job of a sweep, named by what was typed."""
-    return folders.job_name(overrides)
+def _job_name(
+    sweep: str, overrides: Sequence[str], typed: Sequence[str], params: Mapping[str, Any] | None
+) -> str:
+    """The folder of one job, named by what was swept on the command line and in a sweep's file."""
+    return folders.job_folder(sweep, overrides, {*typed, *(params or ())})

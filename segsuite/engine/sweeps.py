@@ -26,10 +26,10 @@ def one_job(main: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path) ->
     """What `main` returns, or what it returned when this job was run before."""
     result = recorded_result(folder)
     if result is not None:
-        log.info("%s has finished before: %s", folder.name, result["optimized"])
+        log.info("%s has finished before: %s", folder.name, result.get("optimized"))
         for change in differences(folder, cfg):
             log.warning("%s was run with another config: %s", folder.name, change)
-        return result["optimized"]
+        return result.get("optimized")
     with _as_single_run(folder):
         return main(cfg)
 

@@ -24,6 +24,7 @@ from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
+from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.class_weights import settle_class_weights
 from segsuite.engine.exhausted import LostProcesses
@@ -86,11 +87,13 @@ def resume_point(cfg: DictConfig, folder: Path) -> ResumePoint | None:
     has been typed again.
 
     Raises:
-        ConfigError: both ckpt_path and resume=true were given.
+        ConfigError: both ckpt_path and resume=true were given, or a record of the run is damaged.
         CheckpointError: the checkpoint is unreadable, not whole or of another method.
     """
     if cfg.resume and cfg.ckpt_path:
         raise ConfigError("resume=true and ckpt_path=... exclude each other; leave one out")
+    if on_main_process():
+        record.check_whole(folder)
     last = folder / folders.LAST
     if cfg.ckpt_path:
         last = Path(cfg.ckpt_path)
@@ -188,7 +191,11 @@ def make_trainer(
     trainer = built_trainer(
         without_epochs(settings),
         allow=trusted(cfg),
-        callbacks=[finite, RandomStates(), identity, *_built(cfg, "callbacks"), interrupts],
+        callbacks=[
+            *(finite, RandomStates(), identity, LearningRate()),
+            *_built(cfg, "callbacks"),
+            interrupts,
+        ],
         logger=_built(cfg, "logger"),
         plugins=[WholeCheckpointIO()],
     )

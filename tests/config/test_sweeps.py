@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 from segsuite.core.build import build
 from segsuite.core.config import CONF
-from segsuite.engine import sweeps
+from segsuite.engine import record, sweeps
 from segsuite.engine.training import check_arguments
 from segsuite.train import main as train
-from tests.config.composed import SWEEPS
+from tests.config.composed import SWEEPS, composed
 
 
 @pytest.fixture
@@ -62,3 +62,18 @@ def test_values_that_are_typed_are_swept(jobs):
     pairs = {(cfg.method.network.pruning.theta, cfg.data.seed) for cfg in found.values()}
     assert pairs == {(theta, seed) for theta in (0.8, 0.9) for seed in (0, 1, 2)}
     assert all("theta=" in name and "seed=" in name for name in found)
+
+
+def test_dashboards_get_a_name_a_group_and_an_id_for_each_job(jobs):
+    found = jobs("experiment=quickstart", "logger=wandb", "name=thetas", "seed=0,1")
+    for name, cfg in found.items():
+        assert cfg.logger.wandb.name == name and cfg.logger.wandb.group == "thetas"
+        assert record.flat(cfg)["seed"] == cfg.seed
+    single = composed("experiment=quickstart", "logger=wandb")
+    assert single.logger.wandb.name == "quickstart" and single.logger.wandb.group is None
+
+
+@pytest.mark.parametrize(("steps", "every"), [(160_000, 50), (600, 50), (40, 4), (3, 1)])
+def test_short_runs_log_their_losses_too(steps, every):
+    cfg = composed("experiment=quickstart", f"trainer.max_steps={steps}")
+    assert cfg.trainer.log_every_n_steps == every

@@ -1,11 +1,11 @@
 """Doors called in this process: errors, names, sweeps."""
 
+import csv
 import json
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from torch._utils import ExceptionWrapper
@@ -252,7 +252,14 @@ def test_a_failed_job_does_not_stop_the_sweep(door, tmp_path):
     )
     code, err = door(bad)
     assert code == 2 and "data.crop_size" in err
-    assert len(list((tmp_path / "sweeps" / "bad").glob("*/result.json"))) == 1
+    (result,) = (tmp_path / "sweeps" / "bad").glob("*/result.json")
+    with open(tmp_path / "sweeps" / "bad" / "sweep.csv", newline="") as handle:
+        failed, finished = csv.DictReader(handle)
+    assert list(failed) == ["job", "data.crop_size", "test/miou", "status"]
+    assert failed["data.crop_size"] == "[30,48]" and failed["status"] == "failed"
+    assert finished["status"] == "finished" and finished["job"] == result.parent.name
+    assert float(finished["test/miou"]) == json.loads(result.read_text())["optimized"]
+    assert result.parent.name.startswith("crop_size=-32,48-"), "named by what was swept alone"
 
 
 def test_init_from_takes_weights_and_nothing_else(door, tmp_path):
@@ -280,19 +287,6 @@ def test_what_does_not_change_a_job_is_not_in_its_name():
     base = folders.job_name(["seed=1"])
     assert base == folders.job_name(["seed=1", "sweep=x", "resume=true", "paths.logs=/tmp"])
     assert base != folders.job_name(["seed=1", "data=camvid"])
-
-
-def test_resume_takes_the_newest_unfinished_run(tmp_path):
-    for time_, files in {"1": ["last"], "2": ["last"], "3": ["last", "result"], "4": []}.items():
-        folder = tmp_path / "run" / time_
-        folder.mkdir(parents=True)
-        for file in files:
-            path = folder / (folders.LAST if file == "last" else Path(folders.RESULT))
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
-    assert folders.resumable(tmp_path, "run").name == "2"
-    with pytest.raises(ConfigError, match="no unfinished run"):
-        folders.resumable(tmp_path, "other")
 
 
 def test_compose_names_what_is_misspelt():

@@ -87,6 +87,8 @@ def test_figures_are_the_same_and_none_is_written_twice(runs):
         tests.append([row["test/miou"] for row in rows if row["test/miou"]])
     assert tables[0] == tables[1]
     assert any("val/miou" in row for row in tables[0])
+    rates = [float(row["train/learning_rate"]) for row in tables[0]]
+    assert len(rates) == 12 and rates[0] == max(rates) and rates[-1] == min(rates) > 0
     assert tests[0] == tests[1] and len(tests[0]) == 1
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.engine.callbacks.learning_rate import base_rate
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.engine.schedules import constant, poly, poly_factor, slow_poly
 
@@ -87,3 +88,18 @@ def test_a_rule_that_fits_nothing_is_an_error_unless_optional():
 def test_a_misspelt_key_of_a_rule_is_named():
     with pytest.raises(ConfigError, match="did you mean `lr_scale`"):
         parameter_groups([], [{"match": "*", "lr_scal": 2}])
+
+
+def test_the_rate_that_is_logged_is_the_one_typed_as_far_as_it_has_come():
+    network = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    groups = parameter_groups(network.named_parameters(), [{"match": "0.*", "lr_scale": 10.0}])
+    adam = scale_learning_rates(torch.optim.AdamW(groups, lr=2.0))
+    schedule = poly(adam, max_steps=10, power=1.0)
+    for _ in range(5):
+        adam.step()
+        schedule.step()
+    assert base_rate(adam) == pytest.approx(1.0)
+    only_scaled = [{"params": list(network.parameters()), "lr_scale": 0.1}]
+    adam = scale_learning_rates(torch.optim.AdamW(only_scaled, lr=2.0))
+    poly(adam, max_steps=10)
+    assert base_rate(adam) == pytest.approx(2.0)

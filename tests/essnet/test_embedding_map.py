@@ -130,7 +130,9 @@ def test_loggers_get_a_map_and_a_table(tmp_path):
     callback = EmbeddingMap(folder=str(tmp_path))
     callback.on_validation_end(trainer, module)
     callback.on_fit_end(trainer, module)
-    assert heard["images"] == [("embeddings", str(tmp_path / "0000007.png"), 7)]
+    assert heard["images"] == [("embeddings", str(tmp_path / "0000007.png"), 6)], (
+        "the row of its mIoU"
+    )
     ((key, columns, rows),) = heard["tables"]
     assert key == "class_embeddings" and columns == ["class", "group", "x", "y"]
     assert len(rows) == 19 and rows[3][:2] == ["class 3", "rare"]

@@ -1,0 +1,30 @@
+"""TensorBoard: the config stands beside the figure that runs are compared by."""
+
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger as Lightnings
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+
+class TensorBoardLogger(Lightnings):
+    """Lightning's logger, whose HPARAMS show `metric`, and not -1 in place of one.
+
+    Args:
+        folder: of the run.
+        metric: the name of a figure that is logged, now or at the end.
+    """
+
+    def __init__(self, *, folder: str, metric: str) -> None:
+        super().__init__(save_dir=folder, name="tensorboard", version="", default_hp_metric=False)
+        self._metric = metric
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Writes the config into the events, and as hparams.yaml."""
+        from torch.utils.tensorboard.summary import hparams
+
+        super().log_hyperparams(params)
+        # Only the figure's name is written: its values are those that are logged under it.
+        for summary in hparams(self._sanitize_params(params), {self._metric: 0.0}):
+            self.experiment._get_file_writer().add_summary(summary)
+        self.save()
