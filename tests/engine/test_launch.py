@@ -229,7 +229,7 @@ def test_a_sweep_typed_again_runs_only_what_is_missing(door, tmp_path, monkeypat
     code, err = door(sweep)
     assert code == 0, err
     jobs = sorted(path for path in (tmp_path / "sweeps" / "seeds").iterdir() if path.is_dir())
-    assert [job.name.split(",")[0] for job in jobs] == ["seed=1", "seed=2"]
+    assert [job.name.split("-")[0] for job in jobs] == ["seed=1", "seed=2"]
     first = {job.name: (job / "result.json").stat().st_mtime_ns for job in jobs}
 
     (jobs[1] / "result.json").unlink()  # as if it had been killed in its final test
