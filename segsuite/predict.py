@@ -2,11 +2,11 @@
 
 from omegaconf import DictConfig
 
+from segsuite.engine.exported import config_to_predict
 from segsuite.engine.launch import door
-from segsuite.engine.rebuild import config_from_checkpoint
 
 
-@door("predict", prepare=config_from_checkpoint)
+@door("predict", prepare=config_to_predict)
 def main(cfg: DictConfig) -> None:
     """Segments an image, a folder of images with its sub-folders, or a glob; or a video.
 
@@ -18,6 +18,10 @@ def main(cfg: DictConfig) -> None:
     Writes output/masks/NAME.png with the raw ids of the class table, and output/overlays/NAME.png
     with a legend below (legend=false: without); with colors=true also output/colors/NAME.png, the
     masks in the classes' colours. Sub-folders are kept. Large images need inference=slide.
+
+    python -m segsuite.predict ckpt_path=network.onnx input=street.jpg output=found
+
+    An ONNX file of segsuite.export writes the same, each image stretched to the file's own size.
 
     python -m segsuite.predict ckpt_path=FILE input=drive.mp4 output=found.mp4
     python -m segsuite.predict ckpt_path=FILE input=frames/ output=found.mp4 fps=30

@@ -38,8 +38,9 @@ def read_plain(path: str | Path) -> Any:
         raise CheckpointError(fault)
     if kind := _EXPORTED.get(path.suffix.lower()):
         raise CheckpointError(
-            f"{path} is {kind}, which holds a network for another runtime and neither its config "
-            "nor its classes; give the checkpoint that it was exported from, such as best.ckpt"
+            f"{path} is {kind}, which holds a network for another runtime and not its config; give "
+            "the checkpoint that it was exported from, such as best.ckpt. Of an ONNX file, "
+            "segsuite.predict makes masks, and segsuite.export measures the mIoU"
         )
     if fault := damage(path):
         raise CheckpointError(f"{path} {fault}; take a copy of it, or an earlier checkpoint")

@@ -21,6 +21,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.data.decode import decode_image
 from segsuite.data.frames import Faults
 from segsuite.data.submission import CityscapesSubmission
+from segsuite.engine.exported import ExportedPredictor, is_exported
 from segsuite.engine.framing import size_of
 from segsuite.engine.inference import Inference
 from segsuite.engine.inputs import Source, Sources, as_path, images_of
@@ -166,11 +167,13 @@ def _check_folder(folder: Path) -> None:
 
 
 def loaded(cfg: DictConfig) -> Predictor:
-    """The network of the checkpoint, on its device.
+    """The network of the checkpoint on its device, or an exported file.
 
     Raises:
         CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
+    if is_exported(cfg.ckpt_path):
+        return ExportedPredictor(cfg.ckpt_path, device=str(cfg.device))
     device = _device(str(cfg.device))
     network, classes = network_of(cfg)
     if not isinstance(network, Segmenter):
