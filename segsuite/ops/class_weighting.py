@@ -38,7 +38,8 @@ def hardest(losses: Tensor, labels: Tensor, *, probability: float, share: float)
     Online hard example mining (Shrivastava et al., CVPR 2016) as it is usual for pixels (online
     bootstrapping, Wu et al., 2016; BiSeNet's loss, Yu et al., ECCV 2018): those whose class gets
     less than `probability`, but at least a `share` of those labelled; each process chooses among
-    its own. Fixed shapes: a GPU is not waited for. Losses that are not finite are kept, so that they are noticed.
+    its own. Fixed shapes: a GPU is not waited for. Losses that are not finite are kept, so that
+    they are noticed.
 
     Shapes: losses (...) that are -log of probabilities, labels (...) -> (...)
     """
