@@ -16,16 +16,21 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 _OLD_LOSS = re.compile(r"^[+~]*method\.task\.loss\.")
 """Where the mobile family's loss stood; today all families have it at `method.loss`."""
 
+_OF_LOSSES = re.compile(r"^(?=method\.loss\.(class_weights|ohem|ohem_kept|dice)=)")
+"""Settings that our losses take, but that stand in no file: other people's need not take them."""
+
 
 def as_today(overrides: Sequence[str]) -> list[str]:
     """The overrides with keys that have moved at their present place.
 
-    A whole loss of one's own is put where it was, in place of what stands there.
+    A whole loss of one's own is put where it was, in place of what stands there. Settings of losses
+    that stand in no file are added to what does.
     """
     whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", its) for its in overrides)
     if whole:
         return [_OLD_LOSS.sub("++method.task.loss.", override) for override in overrides]
-    return [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]
+    moved = [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]
+    return [_OF_LOSSES.sub("++", override) for override in moved]
 
 
 def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:

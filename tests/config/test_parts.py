@@ -78,8 +78,9 @@ def test_it_is_named_before_anything_else():
 
 def test_the_loss_stands_at_one_place_and_its_old_one_goes_on_to_work():
     for method in METHODS:
-        cfg = checked(f"method={method}", "method.loss.class_weights=[1,2]")
-        assert cfg.method.task.loss.class_weights == [1, 2]
+        typed = ("method.loss.class_weights=[1,2]", "method.loss.dice=0.0")
+        cfg = checked(f"method={method}", *typed)
+        assert cfg.method.task.loss.class_weights == [1, 2] and cfg.method.task.loss.dice == 0
     assert checked("method=mobile", "method.task.loss.dice=0.5").method.loss.dice == 0.5
     assert as_today(["+method.task.loss.a=1", "method.task.groups=[]"])[0] == "+method.loss.a=1"
 

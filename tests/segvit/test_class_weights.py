@@ -72,6 +72,7 @@ def test_the_linear_exits_and_the_auxiliary_one_are_weighted_means_too():
 def test_the_objective_takes_them_and_counts_them():
     objective = SegVitObjective(criterion=AtmCriterion(num_classes=K), class_weights=WEIGHTS)
     assert objective.class_weights.of(K).tolist() == WEIGHTS
+    assert SegVitObjective(criterion=criterion(), dice=0.3).criterion.dice_weight == 0.3
     assert not objective.state_dict(), "checkpoints of the network alone stay as they were"
     with pytest.raises(ConfigError, match="has 5 numbers, but the data have 6 classes"):
         objective.class_weights.of(6)

@@ -1,11 +1,13 @@
 """What a SegViT with sharing and exits is trained for: masks, exits and a policy that learns."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
+from segsuite.core.hints import Between
 from segsuite.methods.segvit.exits import class_fractions, exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVitOutput
@@ -24,6 +26,7 @@ class SegVitObjective(nn.Module):
         ignore_border: leave out windows on the border that mix one class with ignored pixels, as
             the original does for ADE20K.
         class_weights: see `nn.class_weights`; in the terms of classes and masks and in the exits'.
+        dice: weight of the masks' Dice loss, in place of the criterion's.
     """
 
     def __init__(
@@ -34,12 +37,15 @@ class SegVitObjective(nn.Module):
         policy_weight: float = 1.0,
         ignore_border: bool = False,
         class_weights: Sequence[float] | str | None = None,
+        dice: Annotated[float, Between(0)] | None = None,
     ) -> None:
         super().__init__()
         self.criterion = criterion
         self.exit_weight, self.policy_weight = exit_weight, policy_weight
         self.ignore_border = ignore_border
         self.class_weights = ClassWeights(class_weights)
+        if dice is not None:
+            criterion.dice_weight = dice
 
     def forward(self, output: SegVitOutput, labels: Tensor) -> dict[str, Tensor]:
         """Weighted losses by name.
