@@ -1,5 +1,6 @@
 """README.md keeps its word: its commands run, its names exist, nothing that exists is left out."""
 
+import inspect
 import re
 import subprocess
 import tomllib
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from segsuite.core.config import CONF
+from segsuite.core.config import CONF, as_today
 from segsuite.engine import training
 from segsuite.engine.help import options
+from segsuite.methods.mobile.loss import PixelCrossEntropy
 from tests.config.composed import composed
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.docs.readme import BLOCKS, CODE, ROOT, TEXT, choices, commands, marked, parsed
@@ -223,6 +225,10 @@ def test_every_key_exists():
     assert len(dotted) > 8 and len(plain) == 4
     for key in (*dotted, *plain):
         parent, _, leaf = key.rpartition(".")
+        if parent == "method.loss":  # of which some stand in no file
+            assert as_today([f"{key}=1"]) == [f"++{key}=1"]
+            assert leaf in inspect.signature(PixelCrossEntropy).parameters, key
+            continue
         assert leaf in (OmegaConf.select(cfg, parent) if parent else cfg), key
 
 
