@@ -172,7 +172,10 @@ class PairedFiles:
         self._without = frozenset(without)
         self._expected = ExpectedFiles(
             {
-                split: [layout(its, str(where or split)) for its in (images, self._masks[split])]
+                split: [
+                    layout(images, str(where or split)),
+                    layout(self._masks[split], str(where or split), ".png|.tif|..."),
+                ]
                 for split, where in splits.items()
                 if split in self._masks
             },

@@ -48,14 +48,17 @@ def folder_of(pattern: str, root: Path, split: str) -> Path:
     return root / _halves(pattern)[0].replace("{split}", split)
 
 
-def layout(pattern: str, split: str) -> str:
+def layout(pattern: str, split: str, suffixes: str = ".jpg|.png|...") -> str:
     """The pattern as users read it in messages: `images/training/*.jpg`.
+
+    Args:
+        suffixes: what they read for `.*`.
 
     Raises:
         ConfigError: a pattern without `/{id}`.
     """
     folder, end = _halves(pattern)
-    return f"{folder.replace('{split}', split)}*{'.jpg|.png|...' if end == _ANY else end}"
+    return f"{folder.replace('{split}', split)}*{suffixes if end == _ANY else end}"
 
 
 def _halves(pattern: str) -> tuple[str, str]:

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
+from segsuite.core.config import CONF
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.mask_values import MaskReader
@@ -134,3 +136,9 @@ def test_tables_that_cannot_read_colours(tmp_path: Path) -> None:
             table(tmp_path, f"ignore: 255\nignored_colors: {void}\nclasses: [{{name: a}}]")
     with pytest.raises(DataError, match="has `ignored_colors`, but no `ignore: 255`"):
         MaskReader(table(tmp_path, "ignored_colors: [[0, 0, 0]]\nclasses: [{name: a}]"))
+
+
+@pytest.mark.parametrize("name", ["voc", "coco_stuff10k", "coco_stuff164k"])
+def test_data_sets_whose_indices_are_ids_are_read_so_whatever_their_palettes_say(name: str) -> None:
+    reader = OmegaConf.load(CONF / f"data/{name}.yaml").reader
+    assert reader.mask_values == "ids"
