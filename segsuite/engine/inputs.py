@@ -105,7 +105,7 @@ def _walked(folder: Path, without: Iterable[Path]) -> list[Path]:
     """All files below, in order; links to folders are followed, each folder is visited once."""
     left_out = {path.resolve() for path in without if path.resolve() != folder.resolve()}
     found, visited = [], set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
         visited.add(Path(here).resolve())
         folders[:] = [
             name
@@ -113,12 +113,16 @@ def _walked(folder: Path, without: Iterable[Path]) -> list[Path]:
             if not name.startswith(".") and not {Path(here, name).resolve()} & (visited | left_out)
         ]
         found += [Path(here, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.is_file())
+    return sorted(found)  # with links that lead nowhere, which decoding will name
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _globbed(pattern: str) -> list[Path]:
     paths = map(Path, glob.glob(os.path.expanduser(pattern), recursive=True))
-    return sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
+    return sorted(p for p in paths if not p.is_dir() and not p.name.startswith("."))
 
 
 def _names(paths: Sequence[Path], *, flat: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Which colour is which class, as a strip of its own below an image."""
+"""Which colour is which class: a strip below an image, of which it covers nothing."""
 
 from collections.abc import Sequence
 
@@ -37,6 +37,14 @@ def legend(classes: ClassTable, present: Sequence[int], size: tuple[int, int]) -
         _swatch(pen, left, top, letter, classes.colors[number])
         pen.text((left + letter + gap, top), name, fill=_INK, font=font)
     return strip
+
+
+def with_below(image: Image.Image, strip: Image.Image) -> Image.Image:
+    """Both in one, the strip below; as wide as the wider one."""
+    both = Image.new("RGB", (max(image.width, strip.width), image.height + strip.height), PAPER)
+    both.paste(image, (0, 0))
+    both.paste(strip, (0, image.height))
+    return both
 
 
 def _swatch(pen: ImageDraw.ImageDraw, left: int, top: int, side: int, color: NDArray) -> None:

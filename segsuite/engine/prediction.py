@@ -194,10 +194,12 @@ def _batches(
     batch, pixels = [], 0
     for source in sources:
         try:
-            image = torch.from_numpy(decode_image(source.path, white=white)).permute(2, 0, 1)
+            image = torch.from_numpy(decode_image(source.path, white=white))
         except DataError as error:
             faults.met(str(error))
             continue
+        # Contiguous here, so that no transform copies it.
+        image = image.permute(2, 0, 1).contiguous()
         batch.append((source, image))
         pixels += image[0].numel()
         if len(batch) == size or pixels >= _PIXELS:

@@ -111,6 +111,8 @@ def predict_video(cfg: DictConfig) -> Segmented:
         raise ConfigError("give input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER")
     if cfg.batch_size < 1:
         raise ConfigError(f"batch_size={cfg.batch_size} must be at least 1")
+    if cfg.colors:
+        raise ConfigError("colors=true: of a video, overlaid frames are written and no masks")
     output = Path(as_path(cfg, "output")).expanduser()
     check_output(output, Path(as_path(cfg, "input")).expanduser())
     faults = Faults(strict=cfg.strict)

@@ -13,6 +13,7 @@ from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.engine.doors import TOY, called, command, training
+from tests.toy import toy_classes
 
 
 def call(main, line: list[str]) -> int:
@@ -40,6 +41,9 @@ def test_training_leaves_figures_and_pictures(run):
     assert json.loads((run / "result.json").read_text())["metrics"]["test/miou"] > 0
     pictures = sorted(path.name for path in (run / "pictures").iterdir())
     assert pictures == [f"0000012_stripes_{i}.png" for i in (0, 1, 3, 4)]
+    sheet = np.asarray(Image.open(run / "pictures" / pictures[0]))
+    colors = toy_classes(5).colors
+    assert all((sheet == color).all(-1).any() for color in colors[:3]), "in a legend or the labels"
     rows = (run / "classes.csv").read_text().splitlines()
     assert rows[0] == "class,iou,accuracy,pixels" and len(rows) == 6
 

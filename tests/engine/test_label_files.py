@@ -10,7 +10,7 @@ from segsuite.data.palette import colourise, overlay
 from segsuite.engine import label_files
 from segsuite.engine.inputs import as_path, frames_of, images_of
 from segsuite.engine.label_files import LabelFiles
-from segsuite.engine.legend import PAPER, legend
+from segsuite.engine.legend import PAPER, legend, with_below
 from tests.toy import toy_classes
 
 
@@ -28,6 +28,11 @@ def test_sub_folders_are_walked_and_kept(tmp_path):
 def test_hidden_files_and_folders_are_none_of_the_images(tmp_path):
     assert names(tmp_path, "b.png", "._b.png", ".DS_Store", ".cache/c.png") == ["b"]
     assert not images_of(str(tmp_path)).others
+
+
+def test_links_that_lead_nowhere_are_named_when_they_are_read(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    assert names(tmp_path) == ["gone"]
 
 
 def test_links_that_lead_back_are_walked_once(tmp_path):
@@ -107,6 +112,13 @@ def test_a_legend_shows_each_class_in_its_colour_once(size):
         pixels = (strip == color).all(-1).sum()
         assert pixels >= (letter - 2) ** 2, "inside of its frame"
     assert (tuple(strip[0, 0]) == PAPER and strip.shape[0] < size[0]) or size == (30, 20)
+
+
+def test_a_strip_covers_nothing_of_the_image():
+    image, strip = Image.new("RGB", (10, 20), (1, 2, 3)), Image.new("RGB", (30, 5), (4, 5, 6))
+    both = np.asarray(with_below(image, strip))
+    assert both.shape == (25, 30, 3) and (both[:20, :10] == (1, 2, 3)).all()
+    assert (both[20:] == (4, 5, 6)).all() and (both[:20, 10:] == PAPER).all()
 
 
 def test_an_image_without_a_class_has_an_empty_legend():

@@ -292,6 +292,7 @@ def test_outputs_that_are_something_else(av, door, tmp_path):
         ("video=yess", "video=yess is not one of auto, true, false"),
         ("fps=0", "fps=0 must be above 0"),
         ("batch_size=0", "batch_size=0 must be at least 1"),
+        ("colors=true", "colors=true: of a video, overlaid frames are written"),
     ],
 )
 def test_values_that_make_no_sense(door, tmp_path, argument, said):

@@ -10,12 +10,15 @@ from lightning import Callback, LightningModule, Trainer
 from segsuite.core.contract import Batch, Prediction, TokenTrace
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
+from segsuite.engine.legend import legend, with_below
 from segsuite.engine.loggers import log_picture
 from segsuite.engine.panels import contact_sheet, label_panel, picture_panel, token_panels
 
 
 class Pictures(Callback):
     """At every validation: image, truth, prediction, shared patches, tokens left at each head.
+
+    Below them are the colours and names of the classes that are in truth or prediction.
 
     Args:
         folder: where `<iteration>_<picture>.png` go.
@@ -87,16 +90,19 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> No
 
     with torch.no_grad():
         (found,) = pl_module.predicted_labels(one, watch=keep_trace)
-    image, label, colors = one["image"][0].cpu(), one["label"][0].cpu(), pl_module.classes.colors
+    image, label, found = one["image"][0].cpu(), one["label"][0].cpu(), found.cpu()
+    classes, colors = pl_module.classes, pl_module.classes.colors
     panels = [
         picture_panel("image", image),
         label_panel("truth", label, colors),
-        label_panel("prediction", found.cpu(), colors),
+        label_panel("prediction", found, colors),
     ]
     if traces:
         panels += token_panels(image, traces[0])
+    sheet, labels = contact_sheet(panels), torch.cat([label.flatten(), found.flatten()])
+    strip = legend(classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
     with written_whole(path) as beside:
-        contact_sheet(panels).save(beside)
+        with_below(sheet, strip).save(beside)
 
 
 def _file_name(picture: str) -> str:
