@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from segsuite.core.errors import ConfigError
@@ -40,7 +41,10 @@ def _median_frequencies(data: Any) -> list[float]:
         )
     samples, classes = data.samples("train"), data.classes
     folder = getattr(data, "verify_dir", None)
-    weights = report("train", samples, classes, drawn=_DRAWN, folder=folder).weights
+    figures = report("train", samples, classes, drawn=_DRAWN, folder=folder)
+    weights = figures.weights
+    if figures.looked_at < figures.samples:  # a class that was not seen may still come: it is rare
+        weights = np.where(weights > 0, weights, weights.max(initial=0))
     seen = {name: float(w) for name, w in zip(classes.names, weights, strict=True) if w > 0}
     if seen:
         least, most = min(seen, key=seen.get), max(seen, key=seen.get)

@@ -89,6 +89,16 @@ def test_median_frequencies_are_counted_before_training(caplog):
     assert line.endswith("0.553 (a) to 5.25 (b)")
 
 
+def test_classes_that_were_not_drawn_are_not_left_out(monkeypatch):
+    """Data that are drawn are looked at in part; what is rarer than that has the highest weight."""
+    monkeypatch.setattr(Drawn, "__len__", lambda self: 1000)
+    monkeypatch.setattr(Drawn, "inspect", lambda self, _: Facts((10, 10), (10, 10), {0: 90, 1: 10}))
+    task = nn.ModuleDict({"loss": PixelCrossEntropy(class_weights="median_frequency")})
+    settle_class_weights(task, data())
+    found = task["loss"].class_weights.of(3)
+    torch.testing.assert_close(found, torch.tensor([0.5 / 0.9, 5.0, 5.0]))
+
+
 def test_another_number_of_weights_than_of_classes_is_found_before_training():
     task = nn.ModuleDict({"loss": PixelCrossEntropy(class_weights=[1.0, 2.0])})
     with pytest.raises(ConfigError, match="has 2 numbers, but the data have 3 classes"):
