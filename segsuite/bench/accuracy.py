@@ -12,6 +12,7 @@ from segsuite.bench.candidates import Candidate
 from segsuite.bench.pictures import resized
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.sizes import Size
+from segsuite.engine.rebuild import classes_of
 from segsuite.metrics.iou import MeanIoU
 
 
@@ -69,7 +70,8 @@ def accuracies(
         for candidate in candidates:
             if candidate.path is None:
                 continue
-            if tuple(read_checkpoint(candidate.path)["classes"]["names"]) != data.classes.names:
+            trained_for = classes_of(read_checkpoint(candidate.path), candidate.path)
+            if trained_for.names != data.classes.names:
                 notes.append(
                     f"{candidate.name}: no mIoU, since it was trained for other classes than "
                     "those of the data"

@@ -10,6 +10,7 @@ from segsuite.bench.accuracy import Accuracy, accuracies
 from segsuite.bench.candidates import Candidate, candidates
 from segsuite.bench.probes import probe_of
 from segsuite.core.errors import ConfigError
+from segsuite.data.class_table import ClassTable, distinct_colors
 from segsuite.engine.launch import compose
 from tests.bench.toy import half_bright
 from tests.toy import ToySegmenter
@@ -18,7 +19,8 @@ NAMES = ("a", "b", "c")
 
 
 def trained(name: str, names: tuple[str, ...], folder) -> Candidate:
-    torch.save({"classes": {"names": list(names)}}, folder / f"{name}.ckpt")
+    table = ClassTable(names=names, colors=distinct_colors(3), ids=(0, 1, 2))
+    torch.save({"classes": table.to_dict()}, folder / f"{name}.ckpt")
     torch.manual_seed(0)
     network = ToySegmenter(num_classes=3).eval()
     return Candidate(name, name, network, True, str(folder / f"{name}.ckpt"))
