@@ -1,7 +1,7 @@
 """Where runs live, and how they are named. Imports nothing heavy.
 
     logs/train/<name>/<timestamp>/     a single run
-    logs/sweeps/<sweep>/<overrides>/   one job of a sweep
+    logs/sweeps/<sweep>/<swept>-<digest of all overrides>/   one job of a sweep
 
 A run is finished when `result.json` is there, and can be resumed when `checkpoints/last.ckpt` is.
 """

@@ -1,6 +1,6 @@
 """Jobs of a sweep: finished ones are not run again, distributed ones start as single runs.
 
-A sweep that was killed is resumed by typing it again, because a job's folder is named by its
+A sweep that was killed is resumed by typing it again, because a job's folder is found by its
 overrides.
 """
 

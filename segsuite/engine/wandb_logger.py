@@ -43,9 +43,9 @@ class WandbLogger(Lightnings):
         super().__init__(save_dir=folder, id=id, name=name, project=project, group=group)
         # Not Lightning's `offline`, which sets $WANDB_MODE for everything that comes after.
         self._wandb_init |= {"mode": mode, "reinit": "create_new"}
-        self._wandb_init.pop("anonymous")  # wandb warns that it has no effect any more
+        self._wandb_init.pop("anonymous", None)  # wandb warns that it has no effect any more
         if mode in _OFFLINE:
-            self._wandb_init.pop("resume")  # ignored there, with a warning
+            self._wandb_init.pop("resume", None)  # ignored there, with a warning
         self._folder = Path(folder)
         self._journal = Journal(self._folder / "wandb" / "rows.jsonl")
         self._newest = -1  # the step of the last row
