@@ -48,6 +48,16 @@ class SplitReport:
         return Occurrence(self.split, Counter(self.ids), self.looked_at, self.samples)
 
     @property
+    def loss_weights(self) -> list[float]:
+        """`weights` for a loss, plain numbers in the order of the classes.
+
+        Where not all samples were looked at, a class that was not seen may still come: it is rare,
+        and has the highest weight.
+        """
+        unseen = self.weights.max(initial=0) if self.looked_at < self.samples else 0.0
+        return np.where(self.weights > 0, self.weights, unseen).tolist()
+
+    @property
     def absent(self) -> list[int]:
         """Classes without a pixel."""
         return np.flatnonzero(self.pixels == 0).tolist()

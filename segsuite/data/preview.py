@@ -67,7 +67,7 @@ def write_weights(reports: Mapping[str, SplitReport], path: Path) -> None:
     """Writes the class weights of the split that is trained on, and says how to use them."""
     if (figures := reports.get("train")) is not None and figures.weights.any():
         # By digits and not by places: of a frequent class 0.00004 must not become 0.
-        write_json(path, [float(f"{weight:.6g}") for weight in figures.weights])
+        write_json(path, [float(f"{weight:.6g}") for weight in figures.loss_weights])
         print(f"class weights (median frequency): type method.loss.class_weights={path}")
 
 

@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from segsuite.core.errors import ConfigError
@@ -41,13 +40,10 @@ def _median_frequencies(data: Any) -> list[float]:
         )
     samples, classes = data.samples("train"), data.classes
     folder = getattr(data, "verify_dir", None)
-    figures = report("train", samples, classes, drawn=_DRAWN, folder=folder)
-    weights = figures.weights
-    if figures.looked_at < figures.samples:  # a class that was not seen may still come: it is rare
-        weights = np.where(weights > 0, weights, weights.max(initial=0))
-    seen = {name: float(w) for name, w in zip(classes.names, weights, strict=True) if w > 0}
+    weights = report("train", samples, classes, drawn=_DRAWN, folder=folder).loss_weights
+    seen = {name: w for name, w in zip(classes.names, weights, strict=True) if w > 0}
     if seen:
         least, most = min(seen, key=seen.get), max(seen, key=seen.get)
         told = "class weights by median frequency of the training data: %.3g (%s) to %.3g (%s)"
         log.info(told, seen[least], least, seen[most], most)
-    return [float(weight) for weight in weights]
+    return weights
