@@ -139,7 +139,7 @@ def expected(hint: Any) -> str:
         return f"a list of {len(inner)} ({'; '.join(map(expected, inner))})"
     if _is_kind(kind, Mapping):
         return "a group of keys"
-    if _is_kind(kind, Collection):
+    if _takes_lists(kind):
         return f"a list (each {expected(inner[0])})" if inner else "a list"
     name = getattr(kind, "__name__", str(kind))
     return f"a group of keys whose _target_ makes a {name}"
@@ -167,7 +167,7 @@ def in_brackets(key: str, value: Any, hint: Any) -> str:
 
 
 def _list_fits(value: list, kind: type, inner: tuple) -> bool:
-    if not _is_kind(kind, Collection) or kind is str or _is_kind(kind, Mapping):
+    if not _takes_lists(kind):
         return False
     if kind is tuple and inner and Ellipsis not in inner:
         pairs = zip(value, inner, strict=False)
@@ -191,6 +191,13 @@ def _scalar_fits(value: Any, kind: type) -> bool:
     if _is_kind(kind, Collection) or kind in (Callable, type(None)):
         return False
     return isinstance(value, kind) if kind.__module__ == "builtins" else False
+
+
+def _takes_lists(kind: Any) -> bool:
+    """A tensor has items too, but no list is one."""
+    if kind in (list, tuple, set, frozenset):
+        return True
+    return getattr(kind, "__module__", "") == "collections.abc" and issubclass(list, kind)
 
 
 def _is_kind(kind: Any, of: type) -> bool:

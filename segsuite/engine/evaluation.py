@@ -1,5 +1,6 @@
 """The evaluation of a checkpoint, put together from its config."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from segsuite.engine.rebuild import figures_of, network_of
 from segsuite.engine.settings import check_trainer, for_evaluation
 from segsuite.engine.training import built_trainer, make_task, quiet
 
+log = logging.getLogger(__name__)
+
 _STAGES = {"val": "validate", "test": "test"}
 
 
@@ -36,6 +39,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     seed_everything(cfg.get("seed", 0))
     more = _more(cfg)
     data = build(cfg.data, path="data", allow=trusted(cfg))
+    if cfg.split == "test" and getattr(data, "test_split", "test") == "val":
+        log.warning(
+            "split=test is made of the validation images here (data.test_split=val): there is no "
+            "test split of its own"
+        )
     network, _ = network_of(cfg, classes=data.classes)
     data.setup(_STAGES[cfg.split])
     task = make_task(cfg, network, data)

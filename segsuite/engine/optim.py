@@ -2,15 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.hints import Between, Share, fits, misfit
 
 _SETTINGS = ("weight_decay", "momentum", "power")
-_KEYS = ("match", "lr_scale", "optional", *_SETTINGS)
+_Amount = Annotated[float, Between(0)]
+_HINTS = {
+    "match": Sequence[str] | str,
+    "lr_scale": _Amount,
+    "optional": bool,
+    "weight_decay": _Amount | None,
+    "momentum": Share | None,
+    "power": _Amount | None,
+}
 
 
 def parameter_groups(
@@ -55,16 +64,19 @@ def scale_learning_rates(optimizer: Optimizer) -> Optimizer:
 
 
 def _checked(rule: Mapping[str, Any], index: int) -> dict[str, Any]:
-    for key in rule:
-        if key not in _KEYS:
+    where = f"method.task.groups[{index}]"
+    for key, value in rule.items():
+        if key not in _HINTS:
             raise ConfigError(
-                f"`method.task.groups[{index}].{key}` is not a key of a parameter group"
-                f"{did_you_mean(str(key), _KEYS)}"
+                f"`{where}.{key}` is not a key of a parameter group{did_you_mean(str(key), _HINTS)}"
             )
-    if "match" not in rule:
-        raise ConfigError(f"method.task.groups[{index}] needs `match`, a pattern of names")
-    patterns = rule["match"]
-    return {**rule, "match": [patterns] if isinstance(patterns, str) else list(patterns)}
+        if not fits(value, _HINTS[key]):
+            raise ConfigError(misfit(f"{where}.{key}", value, _HINTS[key]))
+    match = rule.get("match")
+    patterns = match if isinstance(match, list) else [match]
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ConfigError(f"{where} needs `match`, a pattern of names or a list of them")
+    return {**rule, "match": patterns}
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:

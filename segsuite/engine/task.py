@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segsuite.core.contract import Batch, Segmenter
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import ConfigError, raised_in
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
@@ -105,7 +105,9 @@ class SegmentationTask(LightningModule):
         try:
             optimizer = scale_learning_rates(self._optimizer(groups))
             schedule = self._schedule(optimizer, max_steps=max_steps)
-        except ValueError as error:  # of torch's, such as "Invalid learning rate: -1"
+        except (TypeError, ValueError) as error:  # of torch's: "Invalid learning rate: -1"
+            if not raised_in(error, "torch."):
+                raise
             raise ConfigError(f"method.optimizer or its groups: {error}") from error
         return optimizer, schedule
 

@@ -85,6 +85,7 @@ PAIR = "a list of 2 (a number, above 0; a number, above 0), the least first"
         (float("nan"), float, "a number"),
         (float("inf"), Annotated[float, Between(0)], "a number, 0 or more"),
         (0, Factor, "a number, above 0"),
+        ([0.1], float | torch.Tensor, "a number or a group of keys whose _target_ makes a Tensor"),
         ([2.0, 0.5], Annotated[tuple[Factor, Factor], Rising()], PAIR),
         ([1, 2], Annotated[tuple[int, int], Falling()], f"{INTEGERS}, the largest first"),
     ],

@@ -103,3 +103,23 @@ def test_the_rate_that_is_logged_is_the_one_typed_as_far_as_it_has_come():
     adam = scale_learning_rates(torch.optim.AdamW(only_scaled, lr=2.0))
     poly(adam, max_steps=10)
     assert base_rate(adam) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"match": None}, r"groups\[0\]\.match=None"),
+        ({"match": 3}, "needs `match`"),
+        ({"match": [3]}, "needs `match`"),
+        ({"match": []}, "needs `match`"),
+        ({"lr_scale": "abc"}, "a number, 0 or more"),
+        ({"lr_scale": [1]}, "a number, 0 or more"),
+        ({"lr_scale": -1.0}, "a number, 0 or more"),
+        ({"weight_decay": float("inf")}, "a number, 0 or more or null"),
+        ({"momentum": 2.0}, "0 to 1"),
+        ({"optional": "maybe"}, "true or false"),
+    ],
+)
+def test_values_of_a_group_that_cannot_be_meant_are_named(rule, said):
+    with pytest.raises(ConfigError, match=said):
+        parameter_groups([], [{"match": "*"} | rule])

@@ -6,12 +6,15 @@ import torch
 from segsuite.core.build import build
 from segsuite.engine.launch import compose
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
+from segsuite.engine.record import plain
 from tests.essnet.made import network
 
 
 def optimised(*overrides: str):
     cfg = compose("train", ["method=essnet", "method/backbone=mobilenetv2", "data=scenes"])
-    groups = parameter_groups(list(network(*overrides).named_parameters()), cfg.method.groups)
+    groups = parameter_groups(
+        list(network(*overrides).named_parameters()), plain(cfg.method.groups)
+    )
     optimizer = build(cfg.method.optimizer, path="method.optimizer")(groups)
     schedule = build(cfg.method.schedule, path="method.schedule")
     return scale_learning_rates(optimizer), schedule

@@ -10,6 +10,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.engine.inference import MultiScale, Slide, Whole
 from segsuite.engine.launch import compose
 from segsuite.engine.optim import parameter_groups
+from segsuite.engine.record import plain
 from segsuite.methods.mobile.loss import PixelCrossEntropy
 from segsuite.methods.mobile.network import MobileSegmenter
 from segsuite.nn.folding import for_inference
@@ -160,7 +161,7 @@ def test_one_picture_cannot_train_image_pooling():
 def test_weight_decay_spares_depthwise_weights_norms_and_biases(backbone, head):
     built = network(*chosen(backbone, head), meta=True)
     cfg = compose("train", ["method=mobile", "data=scenes"])
-    groups = parameter_groups(built.named_parameters(), cfg.method.groups)
+    groups = parameter_groups(built.named_parameters(), plain(cfg.method.groups))
     spared = {id(p) for g in groups if g.get("weight_decay") == 0 for p in g["params"]}
     decayed = {id(p) for g in groups if g.get("weight_decay") != 0 for p in g["params"]}
     expected = {
