@@ -130,6 +130,6 @@ def test_a_test_split_that_is_not_there_is_found_before_training():
     little = ["data.reader.lengths={train:1,val:1}", "data.crop_size=[32,32]", "data.verify=false"]
     cfg = compose("train", [*little, "data.test_split=nope"])
     with pytest.raises(DataError, match="no split `nope`"):
-        training.make_data(cfg)
+        training.make_data(cfg, None)
     cfg.trainer.limit_test_batches = 0
-    training.make_data(cfg)
+    training.make_data(cfg, None)
