@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segsuite.engine.journal import Journal
-from segsuite.engine.loggers import WandbLogger, opened
+from segsuite.engine.loggers import CsvLogger, WandbLogger, opened
 from segsuite.engine.record import run_id
 from tests.engine.wandb_files import read, runs
 
@@ -85,6 +85,19 @@ def test_a_resumed_run_is_whole_with_equal_steps(tmp_path, killed_at, saved_at):
     assert expected == found and list(found)[-1] == 24
     pictures = [step for step, row in read(newest)["rows"].items() if has_picture(row)]
     assert pictures == [5, 11, 17, 23]
+
+
+def test_a_run_begun_without_wandb_brings_its_rows_from_the_csv(tmp_path):
+    begun = CsvLogger(folder=str(tmp_path / "run"))
+    for step in (1, 3, 5):
+        begun.log_metrics({"train/loss": float(step)}, step=step)
+    resumed = [CsvLogger(folder=str(tmp_path / "run")), logger(tmp_path / "run")]
+    with opened(resumed, {}):
+        for either in resumed:
+            either.log_metrics({"train/loss": 4.0, "val/miou": 0.5}, step=4)
+    (found,) = map(read, runs(tmp_path))
+    losses = {step: row["train/loss"] for step, row in found["rows"].items()}
+    assert losses == {1: 1.0, 3: 3.0, 4: 4.0}, "5 has not happened"
 
 
 def without_pictures(run: dict) -> dict:
