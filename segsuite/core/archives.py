@@ -20,7 +20,7 @@ _BEGINS = b"PK\x03\x04"
 """Of a zip archive."""
 _CHUNK = 2**22
 _EXPORTED = {
-    ".onnx": "an ONNX file",
+    ".onnx": "an ONNX file (segsuite.predict alone takes those of segsuite.export)",
     ".pte": "an ExecuTorch file",
     ".tflite": "a LiteRT file",
     ".engine": "a TensorRT file",

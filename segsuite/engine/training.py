@@ -90,6 +90,9 @@ def resume_point(cfg: DictConfig, folder: Path) -> ResumePoint | None:
         ConfigError: both ckpt_path and resume=true were given, or a record of the run is damaged.
         CheckpointError: the checkpoint is unreadable, not whole or of another method.
     """
+    for key in ("ckpt_path", "init_from"):  # as of a variable of the shell that is not set
+        if cfg[key] is not None and not str(cfg[key]).strip():
+            raise ConfigError(f"{key}= names no file; type {key}=FILE, or leave it out")
     if cfg.resume and cfg.ckpt_path:
         raise ConfigError("resume=true and ckpt_path=... exclude each other; leave one out")
     if on_main_process():

@@ -69,7 +69,7 @@ def test_the_first_iteration_that_is_not_finite_is_named(tmp_path, loss, gradien
         run.step(loss, gradient)
     text = str(found.value)
     assert "diverged in iteration 2 of 100: " in text and said in text
-    assert "Nothing had been saved before" in text and "method.optimizer.lr (0.25)" in text
+    assert "Nothing had been saved before" in text and "optimizer (here up to 0.25)" in text
     assert "\n" not in text
 
 

@@ -120,7 +120,9 @@ class FiniteTraining(Callback):
         groups = trainer.optimizers[0].param_groups
         rate = max(float(group.get("initial_lr", group["lr"])) for group in groups)
         return (
-            f"{kept}. Lower method.optimizer.lr ({rate:.3g}), or type trainer.gradient_clip_val=1; "
+            f"{kept}. Lower the learning rate, the lr of the method's optimizer (here up to "
+            f"{rate:.3g}), or type "
+            "trainer.gradient_clip_val=1; "
             "trainer.detect_anomaly=true names the operation"
         )
 

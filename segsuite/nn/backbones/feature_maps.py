@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+from segsuite.core.finite import check_finite
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.norms import Norm, with_norm
@@ -110,8 +111,8 @@ def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> No
     norms has no use for are left aside.
 
     Raises:
-        CheckpointError: a weight is missing or has another shape, or there are weights left of
-            other blocks.
+        CheckpointError: a weight is missing, has another shape or is not finite, or there are
+            weights left of other blocks.
     """
     own = body.state_dict()
     named = {name: tensors[name] for name in own if name in tensors}
@@ -139,6 +140,7 @@ def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> No
             f"here and {there} there ({len(lacking)} such weights); give weights of this network, "
             "or type method.backbone.weights=none"
         )
+    check_finite(named, source=source)
     with torch.no_grad():
         for name, tensor in named.items():
             own[name].copy_(tensor)
