@@ -153,7 +153,7 @@ def is_turned(path: str | Path) -> bool:
     try:
         with Image.open(path) as picture:
             return picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except _EXIF_FAULTS:
+    except (*_EXIF_FAULTS, Image.DecompressionBombError):
         return False
 
 

@@ -105,7 +105,7 @@ def poverty(its: Occurrence, classes: ClassTable) -> str:
         if present
         else "no pixel has a class"
     )
-    return f"{what} in {_masks(its)}. {_advice(its, classes)}"
+    return f"{what} in {_masks(its)}. {advice(its, classes)}"
 
 
 def _missing(its: Occurrence, classes: ClassTable) -> str:
@@ -118,7 +118,7 @@ def _missing(its: Occurrence, classes: ClassTable) -> str:
     if not absent or (absent > sum(s >= _LARGE for s in shares) and sum(shares) < _MOST):
         return ""
     noun = "class of the table occurs" if absent == 1 else "classes of the table occur"
-    return f"{absent} {noun} nowhere in {_masks(its)}. {_advice(its, classes)}"
+    return f"{absent} {noun} nowhere in {_masks(its)}. {advice(its, classes)}"
 
 
 def _masks(its: Occurrence) -> str:
@@ -126,7 +126,7 @@ def _masks(its: Occurrence) -> str:
     return f"{few}{its.samples:,} mask{'s' if its.samples > 1 else ''} of split `{its.split}`"
 
 
-def _advice(its: Occurrence, classes: ClassTable) -> str:
+def advice(its: Occurrence, classes: ClassTable) -> str:
     """What the masks hold, what the table says of it, and what to write in the table."""
     total = max(its.ids.total(), 1)
     held = [f"{raw} ({pixels / total:.1%})" for raw, pixels in its.ids.most_common()]

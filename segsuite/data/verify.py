@@ -13,6 +13,7 @@ from typing import Any
 
 from segsuite.core.errors import DataError, first_of
 from segsuite.data.class_table import ClassTable
+from segsuite.data.occurrence import advice, counted
 from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Samples
 
@@ -45,8 +46,10 @@ def verified(
     shown = first_of(list(faults.values()), "; ")
     summary = f"{len(faults)} of {len(samples)} samples are faulty: {shown}"
     if strict or len(faults) == len(samples):
+        its = counted("", facts, len(samples))
+        table = f"{advice(its, classes)}. Else mend" if classes.unknown(its.ids) else "Mend"
         raise DataError(
-            f"{summary}. Mend or remove these files, or leave them out with data.strict=false"
+            f"{summary}. {table} or remove these files, or leave them out with data.strict=false"
         )
     logger.warning("%s. They are left out (data.strict=false)", summary)
     sound = [i for i in range(len(samples)) if i not in faults]

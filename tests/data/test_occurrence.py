@@ -49,6 +49,18 @@ def test_binary_masks_with_the_readmes_table_are_refused(tmp_path: Path) -> None
     assert data.samples("train")[0].label[0].tolist() == [0] * 12 + [1] * 4
 
 
+def test_an_id_that_no_class_has_is_told_with_the_class_that_lacks_its_own(tmp_path: Path) -> None:
+    """The same masks with a table that ignores nothing."""
+    data = of_folder(folder(tmp_path, [BINARY] * 5))
+    (tmp_path / "none.yaml").write_text("classes: [{name: rest}, {name: crack}]")
+    data.classes = type(data.classes).load(tmp_path / "none.yaml")
+    with pytest.raises(DataError) as caught:
+        data.setup("fit")
+    said = str(caught.value)
+    assert "png holds the id 255, not in the class table" in said
+    assert "If 255 is `crack`, write `{id: 255, name: crack}` in the table. Else mend or" in said
+
+
 @pytest.mark.parametrize("verify", ["true", "false"])
 def test_masks_without_any_class_are_refused(verify: str, tmp_path: Path) -> None:
     folder(tmp_path, [mask_of([255])] * 5)
