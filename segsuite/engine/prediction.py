@@ -81,7 +81,8 @@ class NetworkPredictor:
     ) -> None:
         self.classes, self.device = classes, next(network.parameters()).device
         self._network, self._inference, self._transform = network, inference, transform
-        self._dtype = torch.int16 if len(classes) < 2**15 else torch.int32
+        fitting = {2**8: torch.uint8, 2**15: torch.int16}
+        self._dtype = next((t for most, t in fitting.items() if len(classes) < most), torch.int32)
 
     def shown(self, image: Tensor) -> Tensor:
         return self._transform(image).to(self.device)

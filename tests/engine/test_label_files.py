@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.palette import colourise, overlay
 from segsuite.engine import label_files
+from segsuite.engine.inference import Whole
 from segsuite.engine.inputs import as_path, frames_of, images_of
 from segsuite.engine.label_files import LabelFiles
 from segsuite.engine.legend import PAPER, legend, with_below
-from tests.toy import toy_classes
+from segsuite.engine.prediction import NetworkPredictor
+from tests.toy import ToySegmenter, toy_classes
 
 
 def names(folder, *files):
@@ -83,6 +86,20 @@ def test_what_is_no_path(value):
 
 def test_a_folder_may_be_called_by_a_number():
     assert as_path(OmegaConf.create({"input": 3}), "input") == "3"
+
+
+@pytest.mark.parametrize("count", [3, 255, 256])
+def test_labels_are_in_a_narrow_type_that_holds_them(tmp_path, count):
+    network, classes = ToySegmenter(num_classes=count).eval(), toy_classes(count)
+    predictor = NetworkPredictor(network, classes, inference=Whole(), transform=lambda image: image)
+    image = torch.randint(0, 256, (3, 16, 24), dtype=torch.uint8)
+    (labels,) = predictor.labels([predictor.shown(image)], [(16, 24)])
+    assert labels.dtype == (torch.uint8 if count < 256 else torch.int16)
+    with torch.no_grad():
+        (wide,) = Whole().labels(network, [image], [(16, 24)])
+    files = LabelFiles(tmp_path, classes, opacity=0.5, legend=False, colors=True)
+    files.write("a", image.numpy(), labels.numpy())
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "masks" / "a.png")), wide.numpy())
 
 
 def test_files_made_some_rows_at_a_time_are_those_of_the_whole(tmp_path, monkeypatch):
