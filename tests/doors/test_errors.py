@@ -267,7 +267,7 @@ def test_a_checkpoint_of_another_method(refused, checkpoints, whole):
     said = refused(train, *HYBRID, *SCENES, f"method.sharing.policy={hybrid}")
     assert f"method.sharing.policy={hybrid} is not a policy" in said
     said = refused(predict, f"ckpt_path={policy}", f"input={whole / 'train'}", "output=out")
-    assert f"{policy} holds a PolicyNetwork, which segments no pictures" in said
+    assert f"{policy} holds a PolicyNetwork, which segments no images" in said
 
 
 def test_a_checkpoint_that_does_not_fit(refused, checkpoints, whole, tmp_path):

@@ -118,3 +118,6 @@ def test_a_run_without_a_validation_leaves_its_last_checkpoint_as_the_best(tmp_p
     assert called(train, *wider[3:], f"ckpt_path={folder / 'last.ckpt'}") == 2
     (said,) = [text for text in capfd.readouterr().err.splitlines() if "error" in text]
     assert "does not fit ToySegmenter" in said and f"init_from={folder / 'last.ckpt'}" in said
+    for key in ("ckpt_path", "init_from"):  # of a variable of the shell that is not set
+        assert called(train, *line[3:], f"{key}=") == 2
+        assert f"{key}= names no file; type {key}=FILE" in capfd.readouterr().err
