@@ -134,7 +134,7 @@ def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
     if cfg.init_from is None:
         network.load_initial_weights()
         return
-    checkpoint = read_checkpoint(cfg.init_from)
+    checkpoint = read_checkpoint(str(cfg.init_from))  # a file may be called 3
     same_family(checkpoint, record.plain(cfg), str(cfg.init_from))
     transfer = begin_with(network, checkpoint, source=str(cfg.init_from))
     log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)

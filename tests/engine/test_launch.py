@@ -47,6 +47,7 @@ def door(monkeypatch, capfd):
         ("resume=true", "no unfinished run"),
         ("resume=maybe", "resume=maybe is neither true nor false"),
         ("ckpt_path=/nowhere.ckpt", "no checkpoint at /nowhere.ckpt"),
+        ("init_from=3", "no checkpoint at 3"),
         ("data.crop_size=[30,48]", "data.crop_size=[24, 48] or data.crop_size=[32, 48]"),
         ("callbacks.checkpoint.mode=most", "is not one of max, min"),
     ],
