@@ -67,9 +67,9 @@ def images_of(given: str, *, without: Sequence[Path] = ()) -> Sources:
         DataError: there is none.
     """
     path = Path(given).expanduser()
-    if path.is_file():
+    if os.path.isfile(path):  # a name that is too long is no error there
         return Sources((Source(path, path.stem),), Counter())
-    folder = path.is_dir()
+    folder = os.path.isdir(path)
     files = _walked(path, without) if folder else _globbed(given)
     found = [file for file in files if is_image(file)]
     others = Counter(f.suffix.lower() or "no suffix" for f in files if not is_image(f))
@@ -89,7 +89,7 @@ def frames_of(given: str) -> list[Path]:
         DataError: there is none, or two have one name, which is that of a frame.
     """
     path = Path(given).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):
         inner = [inside for inside in path.iterdir() if inside.is_dir()]
         sources = images_of(given, without=inner)
     else:
