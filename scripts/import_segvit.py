@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from segsuite.core.build import build
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import CheckpointError, ConfigError, SegsuiteError
+from segsuite.core.errors import CheckpointError, ConfigError, exit_code
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.launch import compose
 from segsuite.engine.rebuild import as_checkpoint
@@ -62,8 +62,8 @@ def _classes(cfg: DictConfig) -> ClassTable:
     return build(cfg.data.reader, path="data.reader").own_classes
 
 
-def main() -> None:
-    """The command line: FILE.pth OUTPUT.ckpt and overrides."""
+def main() -> int:
+    """The exit code; what went wrong is one paragraph on stderr."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -71,12 +71,13 @@ def main() -> None:
     parser.add_argument("target", type=Path, help="the .ckpt to write")
     parser.add_argument("overrides", nargs="+", help="experiment=NAME and further ones")
     given = parser.parse_args()
-    try:
+
+    def work() -> None:
         print(imported(given.source, given.target, given.overrides))
-    except SegsuiteError as error:
-        sys.exit(f"import_segvit: error: {error}")
-    print(f"wrote {given.target}")
+        print(f"wrote {given.target}")
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from segsuite.core.errors import exit_code
 from segsuite.data.preparation import jobs
 from segsuite.data.preparation.coco_lvis import (
     Sources,
@@ -32,9 +33,9 @@ _SPLITS = ("train", "val")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; what went wrong is one sentence on stderr."""
+    """The exit code; what went wrong is one paragraph on stderr."""
     given = _parsed(arguments)
-    return jobs.exit_code(lambda: prepare(given))
+    return exit_code(lambda: prepare(given))
 
 
 def prepare(given: argparse.Namespace) -> None:

@@ -12,18 +12,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from segsuite.core.errors import exit_code
 from segsuite.data.preparation import jobs, matlab
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; what went wrong is one sentence on stderr."""
+    """The exit code; what went wrong is one paragraph on stderr."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("root", type=Path, help="the unpacked folder")
     parser.add_argument("--workers", type=int, default=4, help="processes")
     given = parser.parse_args(arguments)
-    return jobs.exit_code(lambda: prepare(given.root, given.workers))
+    return exit_code(lambda: prepare(given.root, given.workers))
 
 
 def prepare(root: Path, workers: int) -> None:

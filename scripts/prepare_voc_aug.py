@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from segsuite.core.errors import exit_code
 from segsuite.core.files import written_whole
 from segsuite.data.preparation import jobs, matlab
 
@@ -21,7 +22,7 @@ KNOWN = 10582
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; what went wrong is one sentence on stderr."""
+    """The exit code; what went wrong is one paragraph on stderr."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sbd", type=Path, help="benchmark_RELEASE/dataset")
     parser.add_argument("--workers", type=int, default=4, help="processes")
     given = parser.parse_args(arguments)
-    return jobs.exit_code(lambda: prepare(given.voc, given.sbd, given.workers))
+    return exit_code(lambda: prepare(given.voc, given.sbd, given.workers))
 
 
 def prepare(voc: Path, sbd: Path, workers: int) -> None:

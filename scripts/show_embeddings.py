@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
-from segsuite.core.errors import SegsuiteError
+from segsuite.core.errors import exit_code
 from segsuite.engine.rebuild import classes_of
 from segsuite.methods.essnet.callbacks import class_vectors
 from segsuite.methods.essnet.embedding_map import nearest_text, save_map
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 1 with one sentence on stderr."""
+    """The exit code; what went wrong is one paragraph on stderr."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -26,12 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nearest", type=int, default=5, help="classes listed")
     parser.add_argument("--map", type=Path, help="a PNG file to write")
     given = parser.parse_args(arguments)
-    try:
-        show(given.checkpoint, of=given.of, nearest=given.nearest, picture=given.map)
-    except SegsuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(
+        lambda: show(given.checkpoint, of=given.of, nearest=given.nearest, picture=given.map)
+    )
 
 
 def show(checkpoint: Path, *, of: str | None, nearest: int, picture: Path | None) -> None:

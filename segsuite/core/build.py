@@ -62,14 +62,30 @@ def build(
         part = re.search(r"call to target '(\S+)'", str(error)) if cause else None
         target = part[1] if part else config["_target_"]
         failure = cause or error
-        theirs = target.startswith(LIBRARIES) and raised_in(failure, *LIBRARIES, ours=allow)
-        if theirs and isinstance(failure, ValueError):
-            said = " ".join(str(failure).split())
+        said = " ".join(str(failure).split())
+        theirs = raised_in(failure, *LIBRARIES, ours=allow)
+        if theirs and isinstance(failure, ValueError) and target.startswith(LIBRARIES):
             raise ConfigError(f"`{path}` does not fit {target}: {said}") from failure
+        if theirs and isinstance(failure, RuntimeError | OverflowError | ZeroDivisionError):
+            # Of numbers that each fit, and make no tensor together: too large, or none left.
+            raise ConfigError(f"`{path}` cannot be made of these settings: {said}") from failure
+        if isinstance(failure, TypeError) and (lacks := _lacking(config, said)):
+            raise ConfigError(f"{lacks}; leave it as it is") from failure
         failure.add_note(f"while building `{path or config['_target_']}`")
         if cause is not None:
             raise cause from cause.__cause__
         raise
+
+
+def _lacking(config: Any, said: str) -> str | None:
+    """What a part lacks that waited for the rest of its arguments; None if it is none of these."""
+    missing = re.match(r"(\w+)\.__init__\(\) missing .* arguments?: (.+)", said)
+    targets = re.findall(
+        r"'_target_': '([^']+)'", str(OmegaConf.to_container(config, resolve=True))
+    )
+    if missing is None or not any(target.endswith(f".{missing[1]}") for target in targets):
+        return None
+    return f"{missing[1]} lacks {missing[2]}"
 
 
 def check(

@@ -5,8 +5,9 @@ keeps its traceback.
 """
 
 import difflib
+import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class SegsuiteError(Exception):
@@ -34,6 +35,23 @@ class MissingExtra(SegsuiteError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; type: pip install 'segsuite[{extra}]'")
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Does the work of a script, and ends as the entry points do.
+
+    0; 2 with one paragraph on stderr after a mistake, a full disk or a folder that is not ours; 130
+    after Ctrl-C.
+    """
+    try:
+        work()
+    except (SegsuiteError, OSError) as error:
+        print(f"segsuite: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("segsuite: interrupted; to go on, type the same command again", file=sys.stderr)
+        return 130
+    return 0
 
 
 def raised_in(error: BaseException | None, *packages: str, ours: tuple[str, ...] = ()) -> bool:

@@ -81,7 +81,10 @@ class Falling(Limit):
 
 Share = Annotated[float, Between(0, 1)]
 Positive = Annotated[float, Above(0)]
-Pixels = Annotated[int, Between(1)]
+NotNegative = Annotated[float, Between(0)]
+Count = Annotated[int, Between(1)]
+"""How many there are of something that cannot be missing."""
+Pixels = Count
 Sides = tuple[Pixels, Pixels]
 """(height, width)."""
 
@@ -182,9 +185,13 @@ def _group_fits(value: Mapping, kind: type, inner: tuple) -> bool:
 
 
 def _scalar_fits(value: Any, kind: type) -> bool:
+    if kind is bool:  # flags may be written as 0 and 1
+        return isinstance(value, int) and value in (0, 1)
+    if kind in (int, float) and isinstance(value, bool):
+        return False
     if kind is float:
         return isinstance(value, int | float) and value == value  # nan is no number
-    if kind in (int, bool):  # flags may be written as 0 and 1
+    if kind is int:
         return isinstance(value, int) and value in _64_BITS
     if kind is str or _is_kind(kind, PathLike) or _is_kind(kind, Enum):
         return True

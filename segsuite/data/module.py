@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.core.hints import Between, Sides
+from segsuite.core.hints import Between, Count, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.batches import (
     EvalTransform,
@@ -57,7 +57,7 @@ class SegmentationData(L.LightningDataModule):
         train_transform: TrainTransform,
         eval_transform: EvalTransform,
         crop_size: Sides,
-        num_classes: int,
+        num_classes: Count,
         root: str | None = None,
         classes: str | None = None,
         batch_size: Annotated[int, Between(1)] = 8,

@@ -18,12 +18,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from segsuite.core.config import CONF, as_today, check_choices, composed_and_chosen
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine import folders, resolvers
 from segsuite.engine.exhausted import exhaustion_explained
+from segsuite.engine.heeded import check_heeded
+from segsuite.engine.settings import check_groups
 from segsuite.engine.typed import as_text
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
@@ -142,6 +144,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
     _fill_in(cfg, folder, hydra_config, sweeping=sweeping)
 
     def job(cfg: DictConfig) -> Any:
+        check_groups(cfg, name)
+        check_heeded(cfg, name, hydra_config.overrides.task)
         check_choices(hydra_config.runtime.choices)
         for key, parent in cfg.paths.items():
             folders.parent(f"paths.{key}", parent)
@@ -150,7 +154,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
 
     try:
         # Within Hydra and not around it, which would print a headline of its own above ours.
-        with _nothing_left_of_refusals(folder, cfg.paths.logs), _signals_raise():
+        logs = OmegaConf.select(cfg, "paths.logs") or folder
+        with _nothing_left_of_refusals(folder, logs), _signals_raise():
             if sweeping:
                 return _one_of_many(job, cfg, folder)
             with _one_paragraph_errors(name, full):
@@ -202,9 +207,10 @@ def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
 def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig, *, sweeping: bool) -> None:
     """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
     with open_dict(cfg):
-        cfg.run.folder = str(folder)
-        if sweeping:
-            cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
+        if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
+            cfg.run.folder = str(folder)
+            if sweeping:
+                cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
         cfg.name = folders.run_name(cfg.get("name"), hydra_config.runtime.choices)
 
 

@@ -13,6 +13,8 @@ from segsuite.core.errors import SegsuiteError, did_you_mean
 
 _OPTIONAL = ("experiment", "sweep", "debug", "scores", "submission")
 """Groups of which nothing is chosen unless it is typed."""
+_LONGEST = 250
+"""Of a path that is shown: file systems take names of 255 bytes."""
 
 
 def typed_overrides(arguments: Sequence[str]) -> list[str]:
@@ -40,7 +42,7 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         kind = type(ours)
         return str(ours).rsplit(f"\n{kind.__module__}.{kind.__qualname__}: ", 1)[-1].strip()
     if _in_chain(error, (HydraException, OmegaConfBaseException)) is None:
-        return _before_the_job(error, overrides)
+        return _of_a_path(error, overrides) or _before_the_job(error, overrides)
     if (typed := getattr(error, "override", None)) is not None:
         return _unreadable(typed, str(error).splitlines()[0])
     said = "\n".join(str(link) for link in _chain(error))
@@ -136,6 +138,22 @@ def _unknown_choice(choice: str) -> str:
     group, _, option = choice.rpartition("/")
     options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     return f"there is no `{group}={option}`{did_you_mean(option, options)}"
+
+
+def _of_a_path(error: BaseException, overrides: Sequence[str]) -> str | None:
+    """What the system says of a file or folder that was typed, or of one in or above it."""
+    from segsuite.engine.typed import read_override
+
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    for override in overrides:
+        read = read_override(override)
+        value = None if read is None or read.is_sweep_override() else read.value()
+        if isinstance(value, str) and len(value) > 1 and value in str(error.filename):
+            shown = value if len(value) < _LONGEST else f"{value[:_LONGEST]}..."
+            said = f"{error.strerror} ({str(error.filename)[-_LONGEST:]})"
+            return f"`{read.key_or_group}={shown}` cannot be used: {said}; type another"
+    return None
 
 
 def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | None:

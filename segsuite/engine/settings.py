@@ -69,6 +69,20 @@ def check_parts(cfg: DictConfig) -> None:
             )
 
 
+def check_groups(cfg: DictConfig, name: str) -> None:
+    """Raises ConfigError for a group of keys of an entry point's own that became something else.
+
+    Args:
+        name: the entry point's, as its file in conf.
+    """
+    for path in (CONF / f"{name}.yaml", CONF / "paths" / "default.yaml"):
+        for key, default in OmegaConf.load(path).items_ex(resolve=False):
+            there = cfg.get(key) if key != "hydra" else default
+            if isinstance(default, DictConfig) and not isinstance(there, DictConfig):
+                keys = ", ".join(f"{key}.{inner}" for inner in default)
+                raise ConfigError(f"`{key}={there}` does not fit: it is a group of keys ({keys})")
+
+
 def check_run(cfg: DictConfig) -> None:
     """Raises ConfigError for the first setting of a training that cannot be meant."""
     check_values(cfg, _RUN)

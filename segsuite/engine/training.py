@@ -385,6 +385,12 @@ def tested(data: LightningDataModule, checkpoint: str) -> str:
     return f"score of split {split}, by the {of}"
 
 
+def profiles(trainer: Trainer) -> list[Path]:
+    """The files that the trainer's profiler has written; none without one, or where it prints."""
+    folder, name = (getattr(trainer.profiler, key, None) for key in ("dirpath", "filename"))
+    return [] if None in (folder, name) else sorted(Path(folder).glob(f"*{name}*"))
+
+
 def quiet() -> None:
     """Keeps Lightning to what matters: tips, and a warning about its own code, do not."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):

@@ -146,7 +146,7 @@ def test_containers_and_parts_that_do_not_fit_are_named(keys, said):
     assert said in complaint(config)
 
 
-@pytest.mark.parametrize("keys", [{"width": 2}, {"depth": True}, {"kind": "deep"}])
+@pytest.mark.parametrize("keys", [{"width": 2}, {"depth": 2}, {"kind": "deep"}])
 def test_values_that_fit_pass(keys):
     config = house(roof=None, size=[1, 2], names=[], extra={})
     config.method.backbone.update(keys)
@@ -207,3 +207,9 @@ def test_nothing_is_built_before_everything_was_checked():
     calls = house(roof={"_target_": "tests.core.parts.broken", "how": "badly"}, naems=[])
     with pytest.raises(ConfigError, match="naems"):
         built(calls)
+
+
+def test_what_a_library_cannot_make_of_numbers_that_fit_is_no_traceback():
+    config = {"_target_": "torch.nn.Linear", "in_features": -4, "out_features": 2}
+    with pytest.raises(ConfigError, match=r"`part` cannot be made of these settings: .*negative"):
+        build(config, path="part")

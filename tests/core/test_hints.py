@@ -21,7 +21,6 @@ MADE = {"_target_": "some.Class"}
     ("value", "hint"),
     [
         (1, int),
-        (True, int),
         (1, float),
         (0, bool),
         ("x", str),
@@ -66,6 +65,10 @@ PAIR = "a list of 2 (a number, above 0; a number, above 0), the least first"
         ("1e-4", float, "a number"),
         (1e4, int, "a whole number"),
         ("yes", bool, "true or false"),
+        (2, bool, "true or false"),
+        (True, int, "a whole number"),
+        (False, float, "a number"),
+        ({"a": "b"}, Mapping[str, int], "a group of keys"),
         (None, str, "text"),
         ([1], str, "text"),
         ({"a": 1}, str, "text"),

@@ -216,7 +216,7 @@ def test_a_killed_run_goes_on_and_yields_the_same_files(coco, tmp_path_factory):
 def test_other_settings_do_not_mix_with_what_is_there(coco):
     assert prepared(coco).returncode == 0
     mixed = prepared(coco, "--overlap", "last")
-    assert mixed.returncode == 1
+    assert mixed.returncode == 2
     assert "overlap=first" in mixed.stderr and "delete it" in mixed.stderr
 
 
@@ -262,7 +262,7 @@ def test_an_annotation_that_does_not_fit_is_named_or_counted(coco, fault):
     path.write_text(json.dumps(content))
 
     stopped = prepared(coco)
-    assert stopped.returncode == 1 and "Traceback" not in stopped.stderr
+    assert stopped.returncode == 2 and "Traceback" not in stopped.stderr
     assert "annotation 90 " in stopped.stderr and said in stopped.stderr
     assert str(path) in stopped.stderr
     assert not (coco / "coco_lvis").exists(), "found before anything was written"
@@ -314,7 +314,7 @@ def test_an_image_without_stuff_is_named_or_counted(coco):
     write(coco / "annotations" / "stuff_train2017.json", [1, 2, 3], [], "train2017")
     stopped = prepared(coco)
     assert (
-        stopped.returncode == 1 and "1 images" in stopped.stderr and "such as 4" in stopped.stderr
+        stopped.returncode == 2 and "1 images" in stopped.stderr and "such as 4" in stopped.stderr
     )
     counted = prepared(coco, "--no-strict")
     assert counted.returncode == 0 and "1 (image without stuff)" in counted.stdout
@@ -336,7 +336,7 @@ def test_other_annotations_do_not_mix_with_what_is_there(coco):
     path = coco / "annotations" / "lvis_v1_train.json"
     path.write_text(path.read_text().replace("1203", "1202"))
     again = prepared(coco)
-    assert again.returncode == 1 and "other sources" in again.stderr
+    assert again.returncode == 2 and "other sources" in again.stderr
 
 
 def test_not_strict_goes_on_where_strict_stopped(coco):
@@ -344,7 +344,7 @@ def test_not_strict_goes_on_where_strict_stopped(coco):
     content = json.loads(path.read_text())
     content["annotations"].append(FAULTS["class"][0] | {"image_id": 4})
     path.write_text(json.dumps(content))
-    assert prepared(coco).returncode == 1  # after the masks of train
+    assert prepared(coco).returncode == 2  # after the masks of train
     went_on = prepared(coco, "--no-strict")
     assert went_on.returncode == 0 and "train: 0 masks written, 3 were there" in went_on.stdout
 
@@ -357,7 +357,7 @@ def test_the_command_that_is_suggested_fits_what_was_written(coco):
 def test_an_absent_file_is_named(coco):
     (coco / "annotations" / "stuff_val2017.json").unlink()
     gone = prepared(coco)
-    assert gone.returncode == 1 and "stuff_val2017.json" in gone.stderr
+    assert gone.returncode == 2 and "stuff_val2017.json" in gone.stderr
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="a real LVIS file, not in the repository")

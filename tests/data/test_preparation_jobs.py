@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import DataError, exit_code
 from segsuite.data.preparation import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ def test_killed_workers_and_ctrl_c_say_how_to_go_on(capsys):
     def stopped() -> None:
         raise KeyboardInterrupt
 
-    assert jobs.exit_code(stopped) == 130
+    assert exit_code(stopped) == 130
     assert "to go on, type the same command again" in capsys.readouterr().err
 
 

@@ -86,7 +86,7 @@ def test_an_annotation_that_is_not_there_is_named(stuff10k, capsys):
     import prepare_coco_stuff10k
 
     (stuff10k / "annotations" / "b.mat").unlink()
-    assert prepare_coco_stuff10k.main([str(stuff10k)]) == 1
+    assert prepare_coco_stuff10k.main([str(stuff10k)]) == 2
     assert "b.mat" in capsys.readouterr().err
 
 

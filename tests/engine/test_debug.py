@@ -1,8 +1,12 @@
 """The quick looks of `debug=`."""
 
 import csv
+from types import SimpleNamespace
+
+from lightning.pytorch.profilers import SimpleProfiler
 
 from segsuite.engine.launch import compose
+from segsuite.engine.training import profiles
 from tests.engine.doors import TOY, command, only, run
 
 
@@ -19,3 +23,13 @@ def test_overfit_learns_one_batch_by_heart(tmp_path):
 def test_overfit_has_no_warm_up_that_outlasts_it():
     cfg = compose("train", ["experiment=cts_dtop_vitt", "data=scenes", "debug=overfit"])
     assert cfg.method.schedule.warmup == 0 < cfg.trainer.max_steps
+
+
+def test_the_files_of_a_profiler_are_named(tmp_path):
+    profiler = SimpleProfiler(dirpath=tmp_path, filename="profile")
+    profiler.setup("fit")
+    profiler.describe()
+    assert profiles(SimpleNamespace(profiler=profiler)) == [tmp_path / "fit-profile.txt"]
+    assert profiles(SimpleNamespace(profiler=SimpleProfiler())) == []
+    settings = compose("train", ["debug=profiler"]).trainer.profiler
+    assert settings.filename == "profile"

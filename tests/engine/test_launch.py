@@ -42,6 +42,10 @@ def door(monkeypatch, capfd):
         ("trainr=cpu", "did you mean `trainer`"),
         ("logger=cvs", "did you mean `csv`"),
         ("data.root.deep=1", "data.root"),
+        ("method.optimizer._partial_=nan", "`method.optimizer._partial_=nan` is not one of"),
+        ("data=-inf", "`data=-inf` chooses nothing"),
+        ("method.network.width=" + "x" * 8000, "does not fit: ToySegmenter needs a whole number"),
+        ("run=3", "`run=3` does not fit: it is a group of keys"),
         ("seed=[1", "seed"),
         ("+method.network.extra=1", "`method.network.extra` is not an argument of ToySegmenter"),
         ("resume=true", "no unfinished run"),
@@ -83,6 +87,14 @@ def test_what_was_handled_when_a_defect_came_up_does_not_hide_it():
 
     assert explain(raised(cause=False), "train", []) is None
     assert explain(raised(cause=True), "train", []) == "a mistake"
+
+
+@pytest.mark.parametrize("value", ["/odd/loop", "z" * 300, "a b"])
+def test_what_the_system_says_of_a_typed_path_is_one_sentence(value):
+    error = OSError(40, "Too many levels of symbolic links", f"{value}/masks/1.png")
+    said = explain(error, "train", ["seed=1", f"data.root='{value}'"])
+    assert said.startswith(f"`data.root={value[:250]}") and "symbolic links" in said
+    assert explain(error, "train", ["seed=1"]) is None, "not of what was typed"
 
 
 def test_mistakes_found_by_a_loaders_worker_come_without_its_traceback():

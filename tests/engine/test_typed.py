@@ -103,7 +103,7 @@ def test_several_values_are_shown_as_a_list_and_as_text(capfd, tmp_path):
 def test_checkpoints_are_named_as_they_were_typed(path):
     with pytest.raises(Exception, match="no checkpoint at ") as found:
         config_from_checkpoint(as_text([f"ckpt_path={path}"], "predict", composes=False))
-    assert f"no checkpoint at {path.strip(chr(39))};" in str(found.value)
+    assert f"no checkpoint at {path.strip(chr(39))} (" in str(found.value)
 
 
 def test_bytes_that_are_not_utf8_are_refused_in_one_sentence():

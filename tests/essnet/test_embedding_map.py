@@ -97,7 +97,7 @@ def test_trained_shown_evaluated_and_predicted(tmp_path, capsys, monkeypatch):
     picture = tmp_path / "map.png"
     assert show_embeddings.main([str(checkpoint), "--of", "car", "--map", str(picture)]) == 0
     assert capsys.readouterr().out.splitlines()[-2].startswith("car: ") and picture.exists()
-    assert show_embeddings.main([str(checkpoint), "--of", "cra"]) == 1
+    assert show_embeddings.main([str(checkpoint), "--of", "cra"]) == 2
 
     again = called(evaluate, f"ckpt_path={checkpoint}", "trainer=cpu", f"paths.logs={tmp_path}")
     assert again == 0

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,24 +15,11 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image
 
-from segsuite.core.errors import DataError, SegsuiteError
+from segsuite.core.errors import DataError
 from segsuite.core.files import write_json, written_whole
 
 _AHEAD = 8
 """Tasks that wait for each worker: enough to keep it busy, few enough to hold in memory."""
-
-
-def exit_code(work: Callable[[], None]) -> int:
-    """Does the work of a script: 0, 1 with one sentence on stderr, or 130 after Ctrl-C."""
-    try:
-        work()
-    except (SegsuiteError, OSError) as error:  # a full disk, a folder that is not ours
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; to go on, type the same command again", file=sys.stderr)
-        return 130
-    return 0
 
 
 def begin(folder: Path, settings: Mapping[str, Any]) -> None:

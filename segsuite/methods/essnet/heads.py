@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Count, Positive
 from segsuite.methods.essnet.output import EssnetOutput, Metric
 from segsuite.ops.precision import full
 
@@ -52,9 +53,9 @@ class EmbeddingHead(nn.Module):
         self,
         *,
         in_channels: int,
-        num_classes: int,
-        dim: int = 12,
-        tau: float = 0.05,
+        num_classes: Count,
+        dim: Count = 12,
+        tau: Positive = 0.05,
         metric: Literal["sq", "l2"] = "sq",
         normalize: Literal["none", "class", "both"] = "both",
         normalize_stage: Literal["before_upsample", "after_upsample"] = "before_upsample",

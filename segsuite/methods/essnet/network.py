@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter
+from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.methods.essnet.heads import EmbeddingHead, LinearHead
 from segsuite.methods.essnet.output import EssnetOutput
@@ -35,9 +36,9 @@ class Essnet(Segmenter):
         backbone: FeatureMaps,
         decoder: Callable[..., DeepLabV3Plus],
         head: Callable[..., LinearHead | EmbeddingHead],
-        num_classes: int,
+        num_classes: Count,
         mean: Sequence[float] = (123.675, 116.28, 103.53),
-        std: Sequence[float] = (58.395, 57.12, 57.375),
+        std: Sequence[Positive] = (58.395, 57.12, 57.375),
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Share
+from segsuite.core.hints import Count, Positive, Share
 from segsuite.nn.blocks import read_colours, truncated_normal
 from segsuite.nn.normalize import Normalize
 from segsuite.nn.predictions import StridedPrediction
@@ -72,12 +72,12 @@ class MobileSegmenter(Segmenter):
         *,
         backbone: Backbone,
         head: Callable[..., nn.Module],
-        num_classes: int,
+        num_classes: Count,
         output_stride: int = 16,
         dropout: Share = 0.0,
         border: Literal["repeat", "pad"] = "repeat",
         mean: Sequence[float] = (127.5, 127.5, 127.5),
-        std: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[Positive] = (127.5, 127.5, 127.5),
         weights_mean: Sequence[float] = _IMAGENET[0],
         weights_std: Sequence[float] = _IMAGENET[1],
     ) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Share
+from segsuite.core.hints import Count, Share
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class AtmSingle(nn.Module):
     def __init__(
         self,
         *,
-        in_dim: int,
-        num_classes: int,
-        dim: int | None = None,
-        heads: int | None = None,
-        layers: int = 3,
+        in_dim: Count,
+        num_classes: Count,
+        dim: Count | None = None,
+        heads: Count | None = None,
+        layers: Count = 3,
         dropout: Share = 0.1,
     ) -> None:
         super().__init__()
@@ -82,12 +82,12 @@ class AtmCascade(nn.Module):
     def __init__(
         self,
         *,
-        in_dim: int,
-        num_classes: int,
-        dim: int | None = None,
-        heads: int | None = None,
-        layers: int = 3,
-        stages: int = 3,
+        in_dim: Count,
+        num_classes: Count,
+        dim: Count | None = None,
+        heads: Count | None = None,
+        layers: Count = 3,
+        stages: Count = 3,
         dropout: Share = 0.1,
     ) -> None:
         super().__init__()

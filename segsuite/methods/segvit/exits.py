@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Count
 from segsuite.methods.segvit.attention_to_mask import AtmOutput, AtmSingle
 from segsuite.ops.class_weighting import mean_of
 
@@ -54,11 +55,11 @@ class AtmExit(ExitScorer):
     def __init__(
         self,
         *,
-        in_dim: int,
-        num_classes: int,
-        dim: int | None = None,
-        heads: int | None = None,
-        layers: int = 3,
+        in_dim: Count,
+        num_classes: Count,
+        dim: Count | None = None,
+        heads: Count | None = None,
+        layers: Count = 3,
     ) -> None:
         super().__init__()
         self.head = AtmSingle(

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
+from segsuite.core.hints import Count
 from segsuite.methods.segvit.attention_to_mask import AtmOutput
 from segsuite.methods.segvit.mask_losses import mask_losses
 from segsuite.ops.class_weighting import mean_of
@@ -28,13 +29,13 @@ class AtmCriterion(nn.Module):
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Count,
         class_weight: float = 1.0,
         focal_weight: float = 20.0,
         dice_weight: float = 1.0,
         no_object: float = 0.1,
         mask_ignore: bool = False,
-        label_stride: int = 1,
+        label_stride: Count = 1,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

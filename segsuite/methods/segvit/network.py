@@ -18,6 +18,7 @@ from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter, TokenStage, TokenTrace
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmOutput, AtmSingle
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
@@ -97,13 +98,13 @@ class SegVit(Segmenter):
         *,
         backbone: VisionTransformer,
         head: AtmSingle | AtmCascade,
-        num_classes: int,
+        num_classes: Count,
         sharing: TokenSharing | None = None,
         pruning: TokenPruning | None = None,
         auxiliary: LinearExit | None = None,
         taps: Sequence[int] | None = None,
         mean: Sequence[float] = (127.5, 127.5, 127.5),
-        std: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[Positive] = (127.5, 127.5, 127.5),
     ) -> None:
         super().__init__()
         depth = len(backbone.blocks)

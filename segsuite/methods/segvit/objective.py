@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, NotNegative
 from segsuite.methods.segvit.exits import class_fractions, exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVitOutput
@@ -33,8 +33,8 @@ class SegVitObjective(nn.Module):
         self,
         *,
         criterion: AtmCriterion,
-        exit_weight: float = 1.0,
-        policy_weight: float = 1.0,
+        exit_weight: NotNegative = 1.0,
+        policy_weight: NotNegative = 1.0,
         ignore_border: bool = False,
         class_weights: Sequence[float] | str | None = None,
         dice: Annotated[float, Between(0)] | None = None,

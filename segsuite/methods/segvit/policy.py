@@ -16,6 +16,7 @@ from segsuite.core.checkpoint import (
 )
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.hints import Count, Positive
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.weight_files import KEY, read_tensors
 from segsuite.nn.normalize import Normalize
@@ -67,9 +68,9 @@ class PolicyNetwork(nn.Module):
         *,
         encoder: str = "efficientnet_lite0",
         stage: int = 4,
-        scale: float = 1.0,
+        scale: Positive = 1.0,
         weights: str = "timm",
-        window: int = 32,
+        window: Count = 32,
     ) -> None:
         super().__init__()
         import timm

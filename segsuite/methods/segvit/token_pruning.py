@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, Count
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
 from segsuite.ops.tokens import first_of_class, gather_tokens, scatter_tokens, untied_keys
@@ -120,11 +120,11 @@ class TokenPruning(nn.Module):
         *,
         after: Sequence[int | float],
         scorer: Callable[..., ExitScorer],
-        in_dim: int,
-        num_classes: int,
-        depth: int,
+        in_dim: Count,
+        num_classes: Count,
+        depth: Count,
         image_size: Size,
-        patch: int = 16,
+        patch: Count = 16,
         mode: Mode = "dynamic",
         theta: Annotated[float, Between(0, 1)] = 0.9,
         budgets: Sequence[int | float] | None = None,

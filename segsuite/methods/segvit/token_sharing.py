@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Count
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.ops.patches import patchify
@@ -160,7 +161,7 @@ class ContentAwareSharing(TokenSharing):
         image_size: Size,
         network: PolicyNetwork,
         policy: str = "joint",
-        patch: int = 16,
+        patch: Count = 16,
     ) -> None:
         super().__init__(windows=windows, image_size=image_size, patch=patch)
         self.policy_source = policy

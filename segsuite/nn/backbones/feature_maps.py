@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.finite import check_finite
+from segsuite.core.hints import Share
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.norms import Norm, with_norm
@@ -41,7 +42,7 @@ class FeatureMaps(nn.Module):
         name: str,
         output_stride: Literal[8, 16, 32] = 16,
         norm: Norm = "bn",
-        momentum: float = 0.01,
+        momentum: Share = 0.01,
         weights: str = "none",
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segsuite.core.checkpoint import load_weights
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Positive, Share
 from segsuite.nn.backbones.hub import torchvision_file
 from segsuite.nn.backbones.shufflenet_weights import from_torchvision
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
@@ -54,8 +55,8 @@ class ShuffleNetV2(nn.Module):
         atrous: bool = True,
         narrow: bool = False,
         norm: Norm = "bn",
-        momentum: float = 0.003,
-        eps: float = 1e-5,
+        momentum: Share = 0.003,
+        eps: Positive = 1e-5,
         weights: str = "none",
     ) -> None:
         super().__init__()
@@ -153,8 +154,8 @@ class WideningUnit(nn.Module):
         middle: int,
         stride: int,
         rate: int,
-        momentum: float,
-        eps: float,
+        momentum: Share,
+        eps: Positive,
     ) -> None:
         super().__init__()
         bn, half = {"momentum": momentum, "eps": eps}, out_channels // 2

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Count, Share
 from segsuite.core.sizes import Size, check_size
 from segsuite.nn.backbones.positions import resize_position
 from segsuite.nn.backbones.vit_weights import load_vit_weights
@@ -39,13 +40,13 @@ class VisionTransformer(nn.Module):
     def __init__(
         self,
         *,
-        dim: int,
-        depth: int,
-        heads: int,
+        dim: Count,
+        depth: Count,
+        heads: Count,
         image_size: Sequence[int],
-        patch: int = 16,
+        patch: Count = 16,
         mlp_ratio: float = 4.0,
-        drop_path: float = 0.0,
+        drop_path: Share = 0.0,
         drop_path_on: Literal["mlp", "both"] = "mlp",
         weights: str = "none",
     ) -> None:

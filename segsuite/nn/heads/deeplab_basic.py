@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Share
+from segsuite.core.hints import Count, Share
 from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.norms import Norm, with_norm
 
@@ -32,10 +32,10 @@ class BasicHead(nn.Module):
         *,
         in_channels: int,
         output_stride: int = 16,
-        channels: int = 256,
+        channels: Count = 256,
         dropout: Share = 0.1,
         norm: Norm = "bn",
-        momentum: float = 3e-4,
+        momentum: Share = 3e-4,
     ) -> None:
         super().__init__()
         del output_stride  # every head is told; this one has no rates

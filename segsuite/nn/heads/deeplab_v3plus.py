@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Count
 from segsuite.nn.heads.convolutions import ConvNormRelu, kaiming
 from segsuite.nn.norms import Norm, with_norm
 
@@ -85,7 +86,7 @@ class DeepLabV3Plus(nn.Module):
         output_stride: int = 16,
         separable: bool = False,
         norm: Norm = "bn",
-        channels: int = 256,
+        channels: Count = 256,
         skip_channels: int = 48,
     ) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Share
+from segsuite.core.hints import Count, Share
 from segsuite.nn.blocks import ConvNorm, truncated_normal
 from segsuite.nn.norms import Norm, with_norm
 
@@ -130,10 +130,10 @@ class DensePredictionCell(nn.Module):
         in_channels: int,
         cell: Sequence[Branch],
         output_stride: int = 16,
-        channels: int = 256,
+        channels: Count = 256,
         dropout: Share = 0.1,
         norm: Norm = "bn",
-        momentum: float = 3e-4,
+        momentum: Share = 3e-4,
     ) -> None:
         super().__init__()
         _check(cell)
