@@ -17,6 +17,7 @@ def main(cfg: DictConfig) -> float | None:
     from segsuite.bench.planned import planned_cost
     from segsuite.core.seeding import seed_everything
     from segsuite.engine import introduction, record, training
+    from segsuite.engine.class_weights import settle_class_weights
     from segsuite.engine.loggers import opened
 
     seed_everything(cfg.seed)
@@ -26,6 +27,7 @@ def main(cfg: DictConfig) -> float | None:
     data = training.make_data(cfg, resumed)
     network = training.make_network(cfg, resumed)
     task = training.make_task(cfg, network, data)
+    settle_class_weights(task, data)
     trainer = training.make_trainer(cfg, data, folder, resumed)
     training.check_task(cfg, task, trainer, resumed)
     training.record_start(cfg, folder)

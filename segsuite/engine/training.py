@@ -26,7 +26,6 @@ from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
-from segsuite.engine.class_weights import settle_class_weights
 from segsuite.engine.exhausted import LostProcesses
 from segsuite.engine.iterations import (
     check_processes,
@@ -141,9 +140,9 @@ def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
 
 
 def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> SegmentationTask:
-    """The method's task around its network."""
+    """The method's task around its network; its loss may still need `settle_class_weights`."""
     check_size(tuple(cfg.data.crop_size), network.size_divisor)
-    task = build(
+    return build(
         cfg.method.task,
         path="method.task",
         allow=trusted(cfg),
@@ -151,8 +150,6 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
         classes=data.classes,
         inference=build(cfg.inference, path="inference", allow=trusted(cfg)),
     )
-    settle_class_weights(task, data)
-    return task
 
 
 def check_task(

@@ -1,7 +1,6 @@
 """Weights of classes in a loss: given, in a file, or to be counted in the training data."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from segsuite.core.errors import ConfigError, did_you_mean
 
 MEDIAN_FREQUENCY = "median_frequency"
 _KEY = "method.loss.class_weights"
+_MOST = torch.finfo(torch.float32).max
 
 
 class ClassWeights(nn.Module):
@@ -23,7 +23,7 @@ class ClassWeights(nn.Module):
             gets from the data.
 
     Raises:
-        ConfigError: what is given is none of these, or holds a number that is no weight.
+        ConfigError: a list that holds a number that is no weight, or what is no list and no text.
     """
 
     values: Tensor | None
@@ -32,7 +32,14 @@ class ClassWeights(nn.Module):
     def __init__(self, given: Sequence[float] | str | None = None) -> None:
         super().__init__()
         self.pending = given == MEDIAN_FREQUENCY
-        weights = None if self.pending or given is None else _numbers(given)
+        self._fault: ConfigError | None = None
+        weights = None
+        try:
+            weights = None if self.pending or given is None else _numbers(given)
+        except ConfigError as error:
+            if not isinstance(given, str):
+                raise
+            self._fault = error  # a file may be gone when a checkpoint is only evaluated
         self.register_buffer("values", weights, persistent=False)
 
     def settle(self, weights: Sequence[float]) -> None:
@@ -43,8 +50,11 @@ class ClassWeights(nn.Module):
         """(classes,) float32, or None where all count alike.
 
         Raises:
-            ConfigError: there are more or fewer of them, or they are not known yet.
+            ConfigError: there are more or fewer of them, they are not known yet, or the file that
+                holds them cannot be read.
         """
+        if self._fault is not None:
+            raise self._fault
         if self.pending:
             raise ConfigError(
                 f"{_KEY}={MEDIAN_FREQUENCY} is counted in the training data, and there are none "
@@ -68,10 +78,10 @@ def _numbers(given: Sequence[float] | str) -> Tensor:
         )
     for place, number in enumerate(numbers):
         fine = isinstance(number, int | float) and not isinstance(number, bool)
-        if not fine or not math.isfinite(number) or number < 0:
+        if not fine or not 0 <= number <= _MOST:
             raise ConfigError(
-                f"{where}: the weight of class {place} is {number}; expected is a number of at "
-                "least 0"
+                f"{where}: the weight of class {place} is {str(number)[:40]}; expected is a number "
+                "of at least 0"
             )
     if not any(numbers):
         raise ConfigError(f"{where}: all weights are 0, so that there is nothing to learn")

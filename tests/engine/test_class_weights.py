@@ -14,6 +14,7 @@ from segsuite.engine import class_weights
 from segsuite.engine.class_weights import settle_class_weights
 from segsuite.methods.mobile.loss import PixelCrossEntropy
 from segsuite.nn.class_weights import ClassWeights
+from segsuite.nn.dense_losses import dice_loss
 from segsuite.nn.predictions import StridedPrediction
 from tests.reference.weighted_losses import dice, weighted_mean
 
@@ -23,6 +24,8 @@ from tests.reference.weighted_losses import dice, weighted_mean
     [
         ([1.0, -2.0], "the weight of class 1 is -2.0; expected is a number of at least 0"),
         ([1.0, float("nan")], "the weight of class 1 is nan"),
+        ([10**400, 1.0], "the weight of class 0 is 1000"),
+        ([1.0, 1e39], "the weight of class 1 is 1e+39"),
         ([float("inf"), 1.0], "the weight of class 0 is inf"),
         ([0.0, 0.0], "all weights are 0"),
         ([True, 1.0], "the weight of class 0 is True"),
@@ -35,7 +38,7 @@ from tests.reference.weighted_losses import dice, weighted_mean
 )
 def test_what_cannot_be_weights_is_refused(given, said):
     with pytest.raises(ConfigError) as caught:
-        ClassWeights(given)
+        ClassWeights(given).of(2)
     assert said in str(caught.value) and "method.loss.class_weights" in str(caught.value)
 
 
@@ -50,7 +53,7 @@ def test_a_file_holds_a_list(tmp_path):
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=said):
-            ClassWeights(str(file))
+            ClassWeights(str(file)).of(3)
 
 
 class Drawn:
@@ -124,3 +127,33 @@ def test_the_mobile_familys_loss_is_that_of_the_formulas(weights, ohem):
         (mine,) = torch.autograd.grad(found[name], grid, retain_graph=True)
         (theirs,) = torch.autograd.grad(value, grid, retain_graph=True)
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("given", ["median_frequency", "gone.json"])
+def test_a_checkpoint_is_evaluated_without_what_its_weights_came_from(given):
+    """No training image is looked at, and the file may be on another machine."""
+    from segsuite.engine.launch import compose
+    from segsuite.engine.training import make_task
+
+    cfg = compose(
+        "train",
+        ["experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none"]
+        + [f"method.loss.class_weights={given}", "data.crop_size=[64,64]"],
+    )
+    network = nn.Identity()
+    network.num_classes, network.size_divisor = 19, 32
+    task = make_task(cfg, network, SimpleNamespace(classes=data().classes))
+    with pytest.raises(ConfigError, match=f"class_weights={given}"):
+        settle_class_weights(task, SimpleNamespace(classes=data().classes))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_dice_is_summed_in_float32_under_autocast(dtype):
+    """The 90,000 pixels of a class are more than float16 has numbers for."""
+    random = torch.Generator().manual_seed(0)
+    scores = torch.randn(1, 2, 300, 300, generator=random) + torch.tensor([9.0, 0.0])[:, None, None]
+    labels = torch.zeros(1, 300, 300, dtype=torch.long)
+    expected = dice_loss(scores, labels)
+    with torch.autocast("cpu", dtype=dtype):
+        found = dice_loss(scores, labels)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
