@@ -26,7 +26,7 @@ class MaskReader:
     Grey masks hold ids. Of masks that hold colours, exact ones of the table stand for its classes;
     three equal channels are ids too, as is what an alpha channel goes with. The indices of a
     palette are ids, unless the palette gives them colours of other classes. Where both readings
-    fit and differ, the user is asked.
+    fit and differ, the user is asked. A table in which classes share a colour reads ids alone.
 
     Args:
         classes: the table; colours that it does not give itself are not looked for.
@@ -69,7 +69,7 @@ class MaskReader:
     def _of_palette(self, picture: Image.Image, path: Path) -> NDArray[Any]:
         """Indices, or the ids of their colours where these contradict them."""
         indices = np.array(picture)
-        if self._values == "ids" or not len(self._codes):
+        if self._values == "ids" or not len(self._codes) or self._twice:
             return indices
         ids = self._ids_of_palette(picture)
         if ids is None:
@@ -78,11 +78,13 @@ class MaskReader:
         contrary = used[(ids[used] >= 0) & (ids[used] != used)]
         if not contrary.size:
             return indices
-        if (ids[used] < 0).any():
+        # A palette that is not made of the table's colours may have one of them by chance.
+        told = used if self._classes.unknown(used.tolist()) else np.arange(used[-1] + 1)
+        if (ids[told] < 0).any():
             index = int(contrary[0])
             raise DataError(
                 f"{path}: index {index} of its palette has the colour of id {ids[index]} in the "
-                f"class table, and index {int(used[ids[used] < 0][0])} a colour that no class has; "
+                f"class table, and index {int(told[ids[told] < 0][0])} a colour that no class has; "
                 f"{_TYPE_IT}"
             )
         return _narrow(ids)[indices]
@@ -116,6 +118,10 @@ class MaskReader:
                 f"{path} holds colours (mode {picture.mode}), and the class table gives none; "
                 "write `color: [r, g, b]` at each class, or masks whose values are the ids"
             )
+        if self._twice:
+            if grey:
+                return self._of_grey(rgb, path)
+            raise DataError(self._twice)
         codes = rgb.view("<u4")[..., 0] & 0xFFFFFF
         ids = self._looked_up(codes)
         if not grey:
@@ -145,8 +151,6 @@ class MaskReader:
 
     def _looked_up(self, codes: NDArray[np.uint32]) -> NDArray[np.int64]:
         """The raw id of each colour, -1 where no class has it."""
-        if self._twice:
-            raise DataError(self._twice)
         place = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
         return np.where(self._codes[place] == codes, self._ids[place], -1)
 

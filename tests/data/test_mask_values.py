@@ -114,6 +114,9 @@ def test_indices_of_a_palette_are_ids_where_it_does_not_contradict(tmp_path: Pat
     mixed = palette_mask(tmp_path / "m.png", mask_of([0, 1, 2]), [COLORS[1], COLORS[4], (9, 9, 9)])
     with pytest.raises(DataError, match="index 0 of its palette has the colour of id 1 in the cla"):
         MaskReader(classes)(mixed)
+    chance = palette_mask(tmp_path / "m.png", mask_of([1]), [(9, 9, 9), COLORS[4]])
+    with pytest.raises(DataError, match="index 1 of .* colour of id 4 in .* and index 0 a colour"):
+        MaskReader(classes)(chance)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -128,6 +131,10 @@ def test_tables_that_cannot_read_colours(tmp_path: Path) -> None:
     classes = table(tmp_path, "classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [1, 2, 3]}]")
     write_mask(tmp_path / "grey.png", mask_of([0, 1]))
     assert np.unique(MaskReader(classes)(tmp_path / "grey.png")).tolist() == [0, 1]
+    palette_mask(tmp_path / "palette.png", mask_of([0, 1]), [(1, 2, 3), (9, 9, 9)])
+    assert np.unique(MaskReader(classes)(tmp_path / "palette.png")).tolist() == [0, 1]
+    write_mask(tmp_path / "equal.png", mask_of([0, 1])[..., None].repeat(3, 2))
+    assert np.unique(MaskReader(classes)(tmp_path / "equal.png")).tolist() == [0, 1]
     write_mask(tmp_path / "mask.png", np.full((4, 4, 3), (1, 2, 3), np.uint8))
     with pytest.raises(DataError, match="ids 0 and 1 of the class table have one colour"):
         MaskReader(classes)(tmp_path / "mask.png")

@@ -135,11 +135,9 @@ def test_a_checkpoint_is_evaluated_without_what_its_weights_came_from(given):
     from segsuite.engine.launch import compose
     from segsuite.engine.training import make_task
 
-    cfg = compose(
-        "train",
-        ["experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none"]
-        + [f"method.loss.class_weights={given}", "data.crop_size=[64,64]"],
-    )
+    typed = ["experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none"]
+    typed += [f"method.loss.class_weights={given}", "data.crop_size=[64,64]"]
+    cfg = compose("train", typed)
     network = nn.Identity()
     network.num_classes, network.size_divisor = 19, 32
     task = make_task(cfg, network, SimpleNamespace(classes=data().classes))
