@@ -141,7 +141,9 @@ def expected(hint: Any) -> str:
     if kind is tuple and inner and Ellipsis not in inner:
         return f"a list of {len(inner)} ({'; '.join(map(expected, inner))})"
     if _is_kind(kind, Mapping):
-        return "a group of keys"
+        return (
+            f"a group of keys (each {expected(inner[1])})" if len(inner) > 1 else "a group of keys"
+        )
     if _takes_lists(kind):
         return f"a list (each {expected(inner[0])})" if inner else "a list"
     name = getattr(kind, "__name__", str(kind))

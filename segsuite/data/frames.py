@@ -69,18 +69,29 @@ class FrameSource(Protocol):
 class PictureFrames:
     """Pictures as a video, in the order of the numbers in their names: frame2 before frame10.
 
+    Args:
+        white: of grey pictures with more than 8 bits, the value that is white; see `decode_image`.
+
     Raises, while it is gone through:
         DataError: naming file and frame number, when one cannot be decoded and faults are strict.
     """
 
-    def __init__(self, paths: Sequence[Path], *, rate: Fraction, faults: Faults) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        rate: Fraction,
+        faults: Faults,
+        white: float | None = None,
+    ) -> None:
         self.paths = sorted(paths, key=lambda path: _in_order(path.name))
         self.rate, self.count, self.faults = rate, len(self.paths), faults
+        self._white = white
 
     def __iter__(self) -> Iterator[Frame]:
         for number, path in enumerate(self.paths, 1):
             try:
-                pixels = decode_image(path)
+                pixels = decode_image(path, white=self._white)
             except DataError as error:
                 self.faults.met(f"frame {number} of {path.parent}: {error}")
                 continue

@@ -4,10 +4,14 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from segsuite.core.errors import DataError, first_of
 from segsuite.data.patterns import folder_of, names_below
+
+_LOOKED_AT = 1000
+"""Files whose names are compared with those of the images."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,23 +62,32 @@ def pattern_hint(masks: str, images: Collection[str], root: Path, folder: str) -
         images: ids.
         folder: what stands at `{split}`.
     """
-    ends: Counter[str] = Counter()
-    for name in names_below(folder_of(masks, root, folder)):
-        directory, _, last = name.rpartition("/")
-        for length in range(len(last) - 1, 0, -1):
-            if (f"{directory}/" if directory else "") + last[:length] in images:
-                ends[last[length:]] += 1
-                break
-    if not ends:
+    around: Counter[tuple[str, str]] = Counter()
+    for name in islice(names_below(folder_of(masks, root, folder)), _LOOKED_AT):
+        if (its := _around_id(name, images)) is not None:
+            around[its] += 1
+    if not around:
         return ""
-    end, count = ends.most_common(1)[0]
-    better = f"{masks.partition('{id}')[0]}{{id}}{end}"
+    (begin, end), count = around.most_common(1)[0]
+    top = masks.partition("{id}")[0].rpartition("/")
+    better = f"{top[0]}{top[1]}{begin}{{id}}{end}"
     if end.lower() in (".jpg", ".jpeg"):
         return (
             f"{count} files of {folder_of(masks, root, folder)} end in {end}, but JPEG changes ids "
             "and colours at every edge; write the masks again as PNG from what they were made of"
         )
+    begun = f"begin with {begin} and " if begin else ""
     return (
         f"no mask is called as data.reader.masks={masks} says, but {count} have the name of an "
-        f"image and end in {end}; type 'data.reader.masks=\"{better}\"'"
+        f"image, {begun}end in {end}; type 'data.reader.masks=\"{better}\"'"
     )
+
+
+def _around_id(name: str, images: Collection[str]) -> tuple[str, str] | None:
+    """What a file's name has before and after the longest id of an image in it."""
+    folder, slash, last = name.rpartition("/")
+    for length in range(len(last) - 1, 0, -1):
+        for start in range(len(last) - length + 1):
+            if folder + slash + last[start : start + length] in images:
+                return last[:start], last[start + length :]
+    return None

@@ -1,6 +1,7 @@
 """File patterns such as `images/{split}/{id}.jpg`, and the files that they find.
 
-`{id}` may span folders (Cityscapes sorts by city); an end of `.*` stands for any picture suffix.
+`{id}` may span folders (Cityscapes sorts by city); what a name begins with may stand before it, as
+in `masks/gt_{id}.png`; an end of `.*` stands for any picture suffix.
 """
 
 import os
@@ -26,11 +27,11 @@ def found(
         DataError: two files of one id, such as `a.jpg` and `a.png`; a name that is no UTF-8, or a
             link to a folder that the link itself lies in.
     """
-    end = _halves(pattern)[1]
+    _, begin, end = _parts(pattern)
     top = folder_of(pattern, root, split)
     files: dict[str, Path] = {}
     for name in names_below(top):
-        if (sample := _id_of(name, end, suffixes)) is None:
+        if (sample := _id_of(name, begin, end, suffixes)) is None:
             continue
         if not _is_text(sample):
             raise DataError(
@@ -45,7 +46,7 @@ def found(
 
 def folder_of(pattern: str, root: Path, split: str) -> Path:
     """The folder in which a pattern looks."""
-    return root / _halves(pattern)[0].replace("{split}", split)
+    return root / _parts(pattern)[0].replace("{split}", split)
 
 
 def layout(pattern: str, split: str, suffixes: str = ".jpg|.png|...") -> str:
@@ -57,25 +58,32 @@ def layout(pattern: str, split: str, suffixes: str = ".jpg|.png|...") -> str:
     Raises:
         ConfigError: a pattern without `/{id}`.
     """
-    folder, end = _halves(pattern)
-    return f"{folder.replace('{split}', split)}*{suffixes if end == _ANY else end}"
+    folder, begin, end = _parts(pattern)
+    top = folder.replace("{split}", split)
+    return f"{top}{begin}*{suffixes if end == _ANY else end}"
 
 
-def _halves(pattern: str) -> tuple[str, str]:
-    """What stands before `{id}`, a folder, and after it."""
-    folder, mark, end = pattern.partition("{id}")
-    if not mark or (folder and not folder.endswith("/")) or not end:
+def _parts(pattern: str) -> tuple[str, str, str]:
+    """The folder, what a name has before its id, and what it has after it."""
+    before, mark, end = pattern.partition("{id}")
+    folder, slash, begin = before.rpartition("/")
+    if not mark or not end or "{split}" in begin:
         raise ConfigError(
             f"`{pattern}` is no file pattern; write one like images/{{split}}/{{id}}.png"
         )
-    return folder, end
+    return folder + slash, begin, end
 
 
-def _id_of(name: str, end: str, suffixes: Collection[str]) -> str | None:
+def _id_of(name: str, begin: str, end: str, suffixes: Collection[str]) -> str | None:
     if end == _ANY:
         sample, suffix = os.path.splitext(name)
-        return sample if suffix.lower() in suffixes else None
-    return name.removesuffix(end) if name.endswith(end) else None
+        matches = suffix.lower() in suffixes
+    else:
+        sample, matches = name.removesuffix(end), name.endswith(end)
+    if not begin or not matches:
+        return sample if matches else None
+    folder, slash, last = sample.rpartition("/")
+    return folder + slash + last.removeprefix(begin) if last.startswith(begin) else None
 
 
 def _is_text(name: str) -> bool:

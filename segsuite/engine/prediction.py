@@ -128,7 +128,7 @@ def predict(cfg: DictConfig) -> Predicted:
     faults, console = Faults(strict=cfg.strict), Console(stderr=True)
     _check_folder(folder)
 
-    batches = _batches(sources.images, cfg.batch_size, faults, white=_white(cfg))
+    batches = _batches(sources.images, cfg.batch_size, faults, white=white_of(cfg))
 
     def write(answer: tuple[Source, Tensor, Tensor]) -> None:
         source, image, labels = answer
@@ -231,7 +231,7 @@ def segmented(
         yield source, image, labels.cpu()
 
 
-def _white(cfg: DictConfig) -> float | None:
+def white_of(cfg: DictConfig) -> float | None:
     """What is white in the data set's 16-bit images, as in training."""
     return OmegaConf.select(cfg, "data.reader.white")
 

@@ -29,7 +29,7 @@ from segsuite.data.frames import (
 )
 from segsuite.data.palette import overlay
 from segsuite.engine.inputs import as_path, frames_of
-from segsuite.engine.prediction import Predictor, loaded
+from segsuite.engine.prediction import Predictor, loaded, white_of
 from segsuite.engine.video_output import check_output, sink
 
 _PICTURES_RATE = Fraction(25)
@@ -139,7 +139,12 @@ def _source(cfg: DictConfig, faults: Faults) -> FrameSource:
     path = Path(as_path(cfg, "input")).expanduser()
     if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
         return VideoFrames(path, rate=rate, faults=faults)
-    return PictureFrames(frames_of(str(cfg.input)), rate=rate or _PICTURES_RATE, faults=faults)
+    return PictureFrames(
+        frames_of(str(cfg.input)),
+        rate=rate or _PICTURES_RATE,
+        faults=faults,
+        white=white_of(cfg),
+    )
 
 
 def _labelled(

@@ -115,7 +115,7 @@ def test_indices_of_a_palette_are_ids_where_it_does_not_contradict(tmp_path: Pat
     with pytest.raises(DataError, match="index 0 of its palette has the colour of id 1 in the cla"):
         MaskReader(classes)(mixed)
     chance = palette_mask(tmp_path / "m.png", mask_of([1]), [(9, 9, 9), COLORS[4]])
-    with pytest.raises(DataError, match="index 1 of .* colour of id 4 in .* and index 0 a colour"):
+    with pytest.raises(DataError, match=r"index 1 of .* colour of id 4 in .* and index 0 a colour"):
         MaskReader(classes)(chance)
 
 

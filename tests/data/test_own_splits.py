@@ -143,11 +143,17 @@ def test_splits_that_share_images_are_told_with_counts(
     assert caplog.text.count("also in split") == 1
 
 
-@pytest.mark.parametrize("end", ["_L.png", "_mask.png", ".gif"])
-def test_masks_of_other_names_are_shown_the_pattern_to_type(end: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [("", "_L.png"), ("", "_mask.png"), ("", ".gif"), ("gt_", ".png"), ("a/gt_", "_L.png")],
+)
+def test_masks_of_other_names_are_shown_the_pattern_to_type(
+    begin: str, end: str, tmp_path: Path
+) -> None:
+    folder, slash, begin = begin.rpartition("/")
     for number in range(5):
-        write_image(tmp_path / f"images/{number}.jpg")
-        write_mask(tmp_path / f"masks/{number}{end}", mask_of([0, 1]))
+        write_image(tmp_path / f"images/{folder}{slash}{number}.jpg")
+        write_mask(tmp_path / f"masks/{folder}{slash}{begin}{number}{end}", mask_of([0, 1]))
     how = ["data.reader.masks=masks/{id}.png"] if end == ".gif" else []
     how = [item.replace("masks/{id}.png", '"masks/{id}.png"') for item in how]
     with pytest.raises(DataError) as caught:
@@ -156,7 +162,7 @@ def test_masks_of_other_names_are_shown_the_pattern_to_type(end: str, tmp_path: 
         caught.value
     )
     typed = str(caught.value).rpartition("type ")[2]
-    assert typed == f"'data.reader.masks=\"masks/{{id}}{end}\"'"
+    assert typed == f"'data.reader.masks=\"masks/{begin}{{id}}{end}\"'"
     assert len(of_folder(tmp_path, typed.strip("'")).samples("train")) == 4, "as a shell passes it"
 
 

@@ -151,8 +151,9 @@ def test_two_pictures_of_one_id_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_pattern_without_an_id_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no file pattern"):
-        opened(camvid(tmp_path), images="train/*.png")
+    for pattern in ("train/*.png", "train/{id}", "a_{split}_{id}.png"):
+        with pytest.raises(ConfigError, match="no file pattern"):
+            opened(camvid(tmp_path), images=pattern)
 
 
 def test_sizes_that_differ_are_an_error_when_read(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from segsuite.core.build import build
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.scenes import Scenes
@@ -155,6 +156,16 @@ def test_too_few_classes_or_pixels_are_refused() -> None:
         Scenes(size=(64, 16), num_classes=19, lengths={"train": 1})
     with pytest.raises(DataError, match="no split `test`"):
         scenes("test")
+
+
+@pytest.mark.parametrize("length", [0, -3])
+def test_a_split_of_no_scene_is_refused(length: int) -> None:
+    lengths = {"train": length, "val": 2}
+    group = {"_target_": "segsuite.data.scenes.Scenes", "size": [32, 32], "num_classes": 19}
+    with pytest.raises(
+        ConfigError, match=r"lengths=.* a group of keys \(each a whole number, 1 or"
+    ):
+        build(group | {"lengths": lengths}, path="data.reader")
 
 
 def test_drawing_is_fast() -> None:

@@ -9,12 +9,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from segsuite.core import files as whole_files
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.data.frames import Faults, PictureFrames, VideoFrames
-from segsuite.engine import video_output
+from segsuite.engine import video, video_output
 from segsuite.engine.launch import compose
 from segsuite.engine.rebuild import as_checkpoint
 from segsuite.engine.video import decoded_ahead
@@ -174,6 +175,16 @@ def test_frames_to_frames_need_no_extra(door, tmp_path, monkeypatch):
     assert code == 0 and "3 frames segmented" in out
     assert left(tmp_path / "out") == ["f1.jpg", "f2.jpg", "f3.jpg"]
     assert Image.open(tmp_path / "out" / "f3.jpg").size == (30, 20)
+
+
+def test_frames_of_16_bits_are_as_bright_as_the_images_that_were_trained_on(tmp_path):
+    path = tmp_path / "in" / "f1.png"
+    path.parent.mkdir()
+    Image.fromarray(np.full((4, 6), 2048, np.uint16)).save(path)
+    typed = {"input": str(path.parent), "fps": None}
+    cfg = OmegaConf.create(typed | {"data": {"reader": {"white": 4095}}})
+    (frame,) = video._source(cfg, Faults(strict=True))
+    assert np.unique(frame.pixels).tolist() == [128]
 
 
 @pytest.mark.parametrize("names", [("in.mp4", "out"), ("in", "out.mp4")])

@@ -12,6 +12,7 @@ from typing import Any
 
 from segsuite.core.errors import DataError
 from segsuite.core.files import write_json, written_whole
+from segsuite.data.class_table import ClassTable
 from segsuite.data.preparation import jobs
 from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
 from segsuite.data.preparation.rasterise import Overlap, coco_masks, drawable, painted
@@ -80,11 +81,12 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
     """The split's images and the regions to paint on each, in the files' order.
 
     Raises:
-        DataError: a file is absent or cut short; or, if `strict`, the first annotation that does
-            not fit, by its file and id.
+        DataError: a file is absent, cut short or of another release of LVIS; or, if `strict`, the
+            first annotation that does not fit, by its file and id.
     """
     coco_masks()  # said before files of a gigabyte are read
     lvis = read_annotations(sources.lvis)
+    _check_release(lvis)
     images = {
         number: image
         for number, image in lvis.images.items()
@@ -111,6 +113,20 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
     if unlisted:
         skipped["image without stuff"] += len(unlisted)
     return Split(images, things, stuff, skipped)
+
+
+def _check_release(lvis: Annotations) -> None:
+    """Raises DataError where most ids mean other classes, as those of LVIS v0.5 do."""
+    table = ClassTable.load("coco_lvis1284")
+    names = dict(zip(table.ids, table.names, strict=True))
+    named = {number: name for number, name in lvis.categories.items() if name}
+    other = [number for number, name in named.items() if names.get(number) != name]
+    if 2 * len(other) > len(named):
+        raise DataError(
+            f"{lvis.source} is not of LVIS v1: {len(other)} of its {len(named)} categories have "
+            f"other names there, such as {other[0]}, `{named[other[0]]}` here and "
+            f"`{names.get(other[0], 'none')}` there; give lvis_v1_train.json and lvis_v1_val.json"
+        )
 
 
 def _fitting(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.hints import Count
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Sample
@@ -64,12 +65,12 @@ class Scenes:
     Args:
         size: (height, width) of the pictures.
         num_classes: 19, or more for variants of the 19 kinds.
-        lengths: pictures by split.
+        lengths: pictures by split, at least one each.
         seed: of the pictures; each split draws others.
     """
 
     def __init__(
-        self, *, size: Sequence[int], num_classes: int, lengths: Mapping[str, int], seed: int = 0
+        self, *, size: Sequence[int], num_classes: int, lengths: Mapping[str, Count], seed: int = 0
     ) -> None:
         if min(size) < 32:
             raise ConfigError(

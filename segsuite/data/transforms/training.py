@@ -31,7 +31,8 @@ class ScaleCropFlip:
     Args:
         crop_size: (height, width) of what comes out; smaller pictures are padded bottom and right.
         ratio_range: least and most scale.
-        ratio_step: scales are drawn among the least, that plus the step, and so on; None for any.
+        ratio_step: scales are drawn among the least, that plus the step, and so on up to the most;
+            None for any.
         fit: (long, short) side that the picture is fitted in at scale 1; None for its own size.
         warp: (height, width) that the picture is stretched to at scale 1, instead.
         cat_max_ratio: a crop is drawn again, up to ten times, while one class covers this share of
@@ -92,7 +93,7 @@ class ScaleCropFlip:
         if self._ratio_step is None:
             ratio = low + (high - low) * share
         else:
-            choices = round((high - low) / self._ratio_step) + 1
+            choices = int((high - low) / self._ratio_step + 1e-6) + 1  # 0.3 / 0.1 is below 3
             ratio = low + self._ratio_step * int(share * choices)
         if self._warp is not None:
             return round(self._warp[0] * ratio), round(self._warp[1] * ratio)
