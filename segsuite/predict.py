@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.predict ckpt_path=FILE input=drive.mp4 output=found    # overlaid frames
 
     Writes one overlaid video, or a folder of overlaid frames, and prints frames a second. Video
-    files need the extra `video`: pip install 'segsuite[video]'.
+    files need the extra `video`: pip install -e '.[video]' in the suite's folder.
     """
     from segsuite.engine.video import is_video, predict_video
 

@@ -31,10 +31,15 @@ class DivergedError(SegsuiteError):
 
 
 class MissingExtra(SegsuiteError):
-    """An optional package that is not installed."""
+    """An optional package that is not installed.
+
+    What pip finds under the suite's own name is somebody else's, hence its folder.
+    """
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; type: pip install 'segsuite[{extra}]'")
+        super().__init__(
+            f"{package} is not installed; in the suite's folder type: pip install -e '.[{extra}]'"
+        )
 
 
 def exit_code(work: Callable[[], None]) -> int:
@@ -75,10 +80,14 @@ def first_of(items: Sequence[str], separator: str = ", ", *, shown: int = 10) ->
     return separator.join([*items[:shown], *([f"{rest:,} more"] if rest > 0 else [])])
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean `x`?" for the nearest known word, or "; known: a, b" when none is near."""
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """ "; did you mean `x`?" for the nearest known word, or "; known: a, b" when none is near.
+
+    Args:
+        word: what was typed, whatever YAML made of it.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; known: {', '.join(known)}" if known else ""

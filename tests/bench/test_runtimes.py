@@ -77,7 +77,7 @@ def test_a_runtime_that_is_not_possible_stops_no_other(monkeypatch):
     )
     assert list(runs) == ["eager"]
     (its,) = refused
-    assert its.runtime == "executorch" and "segsuite[executorch]" in its.reason
+    assert its.runtime == "executorch" and "pip install -e '.[executorch]'" in its.reason
     assert any("executorch is not possible" in text for text in said)
     with pytest.raises(ExportError, match=r"none of the runtimes .* executorch is not installed"):
         prepared(["executorch"], small(), SIZE, pictures(1), 1, tell=said.append)

@@ -19,6 +19,7 @@ def test_the_nearest_word_is_suggested_or_all_are_listed():
     assert errors.did_you_mean("depht", ["width", "depth"]) == "; did you mean `depth`?"
     assert errors.did_you_mean("zzz", {"b", "a"}) == "; known: a, b"
     assert errors.did_you_mean("zzz", []) == ""
+    assert errors.did_you_mean(0.5, ["speed"]) == "; known: speed", "YAML makes a number of it"
 
 
 @pytest.mark.parametrize("name", ["x" * 245 + ".json", "ä" * 122 + ".png"])
@@ -33,7 +34,7 @@ def test_all_mistakes_of_users_are_of_one_kind_and_extras_are_named():
     kinds = (errors.ConfigError, errors.DataError, errors.CheckpointError, errors.MissingExtra)
     assert all(issubclass(kind, errors.SegsuiteError) for kind in kinds)
     said = str(errors.MissingExtra("tensorboard", "tensorboard"))
-    assert "pip install 'segsuite[tensorboard]'" in said
+    assert "pip install -e '.[tensorboard]'" in said
 
 
 def drawn() -> tuple[float, float, float]:

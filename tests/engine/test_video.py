@@ -193,7 +193,7 @@ def test_without_the_extra_it_is_named(door, tmp_path, monkeypatch, names):
     frames(tmp_path / "in", count=1)
     (tmp_path / "in.mp4").touch()
     code, _, err = door(tmp_path / names[0], tmp_path / names[1])
-    assert code == 2 and "pip install 'segsuite[video]'" in err
+    assert code == 2 and "pip install -e '.[video]'" in err
     assert left(tmp_path) == ["in", "in.mp4"]
 
 
