@@ -8,7 +8,7 @@ from lightning import Callback
 from omegaconf import DictConfig
 
 from segsuite.core.build import build
-from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.errors import ConfigError, DataError, did_you_mean
 from segsuite.core.seeding import seed_everything
 from segsuite.core.targets import trusted
 from segsuite.engine import record
@@ -30,6 +30,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         CheckpointError: the checkpoint is unreadable, or trained for other classes.
+        DataError: no pixel of the split has a class, and no submission was asked for.
     """
     quiet()
     if cfg.split not in _STAGES:
@@ -58,6 +59,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     check_processes(trainer, data, "val" if cfg.split == "val" else data.test_split)
     getattr(trainer, _STAGES[cfg.split])(task, datamodule=data, verbose=False)
     figures = figures_of(trainer.callback_metrics)
+    if figures[f"{cfg.split}/miou"] is None and cfg.get("submission") is None:
+        raise DataError(
+            f"split={cfg.split} holds no pixel with a class, so that there is nothing to measure; "
+            "give data with labels, or type submission=cityscapes for the files that its server "
+            "takes"
+        )
     return {
         "checkpoint": str(Path(cfg.ckpt_path).resolve()),
         "split": cfg.split,

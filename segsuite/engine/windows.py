@@ -56,7 +56,8 @@ def averaged(
     places = [(i, y, x) for i, (rows, columns) in enumerate(cuts) for x in columns for y in rows]
     predictions = _predictions(network, images, places, window, batch)
     for index, (rows, columns) in enumerate(cuts):
-        yield from _of_one(network, index, rows, columns, window, predictions)
+        device = images[index].device
+        yield from _of_one(network, index, rows, columns, window, predictions, device)
 
 
 def assembled(blocks: Iterable[Block], size: Size, *, dtype: torch.dtype | None = None) -> Tensor:
@@ -100,10 +101,11 @@ def _of_one(
     columns: list[int],
     window: Size,
     predictions: Iterator[Prediction],
+    device: torch.device,
 ) -> Iterator[Block]:
     """The blocks of one image, strip after strip."""
     (height, width), earlier = window, _Overlaps(network, window, rows=len(rows))
-    down, across = _covered(rows, height), _covered(columns, width)
+    down, across = _covered(rows, height, device), _covered(columns, width, device)
     for left, right in zip(columns, [*columns[1:], columns[-1] + width], strict=True):
         sums: Tensor | None = None
         earlier.begin(left, right)
@@ -115,19 +117,19 @@ def _of_one(
                 sums[..., : part.shape[-1]] += part
                 del part  # before the next one is made
             done = bottom - top
-            counts = torch.outer(down[top:bottom], across[left:right]).to(sums)
+            counts = torch.outer(down[top:bottom], across[left:right]).to(sums.dtype)
             yield Block(index, top, left, sums[:, :done].div_(counts))
             below = torch.zeros_like(sums)
             below[:, : height - done] = sums[:, done:]
             sums = below
 
 
-def _covered(starts: list[int], window: int) -> Tensor:
+def _covered(starts: list[int], window: int, device: torch.device) -> Tensor:
     """(side,): how many windows there are over each pixel of a side."""
     counts = torch.zeros(starts[-1] + window)
     for start in starts:
         counts[start : start + window] += 1
-    return counts
+    return counts.to(device)  # once: for each block, the host would wait for the device
 
 
 class _Overlaps:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -81,6 +82,18 @@ def test_evaluation_and_submission_agree_with_the_official_evaluator(
     }.items():
         assert written["means"][ours] == pytest.approx(official[theirs], abs=1e-9)
         assert found["metrics"][f"val/{ours}"] == pytest.approx(official[theirs], abs=1e-6)
+
+
+def test_a_split_without_labels_is_for_a_submission_alone(checkpoint, root, tmp_path, capfd):
+    shutil.copytree(root, tmp_path / "data")
+    for path in (tmp_path / "data").glob("gtFine/val/*/*_labelIds.png"):
+        Image.new("L", (40, 24)).save(path)
+    given = (f"data.root={tmp_path / 'data'}", "data.instances=false")
+    _, said, folder = scored(checkpoint, tmp_path / "none", capfd, *given)
+    assert folder is None and "split=val holds no pixel with a class" in said
+    given = (*given, "submission=cityscapes")
+    found, _, folder = scored(checkpoint, tmp_path / "some", capfd, *given)
+    assert found["optimized"] is None and len(list((folder / "submission").iterdir())) == 3
 
 
 def test_instances_are_read_only_when_asked_for(checkpoint, root, tmp_path, capfd):

@@ -15,7 +15,7 @@ from segsuite.methods.essnet.losses.random import RandomLoss
 from segsuite.methods.essnet.losses.reference import ReferenceLoss
 from tests.essnet.made import logits, output
 from tests.essnet.test_losses import SIZE, labels
-from tests.reference.weighted_losses import dice, weighted_mean
+from tests.reference.weighted_losses import dice, mean_of, released_losses, weighted_mean
 
 WEIGHTS = torch.linspace(0, 3, 23).square().tolist()
 
@@ -67,19 +67,31 @@ def test_only_the_hardest_pixels_count(kind, metric, dim, ohem, kept, class_weig
         torch.testing.assert_close(loss(out, y)["ce"], everything, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("kind", [NeighbourLoss, RandomLoss, ReferenceLoss])
+HARD = {"ohem": 0.2, "ohem_kept": 0.1}
+
+
+@pytest.mark.parametrize("kind", [NeighbourLoss, RandomLoss])
 def test_losses_over_few_classes_weigh_and_choose_alike(kind):
-    """With all classes beside the own one they are the exact loss; the code's duplicates aside."""
+    """With all classes beside the own one they are the exact loss."""
     out, y = output("sq"), labels()
-    y[y == 0] = 1  # which the released code lets compete with itself
-    how = {"class_weights": WEIGHTS, "ohem": 0.2, "ohem_kept": 0.1}
     more = {} if kind is RandomLoss else {"search": "torch"}
-    found = kind(k=22, **more, **how)(out, y)["ce"]
-    exact = ExactLoss(**how)(out, y)["ce"]
-    if kind is not ReferenceLoss:
-        torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-9)
-    plain = kind(k=22, **more)(out, y)["ce"]
-    assert torch.isfinite(found) and abs(float(found - plain)) > 1e-3
+    found = kind(k=22, **more, class_weights=WEIGHTS, **HARD)(out, y)["ce"]
+    exact = ExactLoss(class_weights=WEIGHTS, **HARD)(out, y)["ce"]
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("how", [{}, HARD])
+@pytest.mark.parametrize("class_weights", [None, WEIGHTS])
+@pytest.mark.parametrize(("metric", "k"), [("l2", 3), ("sq", 22)])
+def test_the_released_codes_loss_is_weighed_pixel_by_pixel(metric, k, class_weights, how):
+    """With its duplicates: 22 of 23 classes nearly always hold the own one."""
+    out, y = output(metric), labels()
+    losses = released_losses(logits(out, SIZE).flatten(0, 2), y.flatten(), k)
+    weights = None if class_weights is None else torch.tensor(class_weights).double()
+    chosen = {"probability": how["ohem"], "share": how["ohem_kept"]} if how else {}
+    obvious = mean_of(losses, y.flatten(), weights, **chosen)
+    loss = ReferenceLoss(k=k, search="torch", class_weights=class_weights, **how)
+    torch.testing.assert_close(loss(out, y)["ce"], obvious, rtol=1e-9, atol=1e-9)
 
 
 def test_scale_of_weights_does_not_matter_and_ones_are_none():

@@ -20,6 +20,39 @@ def weighted_mean(
     """
     pixels = [i for i in range(len(labels)) if labels[i] >= 0]
     losses = {i: -logits[i].log_softmax(0)[labels[i]] for i in pixels}
+    return mean_of(losses, labels, weights, probability=probability, share=share)
+
+
+def released_losses(logits: Tensor, labels: Tensor, k: int) -> dict[int, Tensor]:
+    """By pixel, the loss of ESSNet's code: its class and the k nearest ones compete.
+
+    Where one of these is its class, the class before that takes the place, 0 its own.
+
+    Shapes: logits (N, K) that are higher the nearer, labels (N,) with -1
+    """
+    losses = {}
+    for i in range(len(labels)):
+        if labels[i] < 0:
+            continue
+        own, near = int(labels[i]), logits[i].topk(k).indices.tolist()
+        others = [max(own - 1, 0) if c == own else c for c in near]
+        losses[i] = logits[i, [own, *others]].logsumexp(0) - logits[i, own]
+    return losses
+
+
+def mean_of(
+    losses: dict[int, Tensor],
+    labels: Tensor,
+    weights: Tensor | None = None,
+    *,
+    probability: float | None = None,
+    share: float = 0.0,
+) -> Tensor:
+    """As `weighted_mean`, of the losses of labelled pixels.
+
+    Shapes: labels (N,)
+    """
+    pixels = list(losses)
     sizes = {i: float(loss.detach()) for i, loss in losses.items()}
     if probability is not None:
         ranked = sorted(pixels, key=lambda i: -sizes[i])
