@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> float | None:
     """
     from segsuite.bench.planned import planned_cost
     from segsuite.core.seeding import seed_everything
-    from segsuite.engine import introduction, record, training
+    from segsuite.engine import fitting, introduction, record, training
     from segsuite.engine.class_weights import settle_class_weights
     from segsuite.engine.loggers import opened
 
@@ -31,12 +31,14 @@ def main(cfg: DictConfig) -> float | None:
     trainer = training.make_trainer(cfg, data, folder, resumed)
     training.check_task(cfg, task, trainer, resumed)
     training.record_start(cfg, folder)
-    introduction.introduce(cfg, trainer, network, data, planned_cost(network, data.crop_size))
+    cost = planned_cost(network, tuple(cfg.data.crop_size))
+    introduction.introduce(cfg, trainer, network, data, cost)
 
-    with opened(trainer.loggers, record.flat(cfg)):
-        training.fit(trainer, task, data, resumed)
-        figures = training.final_figures(cfg, trainer, task, data, folder)
-    return training.finish(cfg, figures, trainer, folder)
+    done = 0 if resumed is None else resumed.step
+    with opened(trainer.loggers, record.flat(cfg), step=done):
+        fitting.fit(trainer, task, data, resumed)
+        figures = fitting.final_figures(cfg, trainer, task, data, folder)
+    return fitting.finish(cfg, figures, trainer, folder)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from segsuite.engine.callbacks.table import ClassTableReport
 from segsuite.engine.iterations import check_processes
 from segsuite.engine.rebuild import figures_of, network_of
 from segsuite.engine.settings import check_trainer, for_evaluation
-from segsuite.engine.training import built_trainer, make_task, quiet
+from segsuite.engine.trainer import built_trainer, quiet
+from segsuite.engine.training import make_task
 
 log = logging.getLogger(__name__)
 

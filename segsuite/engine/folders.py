@@ -79,6 +79,12 @@ def resumable(parent: str | Path, name: str) -> Path:
     return max(unfinished, key=lambda folder: folder.name)
 
 
+def sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> Path:
+    """The folder of a sweep, named by its file, or else by `name`."""
+    sweeps = parent("paths.logs", logs) / "sweeps"
+    return sweeps / clean(choices.get("sweep") or name or "unnamed")
+
+
 def job_name(overrides: Sequence[str], swept: Collection[str] = ()) -> str:
     """A job's folder: what was swept, and ten digits of all that counts: `windows=103,seed=1-...`.
 
@@ -211,6 +217,30 @@ def read_record(path: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         raise damaged(path, "no mapping of keys")
     return record
+
+
+def read_best(path: Path) -> dict[str, Any]:
+    """What `best.json` holds; nothing where none was written yet.
+
+    `score` of the best checkpoint by `monitor` and its `step`, which are absent until a validation
+    gave a number; the step of the last validation as `validated`, and its `figures`.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    noted = read_record(path)
+    if noted is None:
+        return {}
+    numbers = [noted[key] for key in ("score", "validated") if key in noted]
+    if not numbers or not all(map(_is_number, numbers)):
+        raise damaged(path, "no score and no step of a validation")
+    if not isinstance(noted.get("figures", {}), dict):
+        raise damaged(path, "no figures of a validation")
+    return noted
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def damaged(path: Path, why: str) -> ConfigError:

@@ -27,7 +27,7 @@ def introduce(
     if on_main_process():
         lines = (
             f"network: {cfg.name}, {_parameters(network)}" + (f", {cost}" if cost else ""),
-            f"data: {_images(data)}",
+            f"data: {_images(data, *cfg.data.crop_size)}",
             f"training: {_length(cfg, trainer, data)}",
             f"on {_device(trainer)}, precision {trainer.precision}",
             f"writes to {cfg.run.folder}",
@@ -46,8 +46,7 @@ def _short(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
 
 
-def _images(data: LightningDataModule) -> str:
-    height, width = data.crop_size
+def _images(data: LightningDataModule, height: int, width: int) -> str:
     kinds = f"{len(data.classes)} classes, crops of {height}x{width}"
     if not isinstance(data, CountsImages):
         return kinds

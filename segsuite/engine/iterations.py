@@ -85,6 +85,24 @@ def one_pass(trainer: Trainer, data: Any) -> Pass | None:
     return Pass(data.images("train"), data.batch_size * trainer.num_devices)
 
 
+def check_validated(trainer: Trainer, metric: str | None) -> None:
+    """Raises ConfigError for a figure of a validation that is asked for where none is ever made."""
+    if metric is None or not metric.startswith("val/"):
+        return
+    batches, every = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval
+    if trainer.limit_val_batches == 0:
+        why, what = "trainer.limit_val_batches=0", "give some"
+    elif trainer.check_val_every_n_epoch is None and isinstance(every, int) and every > batches > 0:
+        why = f"trainer.val_check_interval={every}, but there are {batches} batches"
+        what = f"type trainer.val_check_interval={batches}"
+    else:
+        return
+    raise ConfigError(
+        f"optimized_metric={metric} would never be measured ({why}); {what}, or optimized_metric="
+        f"test/{metric.removeprefix('val/')}"
+    )
+
+
 def check_processes(trainer: Trainer, data: LightningDataModule, *splits: str) -> None:
     """Raises ConfigError where a process would have no image of a split, and wait for ever."""
     for split in dict.fromkeys(splits) if isinstance(data, CountsImages) else ():

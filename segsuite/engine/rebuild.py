@@ -182,7 +182,7 @@ def network_of(
     checkpoint = read_checkpoint(cfg.ckpt_path)
     trained = classes_of(checkpoint, cfg.ckpt_path)
     if classes is not None:
-        _check_same(trained.names, classes.names, cfg.ckpt_path)
+        check_same(trained.names, classes.names, cfg.ckpt_path)
     wanted = OmegaConf.to_container(cfg.method.network, resolve=True)
     try:
         network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
@@ -208,7 +208,8 @@ def iteration_of(path: str | Path) -> int:
     return part(read_checkpoint(path), "global_step", int, path)
 
 
-def _check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:
+def check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:
+    """Raises CheckpointError where the names of classes are not those of a checkpoint."""
     if tuple(trained) != tuple(given):
         differing = [f"{a} / {b}" for a, b in zip(trained, given, strict=False) if a != b]
         raise CheckpointError(

@@ -18,7 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segsuite.core.files import remove_leftovers, write_json, written_whole
-from segsuite.engine.folders import BEST, CONFIG, LAST, RESULT, RUN, damaged, read_record
+from segsuite.engine.folders import (
+    BEST,
+    CONFIG,
+    LAST,
+    RESULT,
+    RUN,
+    damaged,
+    read_best,
+    read_record,
+)
 
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
 _MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress")
@@ -72,9 +81,7 @@ def check_whole(folder: Path) -> None:
     """
     starts(folder)
     earlier_config(folder)
-    best = read_record(folder / BEST.with_suffix(".json"))
-    if best is not None and not isinstance(best.get("score"), int | float):
-        raise damaged(folder / BEST.with_suffix(".json"), "no score")
+    read_best(folder / BEST.with_suffix(".json"))
 
 
 def earlier_config(folder: Path) -> dict[str, Any] | None:

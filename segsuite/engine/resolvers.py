@@ -64,9 +64,7 @@ def _run_folder(
 
 
 def _sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> str:
-    """The folder of a sweep, named by its file, or else by `name`."""
-    sweeps = folders.parent("paths.logs", logs) / "sweeps"
-    return str(sweeps / folders.clean(choices.get("sweep") or name or "unnamed"))
+    return str(folders.sweep_folder(logs, name, choices))
 
 
 def _job_name(

@@ -1,6 +1,7 @@
 """What a sweep ends with: a table of its jobs, also as `sweep.csv` in its folder."""
 
 import csv
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,11 +51,11 @@ def ending_with_a_table() -> Iterator[None]:
 def _report(config: DictConfig, *, interrupted: bool) -> None:
     sweep = Path(config.hydra.sweep.dir)
     swept, jobs = _expanded(config)
-    if not any((sweep / job).is_dir() for job in jobs):
+    if not any(job.is_dir() for job in jobs):
         return  # nothing was begun
     metric = config.get("optimized_metric") or "result"
     rows = [
-        {"job": job, **values, **_outcome(sweep / job, metric, interrupted)}
+        {"job": os.path.relpath(job, sweep), **values, **_outcome(job, metric, interrupted)}
         for job, values in jobs.items()
     ]
     columns = ["job", *swept, metric, "status"]
@@ -70,7 +71,7 @@ def _report(config: DictConfig, *, interrupted: bool) -> None:
     )
 
 
-def _expanded(config: DictConfig) -> tuple[list[str], dict[str, dict[str, str]]]:
+def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]]:
     """The swept keys; and by its folder, the values of each job, as Hydra's own sweeper makes them.
 
     Of other sweepers, which choose as they go, the folders that are there.
@@ -86,7 +87,7 @@ def _expanded(config: DictConfig) -> tuple[list[str], dict[str, dict[str, str]]]
     }
     swept = {key: o.key_or_group for key, o in parsed.items() if o.is_sweep_override()}
     if not sweeper["_target_"].endswith(".BasicSweeper"):
-        there = sorted(path.parent.name for path in sweep.glob("*/.hydra"))
+        there = sorted(path.parent for path in sweep.glob("*/.hydra"))
         return [], {job: {} for job in there}
     values = [
         [*o.sweep_string_iterator()] if key in swept else [o.get_value_element_as_str()]
@@ -95,8 +96,11 @@ def _expanded(config: DictConfig) -> tuple[list[str], dict[str, dict[str, str]]]
     jobs = {}
     for chosen in product(*values):
         overrides = [f"{key}={value}" for key, value in zip(parsed, chosen, strict=True)]
-        job = folders.job_folder(sweep, overrides, swept.values())
         of_key = dict(zip(parsed, chosen, strict=True))
+        # Not `sweep`: a name that is swept is that of a folder for each of its values.
+        of_job = of_key.get("name", config.get("name"))
+        its = folders.sweep_folder(config.paths.logs, of_job, config.hydra.runtime.choices)
+        job = its / folders.job_folder(its, overrides, swept.values())
         jobs[job] = {name: of_key[key] for key, name in swept.items()}
     return list(swept.values()), jobs
 

@@ -18,6 +18,13 @@ class TensorBoardLogger(Lightnings):
         super().__init__(save_dir=folder, name="tensorboard", version="", default_hp_metric=False)
         self._metric = metric
 
+    def go_on_at(self, step: int) -> None:
+        """Lets rows of that step and later ones be forgotten: they have not happened now.
+
+        To be called before anything is logged.
+        """
+        self._kwargs["purge_step"] = step
+
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         """Writes the config into the events, and as hparams.yaml."""

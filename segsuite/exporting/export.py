@@ -22,7 +22,7 @@ from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.framing import pair
-from segsuite.engine.rebuild import iteration_of, network_of
+from segsuite.engine.rebuild import check_same, iteration_of, network_of
 from segsuite.engine.settings import check_values
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
@@ -141,12 +141,21 @@ class Export:
 
     @cached_property
     def data(self) -> Any:
-        """The data set, with the classes that the network was trained for."""
+        """The data set; with the classes that the network was trained for, if a mIoU is measured.
+
+        Raises:
+            CheckpointError: it has others.
+        """
         data = build(self.cfg.data, path="data", allow=trusted(self.cfg))
-        if self.measures and self.cfg.ckpt_path is not None:
-            network_of(self.cfg, classes=data.classes)
+        if self.measures and self._trained_for is not None:
+            check_same(self._trained_for.names, data.classes.names, self.cfg.ckpt_path)
+        elif self._is_other(data.classes) and any(wanted.int8 for wanted in self.formats):
+            self.tell("int8 is calibrated with images of other classes than were trained")
         data.prepare_data()
         return data
+
+    def _is_other(self, classes: ClassTable) -> bool:
+        return self._trained_for is not None and self._trained_for.names != classes.names
 
     @property
     def classes(self) -> ClassTable:
@@ -181,7 +190,8 @@ class Export:
         cfg = self.cfg
         path = folder / f"{cfg.name or 'network'}{wanted.suffix}"
         graph = Graph(self.network, size=self.size, output=cfg.output)
-        self.tell(f"exporting {path.name}")
+        replaced = f", in place of the {path.name} that is there" if path.exists() else ""
+        self.tell(f"exporting {path.name}{replaced}")
         pictures = self.calibration if wanted.int8 else None
         remove_leftovers(folder)
         with written_whole(path) as beside:  # what is compared is the very file

@@ -1,5 +1,6 @@
 """Sweeps go through Hydra's own -m; nothing is trained here."""
 
+import csv
 import re
 import sys
 from pathlib import Path
@@ -71,6 +72,16 @@ def test_dashboards_get_a_name_a_group_and_an_id_for_each_job(jobs):
         assert record.flat(cfg)["seed"] == cfg.seed
     single = composed("experiment=quickstart", "logger=wandb")
     assert single.logger.wandb.name == "quickstart" and single.logger.wandb.group is None
+
+
+def test_the_table_of_a_sweep_over_names_finds_its_jobs(jobs, tmp_path):
+    found = jobs("experiment=quickstart", "name=one,two")
+    with open(tmp_path / "sweeps" / "quickstart" / "sweep.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["job"] for row in rows] == [
+        f"../{name}/{folder}" for name, folder in zip(("one", "two"), found, strict=True)
+    ]
+    assert [row["name"] for row in rows] == ["one", "two"]
 
 
 @pytest.mark.parametrize(("steps", "every"), [(160_000, 50), (600, 50), (40, 4), (3, 1)])

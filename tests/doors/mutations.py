@@ -50,7 +50,7 @@ _VALUES = (
     *("/dev/null", "/nowhere/at/all", ".", "y" * 245, "'${nowhere}'", "'${seed}'", "'???'"),
 )
 _STOPS = {
-    "train": ("segsuite.engine.training.fit",),
+    "train": ("segsuite.engine.fitting.fit",),
     "benchmark": ("segsuite.bench.comparison.measure",),
     "export": ("segsuite.exporting.export.Export._written",),
 }

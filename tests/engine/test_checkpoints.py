@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from segsuite.core.checkpoint import read_checkpoint
-from segsuite.core.errors import CheckpointError
+from segsuite.core.errors import ConfigError
 from segsuite.core.files import write_json
 from segsuite.engine.callbacks import checkpoints
 from segsuite.engine.callbacks.checkpoints import Checkpoints
@@ -77,7 +77,8 @@ def validated(callback: Checkpoints, score: float, step: int) -> list[str]:
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
     callback = Checkpoints(folder=str(tmp_path))
     assert validated(callback, math.nan, 5) == []
-    assert json.loads((tmp_path / "best.json").read_text()) == {"validated": 5}
+    unknown = {"figures": {"val/miou": None}}
+    assert json.loads((tmp_path / "best.json").read_text()) == {"validated": 5, **unknown}
     assert validated(callback, 0.25, 10) == ["best.ckpt"], "the first number is better"
     assert validated(callback, math.nan, 15) == []
     assert json.loads((tmp_path / "best.json").read_text()) == {
@@ -85,13 +86,14 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
         "monitor": "val/miou",
         "step": 10,
         "validated": 15,
+        **unknown,
     }
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"score": "high"}', '{"validated": [3]}'])
 def test_a_damaged_record_of_the_best_is_named(tmp_path, text):
     (tmp_path / "best.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"best\.json is damaged.*; remove both"):
+    with pytest.raises(ConfigError, match=r"best\.json is .*: the next validation then counts"):
         Checkpoints(folder=str(tmp_path)).best_score()
 
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from lightning.pytorch.profilers import SimpleProfiler
 
+from segsuite.engine.fitting import profiles
 from segsuite.engine.launch import compose
-from segsuite.engine.training import profiles
 from tests.engine.doors import TOY, command, only, run
 
 

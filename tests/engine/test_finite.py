@@ -118,6 +118,16 @@ def test_loss_scaling_may_skip_some_iterations_but_not_all(tmp_path):
         run.step(1.0, math.inf)
 
 
+def test_gathered_gradients_that_overflow_in_every_iteration_are_noticed(tmp_path):
+    """The losses of the batches between two iterations are finite all the while."""
+    run = Run(tmp_path, scaler=object())
+    between = {"loss": torch.tensor(1.0)}
+    with pytest.raises(DivergedError, match="iteration 1 of 100 and the 32 after it"):
+        for _ in range(40):
+            run.callback.on_train_batch_end(run.trainer, run.network, between, None, 0)
+            run.step(1.0, math.inf, index=1)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
 def test_weights_that_no_network_works_with_are_not_saved(tmp_path, value):
     run = Run(tmp_path)

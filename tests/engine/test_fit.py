@@ -1,6 +1,7 @@
 """What is made up for when a run is resumed."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -9,11 +10,13 @@ from omegaconf import OmegaConf
 
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.errors import ConfigError
+from segsuite.engine import record
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.callbacks.table import is_final
+from segsuite.engine.fitting import final_figures, finish, fit
 from segsuite.engine.task import SegmentationTask
-from segsuite.engine.training import check_task, finish, fit
+from segsuite.engine.training import check_task
 
 
 @pytest.mark.parametrize(("stopped_at", "validations"), [(18, 0), (24, 1), (None, 0)])
@@ -42,6 +45,31 @@ def test_only_a_run_with_nothing_left_to_train_validates_again(tmp_path, stopped
     fit(trainer, SimpleNamespace(network=network), None, resumed)
     assert len(asked) == validations
     assert (tmp_path / "best.ckpt").exists() == bool(validations)
+
+
+def test_figures_of_a_validation_before_the_run_was_resumed_are_in_its_result(tmp_path):
+    """Validated at 18 of 24 iterations and resumed at 20: no further validation is made."""
+    callback = Checkpoints(folder=str(tmp_path / "checkpoints"))
+    trainer = SimpleNamespace(
+        state=SimpleNamespace(fn="fit"),
+        sanity_checking=False,
+        callbacks=[callback],
+        callback_metrics={"val/miou": math.nan, "val/pacc": 0.5, "train/loss": 3.0},
+        global_step=18,
+        is_global_zero=True,
+        strategy=SimpleNamespace(barrier=lambda name: None, broadcast=lambda value: value),
+        test=lambda *_, **__: None,
+    )
+    callback.on_validation_end(trainer, None)
+    record.check_whole(tmp_path)  # a score that is no number is no damage
+    trainer.callback_metrics = {"train/loss": 2.0, "test/miou": 0.25}
+    network = torch.nn.Linear(1, 1)
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    save_checkpoint({"global_step": 20, "state_dict": weights}, callback.last)
+    cfg, task = OmegaConf.create({"final": "best"}), SimpleNamespace(network=network)
+    figures = final_figures(cfg, trainer, task, None, tmp_path)
+    assert math.isnan(figures.pop("val/miou")) and figures.pop("checkpoint").endswith("last.ckpt")
+    assert figures == {"val/pacc": 0.5, "train/loss": 2.0, "test/miou": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -82,14 +110,19 @@ def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
 def test_the_final_figure_is_called_what_it_is(tmp_path, caplog, split, checkpoint, said):
     caplog.set_level("INFO")
     trainer = SimpleNamespace(
-        is_global_zero=True, global_step=1, datamodule=SimpleNamespace(test_split=split)
+        is_global_zero=True,
+        global_step=1,
+        datamodule=SimpleNamespace(test_split=split),
+        profiler=SimpleNamespace(dirpath=tmp_path, filename="profile"),
     )
+    (tmp_path / "fit-profile.txt").touch()
     cfg = OmegaConf.create({"name": "some", "optimized_metric": "test/miou"})
     figures = {"test/miou": 0.5, "checkpoint": f"checkpoints/{checkpoint}"}
     assert finish(cfg, figures, trainer, tmp_path) == 0.5
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["test"].startswith(said) and result["metrics"] == {"test/miou": 0.5}
     assert f"test/miou ({said}" in caplog.text
+    assert f"the profiler's report: {tmp_path / 'fit-profile.txt'}" in caplog.text
 
 
 def test_a_validation_that_a_training_makes_up_prints_no_second_table():

@@ -7,11 +7,12 @@ import pytest
 from segsuite.core.errors import ConfigError
 from segsuite.engine.iterations import (
     check_processes,
+    check_validated,
     count_iterations,
     evaluated,
     without_epochs,
 )
-from segsuite.engine.training import built_trainer
+from segsuite.engine.trainer import built_trainer
 
 CPU = {"_target_": "lightning.Trainer", "accelerator": "cpu", "devices": 1, "max_steps": 100}
 
@@ -97,3 +98,22 @@ def test_fewer_images_than_processes_are_refused():
         check_processes(trainer, Data(), *splits)
     check_processes(trainer, Data(), "train")
     assert evaluated({"limit_val_batches": 0, "limit_test_batches": 0}, Data()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"val_check_interval": 101}, "type trainer.val_check_interval=100, or .*=test/miou"),
+        ({"limit_val_batches": 0, "val_check_interval": 50}, "trainer.limit_val_batches=0"),
+        ({"val_check_interval": 101, "accumulate_grad_batches": 2}, None),
+        ({"val_check_interval": 100}, None),
+        ({"val_check_interval": 0.5}, None),
+    ],
+)
+def test_a_figure_of_validations_that_never_come_is_refused_before_training(settings, said):
+    trainer = counted(settings)
+    check_validated(trainer, "test/miou")
+    if said is None:
+        return check_validated(trainer, "val/miou")
+    with pytest.raises(ConfigError, match=f"optimized_metric=val/miou would never .*{said}"):
+        check_validated(trainer, "val/miou")

@@ -16,6 +16,7 @@ from segsuite.engine.settings import (
     for_evaluation,
     tell_limits,
 )
+from segsuite.engine.trainer import built_trainer
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_processes_are_as_many_as_the_cores_that_this_process_may_use(monkeypatc
     cpu = compose("train", ["trainer=cpu", "trainer.devices=3"]).trainer
     cpu.default_root_dir = "."
     with pytest.raises(ConfigError, match=r"trainer\.devices=3 .* there are 2 cores"):
-        training.built_trainer(cpu)
+        built_trainer(cpu)
 
 
 @pytest.mark.parametrize("key", ["optimized_metric", "callbacks.checkpoint.monitor"])

@@ -20,4 +20,10 @@ def test_the_config_stands_beside_the_figure_that_runs_are_compared_by(tmp_path)
     assert events.Tags()["scalars"] == ["test/miou"]
     begun = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"method.pruning.theta" in begun
+    resumed = TensorBoardLogger(folder=str(tmp_path), metric="test/miou")
+    with opened([resumed], config, step=2):
+        resumed.log_metrics({"test/miou": 0.25}, step=2)
+        resumed.save()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("test/miou")] == [(2, 0.25)], "3 is undone"
     assert yaml.safe_load((tmp_path / "tensorboard" / "hparams.yaml").read_text()) == config

@@ -29,9 +29,9 @@ def read(override: str) -> object:
     ],
 )
 def test_paths_arrive_as_they_were_typed(path):
-    for key in ("data.reader.masks", "data.root", "init_from"):
-        cfg = compose("train", [*FOLDER, f"{key}={path}"])
-        assert OmegaConf.select(cfg, key) == path
+    keys = ("data.reader.masks", "data.root", "init_from")
+    cfg = compose("train", [*FOLDER, *(f"{key}={path}" for key in keys)])
+    assert [OmegaConf.select(cfg, key) for key in keys] == [path] * len(keys)
 
 
 def test_what_is_no_text_is_read_as_before():

@@ -1,6 +1,5 @@
 """last.ckpt for going on, best.ckpt for the figures; each is whole or absent."""
 
-import json
 import math
 import shutil
 import time
@@ -14,9 +13,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from segsuite.core.checkpoint import CONFIG_KEY, read_checkpoint, save_checkpoint
-from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
+from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
 from segsuite.core.hints import Between
+from segsuite.engine.folders import read_best
 
 SOURCE_KEY = "config_source"
 """Where a checkpoint keeps its config with interpolations unresolved, to be overridden again."""
@@ -34,8 +34,8 @@ class Checkpoints(Checkpoint):
     """Writes `last.ckpt` every so often and before validations, `best.ckpt` after the best one.
 
     The best score stands in `best.json` beside it rather than in checkpoints, so that a run that
-    is resumed from before its best validation still knows it. A score that is no number is never
-    the best.
+    is resumed from before its best validation still knows it; and so do the figures of the last
+    validation. A score that is no number is never the best.
 
     Args:
         folder: where they go.
@@ -72,6 +72,11 @@ class Checkpoints(Checkpoint):
     def best_score(self) -> float | None:
         """The monitored figure of `best.ckpt`, or None where there is none yet."""
         return self._noted().get("score")
+
+    def validation(self) -> dict[str, float]:
+        """The figures of the last validation; none before there was one."""
+        figures = self._noted().get("figures", {})
+        return {name: math.nan if value is None else value for name, value in figures.items()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._wait(0.0)
@@ -136,33 +141,18 @@ class Checkpoints(Checkpoint):
         return best is None or (score > best if self.mode == "max" else score < best)
 
     def _record(self, trainer: Trainer, *, better: bool) -> None:
-        """The best score and its step, and the last step that was validated at all."""
+        """The best score and its step; the last step that was validated at all, and its figures."""
         if trainer.is_global_zero:
             path, step = self.folder / "best.json", trainer.global_step
             new = {"score": self._score(trainer.callback_metrics), "monitor": self.monitor}
             best = new | {"step": step} if better else self._noted()
-            write_json(path, best | {"validated": step})
+            figures = trainer.callback_metrics.items()
+            last = {k: float(v) for k, v in figures if not k.startswith("train/")}
+            write_json(path, best | {"validated": step, "figures": last})
         trainer.strategy.barrier("best.json")
 
     def _noted(self) -> dict[str, Any]:
-        """What `best.json` holds; nothing where none was written yet.
-
-        Raises:
-            CheckpointError: it is damaged.
-        """
-        path = self.folder / "best.json"
-        try:
-            noted = json.loads(path.read_text()) if path.exists() else {}
-            whole = isinstance(noted, dict) and _is_number(noted.get("score"))
-            whole = whole and _is_number(noted.get("validated"))
-        except (OSError, ValueError):
-            whole = False
-        if not whole:
-            raise CheckpointError(
-                f"{path} is damaged, so that nobody knows how good {self.best.name} is; remove "
-                f"both, and the next validation begins them anew"
-            )
-        return noted
+        return read_best(self.folder / "best.json")
 
     def _save_last(self, trainer: Trainer) -> None:
         if self._saved_at != trainer.global_step:
@@ -191,10 +181,6 @@ class Checkpoints(Checkpoint):
                 f"{did_you_mean(self.monitor, figures)}"
             )
         return float(figures[self.monitor])
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 class Identity(Callback):

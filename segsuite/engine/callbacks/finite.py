@@ -18,6 +18,7 @@ from segsuite.core.finite import not_finite
 
 _SKIPPED = 32
 """Iterations in a row that loss scaling may skip: from any scale it has come down to 1 by then."""
+_NORM = "gradient norm"
 _LAG = 2
 """Iterations after which several processes look at their losses, all at the same one."""
 
@@ -63,7 +64,7 @@ class FiniteTraining(Callback):
         figures = _losses(outputs)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if self._norm is not None:
-            figures["gradient norm"], self._norm = self._norm, None
+            figures[_NORM], self._norm = self._norm, None
         if figures:
             iteration = trainer.global_step + (not stepped)
             self._pending.append(_measured(iteration, figures, trainer.world_size))
@@ -100,7 +101,8 @@ class FiniteTraining(Callback):
 
     def _judge(self, trainer: Trainer, read: "_Read") -> None:
         if all(map(math.isfinite, read.figures.values())):
-            self._bad = []
+            if _NORM in read.figures:  # batches that only gather gradients say nothing of the scale
+                self._bad = []
             return
         self._bad.append(read)
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None

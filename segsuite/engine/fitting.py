@@ -1,0 +1,163 @@
+"""A training from its first iteration to result.json."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule, Trainer
+from omegaconf import DictConfig
+
+from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
+from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.engine import folders, record
+from segsuite.engine.callbacks.checkpoints import Checkpoints
+from segsuite.engine.rebuild import figures_of
+from segsuite.engine.resuming import ResumePoint, restoring
+from segsuite.engine.task import SegmentationTask
+
+log = logging.getLogger(__name__)
+
+
+def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
+    """The figure that a run returns to a sweeper.
+
+    Raises:
+        ConfigError: it is not among those logged.
+    """
+    if name is None:
+        return None
+    if name not in figures:
+        raise ConfigError(
+            f"optimized_metric={name} is not logged{did_you_mean(name, figures)}; with the right "
+            "one and resume=true only the last test is made again"
+        )
+    return float(figures[name])
+
+
+def fit(
+    trainer: Trainer,
+    task: SegmentationTask,
+    data: LightningDataModule,
+    resumed: ResumePoint | None,
+) -> None:
+    """Trains to the end, from a checkpoint if one is given.
+
+    A run that was stopped in its last validation has nothing left to train; Lightning would end it
+    without that validation, and its best checkpoint would be an earlier one.
+
+    Raises:
+        CheckpointError: a part of the checkpoint that only the trainer knows is damaged.
+        DivergedError: losses, gradients or weights are no longer finite.
+    """
+    path = None if resumed is None else resumed.path
+    with restoring(path):
+        trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
+    for callback in trainer.callbacks if resumed and resumed.step == trainer.max_steps else ():
+        if isinstance(callback, Checkpoints) and callback.last.exists():
+            _give(task, callback.last)
+            trainer.validate(task, datamodule=data, verbose=False)
+            callback.catch_up(trainer)
+
+
+def final_figures(
+    cfg: DictConfig,
+    trainer: Trainer,
+    task: SegmentationTask,
+    data: LightningDataModule,
+    folder: Path,
+) -> dict[str, float]:
+    """All figures of the run: the last ones logged, and the test of its best (or last) weights.
+
+    Raises:
+        ConfigError: the settings allowed no iteration.
+    """
+    figures = _last_validation(trainer)
+    figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    best, last = folder / folders.BEST, folder / folders.LAST
+    chosen = best if cfg.final == "best" else last
+    if not trainer.strategy.broadcast(best.exists()) and last.exists():
+        _keep_last(trainer)
+        chosen = last
+    if not chosen.exists():
+        raise ConfigError(
+            "not one iteration was trained, so that there is nothing to test; look at what was set "
+            "in trainer beside max_steps"
+        )
+    _give(task, chosen)
+    trainer.test(task, datamodule=data, verbose=False)
+    figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {**figures, "checkpoint": str(chosen)}
+
+
+def _last_validation(trainer: Trainer) -> dict[str, float]:
+    """The figures of the last validation, which may have been made before the run was resumed."""
+    callbacks = (c for c in trainer.callbacks if isinstance(c, Checkpoints))
+    return {name: value for c in callbacks for name, value in c.validation().items()}
+
+
+def _keep_last(trainer: Trainer) -> None:
+    """Lets a run leave a best checkpoint in which no validation chose one."""
+    if trainer.is_global_zero:
+        for callback in trainer.callbacks:
+            if isinstance(callback, Checkpoints):
+                callback.keep_last_as_best()
+        log.info(
+            "no validation chose a best checkpoint before the end, so that %s is the last one, %s "
+            "(trainer.val_check_interval=N validates every N iterations)",
+            *(folders.BEST, folders.LAST),
+        )
+    trainer.strategy.barrier("best.ckpt")
+
+
+def _give(task: SegmentationTask, checkpoint: Path) -> None:
+    # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
+    load_weights(
+        task.network, network_state(read_checkpoint(checkpoint), checkpoint), source=str(checkpoint)
+    )
+
+
+def finish(
+    cfg: DictConfig, figures: dict[str, Any], trainer: Trainer, folder: Path
+) -> float | None:
+    """Writes result.json, after which the run counts as finished; the figure for a sweeper."""
+    checkpoint = figures.pop("checkpoint")
+    optimized = figure(figures, cfg.optimized_metric)
+    if trainer.is_global_zero:
+        record.write_result(
+            folder,
+            name=cfg.name,
+            optimized=optimized,
+            optimized_metric=cfg.optimized_metric,
+            metrics=figures_of(figures),
+            steps=trainer.global_step,
+            checkpoint=checkpoint,
+            test=tested(trainer.datamodule, checkpoint),
+        )
+        what = str(cfg.optimized_metric)
+        if what.startswith("test/"):
+            what += f" ({tested(trainer.datamodule, checkpoint)})"
+        log.info("%s = %s; results in %s", what, optimized, folder)
+        for file in profiles(trainer):
+            log.info("the profiler's report: %s", file)
+    return optimized
+
+
+def tested(data: LightningDataModule, checkpoint: str) -> str:
+    """What the figures `test/...` of a run are; a validation's score is no test's.
+
+    Args:
+        checkpoint: the file that they are of.
+    """
+    split = getattr(data, "test_split", "test")
+    chosen = Path(checkpoint).name == folders.BEST.name
+    of = "checkpoint that validation chose" if chosen else "last checkpoint"
+    if split == "val":
+        return f"validation score of the {of}; data.test_split=val, there is no test split"
+    return f"score of split {split}, by the {of}"
+
+
+def profiles(trainer: Trainer) -> list[Path]:
+    """The files that the trainer's profiler has written; none without one, or where it prints."""
+    folder, name = (getattr(trainer.profiler, key, None) for key in ("dirpath", "filename"))
+    return [] if None in (folder, name) else sorted(Path(folder).glob(f"*{name}*"))
