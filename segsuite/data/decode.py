@@ -40,6 +40,8 @@ _EXIF_FAULTS = (
 
 logger = logging.getLogger(__name__)
 
+_told_dark: set[str] = set()
+
 
 def is_image(name: str | Path) -> bool:
     """Whether a file is an image by its name; hidden files, such as macOS's `._0001.jpg`, are not.
@@ -179,8 +181,11 @@ def _eight_bits(picture: Image.Image, path: str | Path, white: float | None) -> 
     return np.repeat(scaled.round().astype(np.uint8)[..., None], 3, axis=2)
 
 
-@functools.cache
 def _warn_of_dark(folder: str, brightest: int) -> None:
+    """Once for each folder."""
+    if folder in _told_dark:
+        return
+    _told_dark.add(folder)
     logger.warning(
         "16-bit images of %s are nearly black, since 65535 is taken for white and %d is the "
         "brightest value in one of them; type data.reader.white=4095 if they have 12 bits",

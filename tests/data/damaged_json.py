@@ -55,7 +55,7 @@ def valid() -> dict[str, Any]:
             | {"segmentation": copy.deepcopy(shapes[n % 5])}
             for n in range(10)
         ],
-        "categories": [{"id": i, "name": "x"} for i in (1, 2, 3, 4, 6, 7, 8, 13, 14, 18)],
+        "categories": [{"id": i, "name": ""} for i in (1, 2, 3, 4, 6, 7, 8, 13, 14, 18)],
     }
 
 

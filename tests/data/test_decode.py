@@ -116,6 +116,9 @@ def test_images_of_sixteen_bits_are_scaled_as_stated(
     assert not caplog.text
     decode_image(path)
     assert "nearly black" in caplog.text and "data.reader.white=4095" in caplog.text
+    Image.fromarray(mask_of([0, 4001], dtype=np.uint16)).save(path)
+    decode_image(path)
+    assert caplog.text.count("nearly black") == 1, "once a folder, however bright each image is"
 
 
 @pytest.mark.parametrize("dtype", ["int32", "float32"])

@@ -1,11 +1,10 @@
 """Cross-entropy at the size of the labels, as the original code; more if asked for."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 from torch import Tensor, nn
 
-from segsuite.core.hints import Between
+from segsuite.core.hints import NotNegative
 from segsuite.nn.class_weights import ClassWeights
 from segsuite.nn.dense_losses import HardPixels, dice_loss, summed_cross_entropy
 from segsuite.nn.predictions import StridedPrediction
@@ -26,7 +25,7 @@ class PixelCrossEntropy(nn.Module):
         self,
         *,
         class_weights: Sequence[float] | str | None = None,
-        dice: Annotated[float, Between(0)] = 0.0,
+        dice: NotNegative = 0.0,
         ohem: float | None = None,
         ohem_kept: float = 0.0625,
     ) -> None:

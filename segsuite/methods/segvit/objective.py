@@ -1,13 +1,12 @@
 """What a SegViT with sharing and exits is trained for: masks, exits and a policy that learns."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
-from segsuite.core.hints import Between, NotNegative
+from segsuite.core.hints import NotNegative
 from segsuite.methods.segvit.exits import class_fractions, exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVitOutput
@@ -37,7 +36,7 @@ class SegVitObjective(nn.Module):
         policy_weight: NotNegative = 1.0,
         ignore_border: bool = False,
         class_weights: Sequence[float] | str | None = None,
-        dice: Annotated[float, Between(0)] | None = None,
+        dice: NotNegative | None = None,
     ) -> None:
         super().__init__()
         self.criterion = criterion

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated
 
 import torch
 import torch.distributed as dist
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Between
+from segsuite.core.hints import NotNegative
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
 from segsuite.nn.class_weights import ClassWeights
@@ -55,7 +54,7 @@ class PixelLoss(nn.Module, ABC):
         class_weights: Sequence[float] | str | None = None,
         ohem: float | None = None,
         ohem_kept: float = 0.0625,
-        dice: Annotated[float, Between(0)] = 0.0,
+        dice: NotNegative = 0.0,
     ) -> None:
         super().__init__()
         if dice and not self.has_scores:
@@ -74,7 +73,9 @@ class PixelLoss(nn.Module, ABC):
         self.class_weights, self.hard = ClassWeights(class_weights), HardPixels(ohem, ohem_kept)
 
     def forward(self, output: EssnetOutput, labels: Tensor) -> dict[str, Tensor]:
-        """`ce`, and `margin` where there is a regulariser; 0 where no pixel has a label.
+        """`ce`, `dice` where it has a weight, and `margin` where there is a regulariser.
+
+        The first two are 0 where no pixel has a label.
 
         Shapes: labels (B, H, W) int64 with IGNORE; features are upsampled to their size
         """

@@ -1,11 +1,11 @@
 """Cross-entropy over all classes, exactly, without their logits."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 from torch import Tensor
 
-from segsuite.core.hints import Between
+from segsuite.core.hints import NotNegative
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
@@ -29,7 +29,7 @@ class ExactLoss(PixelLoss):
         class_weights: Sequence[float] | str | None = None,
         ohem: float | None = None,
         ohem_kept: float = 0.0625,
-        dice: Annotated[float, Between(0)] = 0.0,
+        dice: NotNegative = 0.0,
         budget: int | None = None,
         kernel: Literal["auto", "torch", "triton"] = "auto",
     ) -> None:

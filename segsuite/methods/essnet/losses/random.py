@@ -1,12 +1,12 @@
 """Negatives drawn at random, the paper's weaker variant (table 3, first row)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from segsuite.core.hints import Between
+from segsuite.core.hints import NotNegative
 from segsuite.methods.essnet.losses.base import PixelLoss, check_choice, labelled_pixels
 from segsuite.methods.essnet.losses.knn import union_losses
 from segsuite.methods.essnet.output import EssnetOutput
@@ -35,7 +35,7 @@ class RandomLoss(PixelLoss):
         class_weights: Sequence[float] | str | None = None,
         ohem: float | None = None,
         ohem_kept: float = 0.0625,
-        dice: Annotated[float, Between(0)] = 0.0,
+        dice: NotNegative = 0.0,
     ) -> None:
         super().__init__(
             regulariser=regulariser,

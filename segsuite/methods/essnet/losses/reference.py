@@ -1,12 +1,11 @@
 """What the paper's released code computes, for parity with its results."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from segsuite.core.hints import Between
+from segsuite.core.hints import NotNegative
 from segsuite.methods.essnet.losses.base import (
     PixelLoss,
     check_choice,
@@ -43,7 +42,7 @@ class ReferenceLoss(PixelLoss):
         class_weights: Sequence[float] | str | None = None,
         ohem: float | None = None,
         ohem_kept: float = 0.0625,
-        dice: Annotated[float, Between(0)] = 0.0,
+        dice: NotNegative = 0.0,
     ) -> None:
         super().__init__(
             regulariser=regulariser,
