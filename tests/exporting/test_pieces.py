@@ -98,13 +98,13 @@ def test_a_missing_package_names_its_extra(monkeypatch):
     (wanted,) = formats(["onnx"])
     monkeypatch.setitem(sys.modules, "onnx", sys)
     monkeypatch.setitem(sys.modules, "onnxscript", sys)
-    with pytest.raises(MissingExtra, match=r"pip install 'segsuite\[export\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '\.\[export\]'"):
         wanted.check()
     with pytest.raises(
         MissingExtra, match=r"nothing_at_all is not.*environment of its own.*litert"
     ):
         needed("nothing_at_all", "litert")
-    with pytest.raises(MissingExtra, match=r"nothing_at_all is not.*segsuite\[executorch\]"):
+    with pytest.raises(MissingExtra, match=r"nothing_at_all is not.*'\.\[executorch\]'"):
         needed("nothing_at_all.inner", "executorch")
 
 
