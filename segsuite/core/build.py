@@ -187,11 +187,16 @@ def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) 
     hints, defaults = hints_of(target), inspect.signature(target).parameters
     for key in keys:
         hint, value = hints.get(key, Any), _plain(config, key)
-        if fits(value, hint) or (key in defaults and value == defaults[key].default):
+        if fits(value, hint) or (key in defaults and _is_default(value, defaults[key].default)):
             continue
         typed = _as_typed(config, key, where + key)
         taker = f"{config['_target_'].rsplit('.', 1)[-1]} needs"
         raise ConfigError(misfit(typed, value, hint, taker=taker) + _as_choice(typed, value))
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """False is no 0 here, although they are equal."""
+    return value == default and isinstance(value, bool) == isinstance(default, bool)
 
 
 def hints_of(target: Any) -> dict[str, Any]:

@@ -141,13 +141,16 @@ def expected(hint: Any) -> str:
     if kind is tuple and inner and Ellipsis not in inner:
         return f"a list of {len(inner)} ({'; '.join(map(expected, inner))})"
     if _is_kind(kind, Mapping):
-        return (
-            f"a group of keys (each {expected(inner[1])})" if len(inner) > 1 else "a group of keys"
-        )
+        return f"a group of keys{_each(inner[1:])}"
     if _takes_lists(kind):
-        return f"a list (each {expected(inner[0])})" if inner else "a list"
+        return f"a list{_each(inner[:1])}"
     name = getattr(kind, "__name__", str(kind))
     return f"a group of keys whose _target_ makes a {name}"
+
+
+def _each(items: tuple[Any, ...]) -> str:
+    """What each item must be, where that is anything particular."""
+    return f" (each {expected(items[0])})" if items and items[0] is not Any else ""
 
 
 def misfit(key: str, value: Any, hint: Any, *, taker: str = "it takes") -> str:
@@ -195,7 +198,9 @@ def _scalar_fits(value: Any, kind: type) -> bool:
         return isinstance(value, int | float) and value == value  # nan is no number
     if kind is int:
         return isinstance(value, int) and value in _64_BITS
-    if kind is str or _is_kind(kind, PathLike) or _is_kind(kind, Enum):
+    if kind is str or _is_kind(kind, PathLike):
+        return isinstance(value, str | PathLike)
+    if _is_kind(kind, Enum):
         return True
     if _is_kind(kind, Collection) or kind in (Callable, type(None)):
         return False

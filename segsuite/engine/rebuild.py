@@ -183,7 +183,7 @@ def network_of(
     trained = classes_of(checkpoint, cfg.ckpt_path)
     if classes is not None:
         check_same(trained.names, classes.names, cfg.ckpt_path)
-    wanted = OmegaConf.to_container(cfg.method.network, resolve=True)
+    wanted = OmegaConf.to_container(cfg.method, resolve=True).get("network")
     try:
         network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
     except ConfigError as error:

@@ -7,8 +7,15 @@ from segsuite.core.errors import DataError
 
 
 class Trunk:
-    def __init__(self, *, depth: int, width: float = 1.0, kind: Literal["plain", "deep"] = "plain"):
-        self.depth, self.width, self.kind = depth, width, kind
+    def __init__(
+        self,
+        *,
+        depth: int,
+        width: float = 1.0,
+        kind: Literal["plain", "deep"] = "plain",
+        skipped: int = 0,
+    ) -> None:
+        self.depth, self.width, self.kind, self.skipped = depth, width, kind, skipped
 
     @classmethod
     def shallow(cls, *, width: float = 1.0) -> "Trunk":

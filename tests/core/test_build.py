@@ -117,6 +117,7 @@ def test_what_is_missing_is_named():
         ({"depth": 2.5}, "`method.backbone.depth=2.5` does not fit"),
         ({"depth": None}, "`method.backbone.depth=None` does not fit"),
         ({"depth": [4]}, "`method.backbone.depth=[4]` does not fit"),
+        ({"skipped": False}, "`method.backbone.skipped=False` does not fit"),  # although equal to 0
         ({"width": "1e-4x"}, "needs a number"),
         ({"kind": "flat"}, "`method.backbone.kind=flat` is not one of plain, deep"),
     ],

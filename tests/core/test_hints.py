@@ -24,7 +24,7 @@ MADE = {"_target_": "some.Class"}
         (1, float),
         (0, bool),
         ("x", str),
-        (3, str),  # a run may be called 3
+        ("3", str),  # what is typed for an argument that is text arrives as text
         ("a/b", str | Path),
         (None, int | None),
         ([1, 2], tuple[int, int]),
@@ -70,6 +70,8 @@ PAIR = "a list of 2 (a number, above 0; a number, above 0), the least first"
         (False, float, "a number"),
         ({"a": "b"}, Mapping[str, int], "a group of keys (each a whole number)"),
         (None, str, "text"),
+        (3, str, "text"),
+        (True, str | None, "text or null"),
         ([1], str, "text"),
         ({"a": 1}, str, "text"),
         ("none", int | None, "a whole number or null"),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.core.hints import Count
+from segsuite.core.hints import Count, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Sample
@@ -70,7 +70,7 @@ class Scenes:
     """
 
     def __init__(
-        self, *, size: Sequence[int], num_classes: int, lengths: Mapping[str, Count], seed: int = 0
+        self, *, size: Sides, num_classes: int, lengths: Mapping[str, Count], seed: int = 0
     ) -> None:
         if min(size) < 32:
             raise ConfigError(
