@@ -55,5 +55,5 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(capsys):
     def failing() -> None:
         raise PermissionError(13, "Permission denied", "/data/coco_lvis")
 
-    assert jobs.exit_code(failing) == 1
+    assert exit_code(failing) == 2
     assert capsys.readouterr().err.strip().endswith("Permission denied: '/data/coco_lvis'")

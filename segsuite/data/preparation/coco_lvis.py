@@ -7,6 +7,7 @@ section 4.1, and its released converter, whose defects are repeated only on requ
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,7 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
 
 def _check_release(lvis: Annotations) -> None:
     """Raises DataError where most ids mean other classes, as those of LVIS v0.5 do."""
-    table = ClassTable.load("coco_lvis1284")
-    names = dict(zip(table.ids, table.names, strict=True))
+    names = _names()
     named = {number: name for number, name in lvis.categories.items() if name}
     other = [number for number, name in named.items() if names.get(number) != name]
     if 2 * len(other) > len(named):
@@ -127,6 +127,13 @@ def _check_release(lvis: Annotations) -> None:
             f"other names there, such as {other[0]}, `{named[other[0]]}` here and "
             f"`{names.get(other[0], 'none')}` there; give lvis_v1_train.json and lvis_v1_val.json"
         )
+
+
+@cache
+def _names() -> dict[int, str]:
+    """The classes' names by merged id."""
+    table = ClassTable.load("coco_lvis1284")
+    return dict(zip(table.ids, table.names, strict=True))
 
 
 def _fitting(
