@@ -26,7 +26,7 @@ from segsuite.engine import folders, resolvers
 from segsuite.engine.exhausted import exhaustion_explained
 from segsuite.engine.heeded import check_heeded
 from segsuite.engine.settings import check_groups
-from segsuite.engine.typed import as_text
+from segsuite.engine.typed import as_text, check_spelling
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
 # where a job's folder is resolved before any code of ours is called.
@@ -88,6 +88,7 @@ def door(
 
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)
+                check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
                 sys.argv[1:] = as_today(as_text(sys.argv[1:], name))
@@ -145,8 +146,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
 
     def job(cfg: DictConfig) -> Any:
         check_groups(cfg, name)
+        check_choices(hydra_config.runtime.choices)  # keys of a wrong part would be told before it
         check_heeded(cfg, name, hydra_config.overrides.task)
-        check_choices(hydra_config.runtime.choices)
         for key, parent in cfg.paths.items():
             folders.parent(f"paths.{key}", parent)
         with exhaustion_explained(cfg, folder):

@@ -23,6 +23,25 @@ _OUTPUT = {"predict": str}
 """`output` is a folder here, and a choice elsewhere."""
 
 _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+_FLAGS += ("--cfg", "-c", "--info", "-i", "--experimental-rerun")
+"""Of Hydra's, those that a value may follow."""
+_ALONE = ("--run", "--multirun", "--resolve", "--shell-completion", "--hydra-help", "--version")
+
+
+def check_spelling(arguments: Sequence[str]) -> None:
+    """Raises ConfigError for what is neither KEY=VALUE nor one of Hydra's flags."""
+    following = [*arguments[1:], ""]
+    after_flag = [False, *(argument in _FLAGS for argument in arguments)]
+    for argument, after, is_value in zip(arguments, following, after_flag, strict=False):
+        word, equals, value = argument.partition("=")
+        if argument.startswith("--") and word not in (*_FLAGS, *_ALONE):
+            meant = value if equals else "VALUE" if after.startswith("-") else after or "VALUE"
+            raise ConfigError(
+                f"`{argument}` is no flag; settings are typed without dashes: {word[2:]}={meant}"
+            )
+        is_flag = argument.startswith(("-", "~"))
+        if not word.strip("+~") or not (equals or is_flag or is_value):
+            raise ConfigError(f"`{argument}` is no setting: they are typed KEY=VALUE")
 
 
 def as_text(arguments: Sequence[str], name: str, *, composes: bool = True) -> list[str]:

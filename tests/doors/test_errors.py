@@ -142,6 +142,7 @@ def test_values_that_do_not_fit_together(refused, arguments, said):
         ("+method.backbone.depht=3", "`method.backbone.depht` is not an argument of Vision"),
         ("+method.pruning.thta=0.8", "`method.pruning.thta` is not an argument of TokenPruning"),
         ("+method.network.taps2=[1]", "did you mean `taps`?"),
+        ("method/recipe=adam", "method/recipe=adam fits method="),
         ("data.crop_sise=[64,64]", "did you mean `data.crop_size`?"),
         ("data=camvd", "there is no `data=camvd`; did you mean `camvid`?"),
         ("method/sharing=ctss", "did you mean `cts`?"),
