@@ -25,6 +25,9 @@ MASK_SUFFIXES = frozenset({*IMAGE_SUFFIXES, ".gif"} - {".jpg", ".jpeg", ".jfif"}
 PIXEL_LIMIT = "SEGSUITE_MAX_PIXELS"
 """The environment variable that replaces Pillow's limit for the pixels of an image."""
 
+_AT_ONCE = 2**24
+"""Pixels of an image that are copied at once."""
+
 _ID_MODES = {"1", "L", "P", "I;16", "I;16B", "I;16L", "I"}
 _WIDE_MODES = {"I;16", "I;16L", "I;16B", "I", "F"}
 _EXIF_FAULTS = (
@@ -66,7 +69,19 @@ def decode_image(path: str | Path, *, white: float | None = None) -> NDArray[np.
     picture = opened(path)
     if picture.mode in _WIDE_MODES:
         return _eight_bits(picture, path, white)
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    return _pixels(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """(H, W, 3); of a large image some rows at a time, since Pillow hands out copies of copies."""
+    width, height = picture.size
+    if width * height <= _AT_ONCE:
+        return np.array(picture)
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(_AT_ONCE // width, 1)
+    for top in range(0, height, rows):
+        pixels[top : top + rows] = picture.crop((0, top, width, min(top + rows, height)))
+    return pixels
 
 
 def decode_mask(path: str | Path) -> NDArray[Any]:

@@ -104,6 +104,16 @@ def test_images_of_any_colour_mode_become_rgb(tmp_path: Path) -> None:
         assert is_image(f"a.{suffix.upper()}") and decode_image(tmp_path / f"a.{suffix}").any()
 
 
+def test_large_images_are_read_some_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 7, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    for at_once in (3, 20, 70):  # less than a row, two rows and a rest, all but one row
+        monkeypatch.setattr(decode, "_AT_ONCE", at_once)
+        assert np.array_equal(decode_image(tmp_path / "large.png"), pixels)
+
+
 def test_images_of_sixteen_bits_are_scaled_as_stated(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
