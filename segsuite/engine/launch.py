@@ -26,7 +26,7 @@ from segsuite.engine import folders, resolvers
 from segsuite.engine.exhausted import exhaustion_explained
 from segsuite.engine.heeded import check_heeded
 from segsuite.engine.settings import check_groups
-from segsuite.engine.typed import as_text, check_spelling
+from segsuite.engine.typed import as_text, check_spelling, typed_overrides
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
 # where a job's folder is resolved before any code of ours is called.
@@ -81,7 +81,7 @@ def door(
             if {"--help", "-h"} & set(sys.argv[1:]):
                 from segsuite.engine.help import help_text
 
-                print(help_text(name, main.__doc__ or ""))
+                _print_to_whom_reads(help_text(name, main.__doc__ or ""))
                 return
             _say_that_it_loads(name)
             from segsuite.engine.sweep_table import ending_with_a_table, swept_noted
@@ -99,6 +99,14 @@ def door(
         return entry
 
     return decorate
+
+
+def _print_to_whom_reads(text: str) -> None:
+    """Prints; a reader that has had enough, such as `head`, is no mistake."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -238,7 +246,7 @@ def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
         _say("interrupted before there was anything to save")
         sys.exit(130)
     except Exception as error:
-        from segsuite.engine.mistakes import explain, typed_overrides
+        from segsuite.engine.mistakes import explain
 
         paragraph = explain(error, name, typed_overrides(sys.argv[1:]))
         if full or paragraph is None:

@@ -3,27 +3,18 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import dropwhile, pairwise
-from pathlib import Path
+from itertools import dropwhile
 from shlex import quote
 from traceback import walk_tb
 from typing import Any
 
 from segsuite.core.errors import SegsuiteError, did_you_mean
+from segsuite.engine.typed import mended, quoted, read_override
 
 _OPTIONAL = ("experiment", "sweep", "debug", "scores", "submission")
 """Groups of which nothing is chosen unless it is typed."""
 _LONGEST = 250
 """Of a path that is shown: file systems take names of 255 bytes."""
-
-
-def typed_overrides(arguments: Sequence[str]) -> list[str]:
-    """The overrides on a command line, with the folder of --config-dir as one of them."""
-    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
-    for flag, value in pairwise(arguments):
-        if flag in ("--config-dir", "-cd"):
-            overrides.append(f"hydra.searchpath=[file://{Path(value).absolute()}]")
-    return overrides
 
 
 def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | None:
@@ -60,16 +51,12 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
 
 
 def _unreadable(override: str, said: str) -> str:
-    from segsuite.engine.typed import mended
-
     repaired = mended(override)
     hint = f"; type {quote(repaired)}" if repaired else "; is a bracket or a quote left open?"
     return f"`{override}` cannot be read as KEY=VALUE ({said}){hint}"
 
 
 def _several_values(override: str) -> str:
-    from segsuite.engine.typed import quoted
-
     key, _, value = override.partition("=")
     return (
         f"`{override}` gives several values; type {quote(f'{key}=[{value}]')} for a list of them, "
@@ -79,8 +66,6 @@ def _several_values(override: str) -> str:
 
 def _elsewhere(top: str, name: str, overrides: Sequence[str]) -> str:
     """Of a group that this entry point has no use for."""
-    from segsuite.engine.typed import quoted
-
     typed = [o for o in overrides if re.split(r"[./@=]", o.lstrip("+~"))[0] == top]
     shown = f"`{' '.join(typed) or top}`"
     if name != "benchmark":
@@ -142,8 +127,6 @@ def _unknown_choice(choice: str) -> str:
 
 def _of_a_path(error: BaseException, overrides: Sequence[str]) -> str | None:
     """What the system says of a file or folder that was typed, or of one in or above it."""
-    from segsuite.engine.typed import read_override
-
     if not isinstance(error, OSError) or error.filename is None:
         return None
     for override in overrides:
@@ -171,7 +154,6 @@ def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | Non
 def no_choice(overrides: Sequence[str]) -> str | None:
     """What Hydra ends with a traceback for: a group that is to be nothing, or a number."""
     from segsuite.core.config import CONF
-    from segsuite.engine.typed import read_override
 
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]

@@ -8,7 +8,9 @@ argument is text, what cannot be read otherwise, or would lose what was typed, i
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from os import PathLike
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from segsuite.core.errors import ConfigError, SegsuiteError
@@ -26,6 +28,15 @@ _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp",
 _FLAGS += ("--cfg", "-c", "--info", "-i", "--experimental-rerun")
 """Of Hydra's, those that a value may follow."""
 _ALONE = ("--run", "--multirun", "--resolve", "--shell-completion", "--hydra-help", "--version")
+
+
+def typed_overrides(arguments: Sequence[str]) -> list[str]:
+    """The overrides on a command line, with the folder of --config-dir as one of them."""
+    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
+    for flag, value in pairwise(arguments):
+        if flag in ("--config-dir", "-cd"):
+            overrides.append(f"hydra.searchpath=[file://{Path(value).absolute()}]")
+    return overrides
 
 
 def check_spelling(arguments: Sequence[str]) -> None:
@@ -149,7 +160,6 @@ class _Arguments:
         from omegaconf.errors import OmegaConfBaseException
 
         from segsuite.core.config import composed
-        from segsuite.engine.mistakes import typed_overrides
 
         overrides = typed_overrides(self._arguments)
         # Without those that are asked about: their arguments keep the defaults that they have.
