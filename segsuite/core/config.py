@@ -20,17 +20,26 @@ _OF_LOSSES = re.compile(r"^(?=method\.loss\.(class_weights|ohem|ohem_kept|dice)=
 """Settings that our losses take, but that stand in no file: other people's need not take them."""
 
 
-def as_today(overrides: Sequence[str]) -> list[str]:
-    """The overrides with keys that have moved at their present place.
+def as_today(overrides: Sequence[str], name: str) -> list[str]:
+    """The overrides of the config `name` with keys that have moved at their present place.
 
     A whole loss of one's own is put where it was, in place of what stands there. Settings of losses
     that stand in no file are added to what does.
     """
+    if not _has_a_method(name):
+        return list(overrides)
     whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", its) for its in overrides)
     if whole:
         return [_OLD_LOSS.sub("++method.task.loss.", override) for override in overrides]
     moved = [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]
     return [_OF_LOSSES.sub("++", override) for override in moved]
+
+
+def _has_a_method(name: str) -> bool:
+    """Whether a config is of one method, its own or that of a checkpoint."""
+    path = CONF / f"{name}.yaml"
+    of_one = re.compile(r"^  - (method|optional checkpoint@_global_): ", re.MULTILINE)
+    return path.is_file() and of_one.search(path.read_text(encoding="utf-8")) is not None
 
 
 def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -50,10 +59,10 @@ def composed_and_chosen(
     from hydra.core.global_hydra import GlobalHydra
 
     if GlobalHydra.instance().is_initialized():  # within a door, Hydra is there already
-        cfg = compose(name, as_today(overrides), return_hydra_config=True)
+        cfg = compose(name, as_today(overrides, name), return_hydra_config=True)
     else:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            cfg = compose(name, as_today(overrides), return_hydra_config=True)
+            cfg = compose(name, as_today(overrides, name), return_hydra_config=True)
     choices = dict(cfg.hydra.runtime.choices)
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         del cfg["hydra"]

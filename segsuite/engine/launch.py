@@ -91,7 +91,7 @@ def door(
                 check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
-                sys.argv[1:] = as_today(as_text(sys.argv[1:], name))
+                sys.argv[1:] = as_today(as_text(sys.argv[1:], name), name)
                 sys.argv[1:] = swept_noted(sys.argv[1:])
                 with ending_with_a_table():
                     _hydra(name)(job)()

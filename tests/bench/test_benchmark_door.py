@@ -73,3 +73,16 @@ def test_mistakes_end_in_one_paragraph(
         run(monkeypatch, tmp_path, *typed)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "typed", ["method.backbone.weights=none", "method.loss.class_weights=[1,2]"]
+)
+def test_keys_of_networks_are_shown_where_they_belong(
+    typed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path, "experiments=[segvit_vitt]", typed)
+    said = capsys.readouterr().err
+    assert f"`{typed}` is about networks to be compared" in said
+    assert f"""type 'overrides=["{typed}"]' for all experiments""" in said

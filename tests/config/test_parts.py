@@ -82,7 +82,10 @@ def test_the_loss_stands_at_one_place_and_its_old_one_goes_on_to_work():
         cfg = checked(f"method={method}", *typed)
         assert cfg.method.task.loss.class_weights == [1, 2] and cfg.method.task.loss.dice == 0
     assert checked("method=mobile", "method.task.loss.dice=0.5").method.loss.dice == 0.5
-    assert as_today(["+method.task.loss.a=1", "method.task.groups=[]"])[0] == "+method.loss.a=1"
+    assert (
+        as_today(["+method.task.loss.a=1", "method.task.groups=[]"], "train")[0]
+        == "+method.loss.a=1"
+    )
 
 
 def test_a_whole_loss_of_ones_own_takes_no_settings_of_ours():

@@ -226,7 +226,7 @@ def test_every_key_exists():
     for key in (*dotted, *plain):
         parent, _, leaf = key.rpartition(".")
         if parent == "method.loss":  # of which some stand in no file
-            assert as_today([f"{key}=1"]) == [f"++{key}=1"]
+            assert as_today([f"{key}=1"], "train") == [f"++{key}=1"]
             assert leaf in inspect.signature(PixelCrossEntropy).parameters, key
             continue
         assert leaf in (OmegaConf.select(cfg, parent) if parent else cfg), key
