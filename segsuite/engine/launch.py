@@ -123,7 +123,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
         cfg, choices = composed_and_chosen(name, as_text(overrides, name))
     except HydraException as error:
         raise ConfigError(explain(error, name, overrides)) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         if (said := no_choice(overrides)) is None:
             raise
         raise ConfigError(said) from error

@@ -148,18 +148,20 @@ def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | Non
     if isinstance(error, OSError) and error.filename:
         said = error.strerror or error
         return f"{error.filename} cannot be written to ({said}); type paths.logs=FOLDER"
-    return no_choice(overrides) if isinstance(error, ValueError) else None
+    return no_choice(overrides) if isinstance(error, ValueError | TypeError) else None
 
 
 def no_choice(overrides: Sequence[str]) -> str | None:
-    """What Hydra ends with a traceback for: a group that is to be nothing, or a number."""
+    """What Hydra ends with a traceback for: a group that is to be nothing, or numbers."""
     from segsuite.core.config import CONF
 
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
         read = read_override(override)
-        if options and read is not None and not isinstance(read.value(), str | list):
+        value = None if read is None else read.value()
+        chosen = value if isinstance(value, list) else [value]
+        if options and read is not None and not all(isinstance(c, str) for c in chosen):
             optional = "leave it out, or " if key in _OPTIONAL else ""
             known = ", ".join(options)
             return f"`{override}` chooses nothing; {optional}type {key}= with one of {known}"

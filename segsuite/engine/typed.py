@@ -164,8 +164,10 @@ class _Arguments:
         overrides = typed_overrides(self._arguments)
         # Without those that are asked about: their arguments keep the defaults that they have.
         right = [o for o in overrides if (read := read_override(o)) and _is_kept(read, False)]
+        # Of a group that is to be a number, or a list of them, Hydra makes errors of its own kinds.
+        wrong = (HydraException, OmegaConfBaseException, SegsuiteError, OSError)
         for attempt in (right, [o for o in right if _chooses(o)], ()):
-            with suppress(HydraException, OmegaConfBaseException, SegsuiteError, OSError):
+            with suppress(*wrong, ValueError, TypeError):
                 return composed(self._name, attempt)
         return {}
 

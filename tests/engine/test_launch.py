@@ -48,6 +48,7 @@ def door(monkeypatch, capfd):
         ("data.root.deep=1", "data.root"),
         ("method.optimizer._partial_=nan", "`method.optimizer._partial_=nan` is not one of"),
         ("data=-inf", "`data=-inf` chooses nothing"),
+        ("paths=[1]", "`paths=[1]` chooses nothing"),
         ("method.network.width=" + "x" * 8000, "does not fit: ToySegmenter needs a whole number"),
         ("run=3", "`run=3` does not fit: it is a group of keys"),
         ("seed=[1", "seed"),
