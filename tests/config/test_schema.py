@@ -53,7 +53,7 @@ def training():
         ("seed", 99999999999999999999, "seed=99999999999999999999"),
         ("trainer.benchmark", 2, r"trainer\.benchmark=2"),
         ("trainer.gradient_clip_algorithm", 3, r"trainer\.gradient_clip_algorithm=3"),
-        ("trainer.profiler", float("inf"), "simple or advanced or pytorch"),
+        ("trainer.profiler", float("inf"), "Profiler or text or null"),
         ("trainer.max_time", -1, r"trainer\.max_time=-1"),
     ],
 )

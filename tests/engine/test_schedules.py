@@ -109,8 +109,8 @@ def test_the_rate_that_is_logged_is_the_one_typed_as_far_as_it_has_come():
     ("rule", "said"),
     [
         ({"match": None}, r"groups\[0\]\.match=None"),
-        ({"match": 3}, "needs `match`"),
-        ({"match": [3]}, "needs `match`"),
+        ({"match": 3}, r"groups\[0\]\.match=3` does not fit"),
+        ({"match": [3]}, r"a list \(each text\) or text"),
         ({"match": []}, "needs `match`"),
         ({"lr_scale": "abc"}, "a number, 0 or more"),
         ({"lr_scale": [1]}, "a number, 0 or more"),

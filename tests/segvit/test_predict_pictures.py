@@ -43,7 +43,7 @@ def masks(checkpoint, source, output, *arguments: str) -> dict[str, np.ndarray]:
 
 
 def test_every_picture_gets_a_mask_and_an_overlay_of_its_own_size(checkpoint, folder, tmp_path):
-    found = masks(checkpoint, folder, tmp_path)
+    found = masks(checkpoint, folder, tmp_path, "legend=false")
     assert len(found) == len(PICTURES)
     for name, (_, size) in PICTURES.items():
         stem = name.partition(".")[0]

@@ -139,7 +139,7 @@ def test_unreadable_foreign_and_absent_files_are_named(tmp_path):
     torch.save({"conv.weight": torch.ones(2)}, tmp_path / "foreign.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     for name, message in {
-        "cut.pth": "cannot be read as weights",
+        "cut.pth": "cut.pth is cut short",
         "foreign.pth": "no vision transformer .* begins with conv.weight",
         "list.pth": "holds a list",
         "absent.pth": "is no file; .*method.backbone.weights=none",
