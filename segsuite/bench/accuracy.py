@@ -13,7 +13,6 @@ from segsuite.bench.pictures import resized
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.sizes import Size
 from segsuite.engine.rebuild import classes_of
-from segsuite.metrics.iou import MeanIoU
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ def miou(
     Args:
         labels: a picture (1, 3, *size) and the size of its labels -> (1, H, W) class ids.
     """
+    # Here, since torchmetrics takes seconds, and probes start processes of their own again and again.
+    from segsuite.metrics.iou import MeanIoU
+
     metric, samples = MeanIoU(num_classes=num_classes), data.samples("val")
     count = len(samples) if pictures is None else min(pictures, len(samples))
     with torch.inference_mode():
