@@ -5,6 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from tests.engine.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 TOY = ("method=toy", "data=toy", "allow=[tests.]", "trainer=cpu")
@@ -27,16 +30,23 @@ def training(logs: Path, *arguments: str, multirun: bool = False) -> list[str]:
     return command("train", *flags, *TOY, *SHORT, f"paths.logs={logs}", *arguments)
 
 
-def start(line: list[str], *, signal: str = "") -> subprocess.Popen:
-    """A door begun; `signal` is "iteration:number" of a signal that it shall get."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOY_SIGNAL": signal or "-1:0"}
+def start(line: list[str], **options: Any) -> subprocess.Popen:
+    """A door begun as a shell begins it, imports and all."""
+    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, **options}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, cwd=ROOT, env=environment, **pipes)
+    return subprocess.Popen(line, cwd=ROOT, **pipes, **options)
+
+
+def fork(line: list[str], *, signal: str = "", **options: Any) -> Forked | subprocess.Popen:
+    """A door begun within a moment; `signal` is "iteration:number" of one that it shall get."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOY_SIGNAL": signal or "-1:0"}
+    begin = Forked if sys.platform == "linux" else start
+    return begin(line, env=environment, **options)
 
 
 def run(line: list[str], *, signal: str = "") -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a door."""
-    process = start(line, signal=signal)
+    process = fork(line, signal=signal)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 

@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
 import time
 
 from segsuite.core.checkpoint import read_checkpoint
-from tests.engine.doors import ROOT, only, run, training
+from tests.engine.doors import fork, only, run, training
 
 SCENES = (
     "data=scenes",
@@ -24,15 +23,7 @@ def test_a_signal_to_the_group_leaves_a_checkpoint_to_go_on_from(tmp_path):
     line = [*training(tmp_path), *SCENES]
     line.remove("data=toy")
     line.remove("trainer.val_check_interval=12")
-    process = subprocess.Popen(
-        [*line, "trainer.max_steps=100000"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = fork([*line, "trainer.max_steps=100000"], start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("train/cut/*/checkpoints/last.ckpt")):

@@ -16,6 +16,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     """A run left alone, and one that got SIGTERM at 11, 17 and 23, SIGKILL at 13; it went on."""
     logs = tmp_path_factory.mktemp("logs")
     # With averaged weights: an interrupt must save after the iteration was averaged in, too.
+    # One begun by a shell, the others forked: neither hash seeds nor what is imported may matter.
     alone = start(training(logs, "name=alone", "callbacks=ema"))
     cut = training(logs, "name=cut", "callbacks=ema")
 
