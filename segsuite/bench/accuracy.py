@@ -42,7 +42,7 @@ def miou(
     Args:
         labels: a picture (1, 3, *size) and the size of its labels -> (1, H, W) class ids.
     """
-    # Here, since torchmetrics takes seconds, and probes start processes of their own again and again.
+    # Here, since torchmetrics takes seconds, and probes start processes of their own.
     from segsuite.metrics.iou import MeanIoU
 
     metric, samples = MeanIoU(num_classes=num_classes), data.samples("val")

@@ -78,14 +78,14 @@ def check_choices(choices: Mapping[str, str | None]) -> None:
     for group, choice in choices.items():
         if not group.startswith("method/") or not isinstance(choice, str):
             continue
-        methods = _methods_of(CONF / group / f"{choice}.yaml")
+        methods = methods_of(CONF / group / f"{choice}.yaml")
         if method is None or not methods or method in methods:
             continue
         # Those of other people are not asked: their method may fit whatever it likes.
         if not (CONF / "method" / f"{method}.yaml").is_file():
             continue
         fitting = sorted(
-            path.stem for path in (CONF / group).glob("*.yaml") if method in _methods_of(path)
+            path.stem for path in (CONF / group).glob("*.yaml") if method in methods_of(path)
         )
         typed = f"type {group}={'|'.join(fitting)}" if fitting else f"leave {group} out"
         raise ConfigError(
@@ -93,7 +93,7 @@ def check_choices(choices: Mapping[str, str | None]) -> None:
         )
 
 
-def _methods_of(path: Path) -> list[str]:
+def methods_of(path: Path) -> list[str]:
     """The methods that a part names; none where it names none, or is not of this suite."""
     if not path.is_file():
         return []

@@ -4,10 +4,10 @@ Imports no torch: the config asks here for the number of classes while it is com
 """
 
 import difflib
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,8 +66,17 @@ class ClassTable:
         """
         path = _find(table)
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"class table {path} cannot be read as YAML: {error}") from error
+        return cls._read(text, path)
+
+    @classmethod
+    @functools.lru_cache(maxsize=32)  # the config asks for the number of classes again and again
+    def _read(cls, text: str, path: Path) -> Self:
+        try:
+            content = yaml.load(text, Loader=_LOADER)
+        except yaml.YAMLError as error:
             why = " ".join(str(error).split())  # YAML's come in several lines
             raise DataError(f"class table {path} cannot be read as YAML: {why}") from error
         return cls._parse(content, path)
@@ -168,11 +177,11 @@ class ClassTable:
         """Those of the raw ids that are neither a class nor ignored, in order."""
         return sorted(set(raw_ids) - self._known)
 
-    @cached_property
+    @functools.cached_property
     def _known(self) -> set[int]:
         return {*self.ids, *self.ignored, *(() if self.ignore is None else (self.ignore,))}
 
-    @cached_property
+    @functools.cached_property
     def _lookup(self) -> NDArray[Any]:
         length = max(256, max(self._known) + 1)
         lookup = np.full(length, _UNKNOWN, np.int16 if len(self) < 2**15 else np.int32)
@@ -251,6 +260,7 @@ def _colors(given: list[Any], path: Path) -> NDArray[np.uint8]:
                 f"class {number} of {path} has the color {color}; need [r, g, b] 0..255"
             )
         colors[number] = color
+    colors.setflags(write=False)  # a table that is read again is the same one
     return colors
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.hints import Above, Between, fits, misfit
+from segsuite.engine.typed import TEXT
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ def check_parts(cfg: DictConfig) -> None:
 
 
 def check_groups(cfg: DictConfig, name: str) -> None:
-    """Raises ConfigError for a group of keys of an entry point's own that became something else.
+    """Raises ConfigError for a key of an entry point's own that became of another kind.
+
+    A group of keys stays one, a single value never becomes one, and text never becomes a list.
 
     Args:
         name: the entry point's, as its file in conf.
@@ -81,6 +84,12 @@ def check_groups(cfg: DictConfig, name: str) -> None:
             if isinstance(default, DictConfig) and not isinstance(there, DictConfig):
                 keys = ", ".join(f"{key}.{inner}" for inner in default)
                 raise ConfigError(f"`{key}={there}` does not fit: it is a group of keys ({keys})")
+            if not isinstance(default, DictConfig) and isinstance(there, DictConfig):
+                raise ConfigError(
+                    f"`{key}={there}` does not fit: it is one value, not a group of keys"
+                )
+            if TEXT.get(key) is str and isinstance(there, ListConfig):
+                raise ConfigError(f"`{key}={there}` does not fit: it is one text, not a list")
 
 
 def check_run(cfg: DictConfig) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from segsuite.core.errors import ConfigError, SegsuiteError
 
-_TEXT = {
+TEXT = {
     **dict.fromkeys(("ckpt_path", "init_from", "input", "output_folder", "name"), str),
     **dict.fromkeys(("paths.logs", "paths.data", "optimized_metric"), str),
     **dict.fromkeys(("experiments", "checkpoints", "overrides"), Sequence[str]),
@@ -106,7 +106,7 @@ def _as_meant(argument: str, name: str, known: "_Arguments | None", many: bool) 
     if read is not None and _is_kept(read, many):
         return argument
     bare = key.lstrip("+")
-    hint = {**_TEXT, "output": _OUTPUT.get(name)}.get(bare) or (known and known.hint(bare))
+    hint = {**TEXT, "output": _OUTPUT.get(name)}.get(bare) or (known and known.hint(bare))
     meant = f"{key}={_meant(value, list(_options(hint)), read, many)}"
     return meant if read_override(meant) is not None else argument
 

@@ -9,8 +9,7 @@ import torch
 import yaml
 
 from segsuite.core.build import build, check
-from segsuite.core.config import CONF
-from segsuite.core.errors import ConfigError
+from segsuite.core.config import CONF, methods_of
 from segsuite.core.sizes import check_size
 from segsuite.engine.launch import compose
 from segsuite.engine.training import check_arguments
@@ -26,9 +25,6 @@ NEEDS = {
 ELSEWHERE = {"scores": "evaluate", "submission": "evaluate"}
 """Groups of other doors than training."""
 
-FAMILIES = ["segvit", "essnet", "mobile"]
-
-
 CLASSES = {
     "camvid": 11,
     "ade20k": 150,
@@ -42,14 +38,33 @@ CLASSES = {
 }
 
 
+@pytest.fixture(scope="module")
+def encoders():
+    """The policies' encoders, each built once: they take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timm, "create_model", functools.cache(timm.create_model))
+        yield
+
+
+@pytest.mark.usefixtures("encoders")
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_fits_its_own_data_set_and_others(experiment, tmp_path):
+    """CamVid's images are small and not square; a folder has as many classes as its user says."""
     for data in (None, "camvid", "folder"):
         others = [] if data is None else [f"data={data}"]
         cfg = composed(f"experiment={experiment}", *others, root=own_data(tmp_path))
         check_arguments(cfg)
         _one_number_of_classes(cfg)
         assert data is None or cfg.data.num_classes == {"camvid": 11, "folder": 2}[data]
+        if data != "folder":
+            _network_can_be_built(cfg)
+
+
+def _network_can_be_built(cfg):
+    with torch.device("meta"):  # without memory for weights
+        network = build(cfg.method.network, path="method.network")
+    check_size(tuple(cfg.data.crop_size), network.size_divisor)
+    assert sum(parameter.numel() for parameter in network.parameters()) > 1e5
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -72,43 +87,20 @@ def _one_number_of_classes(cfg):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_can_be_chosen(part, tmp_path):
-    """Parts of methods in at least one family: backbones of ESSNet are none of SegViT's."""
-    group = part.split("=")[0]
+    """Parts of methods in each that their file names: backbones of ESSNet are none of SegViT's."""
+    group, _, choice = part.partition("=")
     if group in ELSEWHERE:
         cfg = compose(ELSEWHERE[group], [part])
         cfg.run.folder = "some"
         return check(cfg[group], path=group)
     root = own_data(tmp_path) if group == "data" else None
-    families = FAMILIES if group.startswith("method/") else [None]
-    faults = []
-    for family in families:
-        try:
-            chosen = [] if family is None else [f"method={family}"]
-            needed = NEEDS.get(part, NEEDS.get(group, []))
-            return check_arguments(composed(*chosen, *needed, part, root=root))
-        except ConfigError as error:
-            faults.append(str(error))
-    pytest.fail("; ".join(faults))
-
-
-@pytest.fixture(scope="module")
-def encoders():
-    """The policies' encoders, each built once: they take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timm, "create_model", functools.cache(timm.create_model))
-        yield
-
-
-@pytest.mark.usefixtures("encoders")
-@pytest.mark.parametrize("data", ["camvid", None])
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiments_network_can_be_built(experiment, data):
-    """On its own data and on CamVid, whose pictures are small and not square."""
-    cfg = composed(f"experiment={experiment}", *([f"data={data}"] if data else []))
-    with torch.device("meta"):  # without memory for weights
-        network = build(cfg.method.network, path="method.network")
-    check_size(tuple(cfg.data.crop_size), network.size_divisor)
-    assert sum(parameter.numel() for parameter in network.parameters()) > 1e5
+    needed = NEEDS.get(part, NEEDS.get(group, []))
+    if not group.startswith("method/"):
+        return check_arguments(composed(*needed, part, root=root))
+    methods = methods_of(CONF / group / f"{choice}.yaml")
+    assert methods
+    for method in methods:
+        check_arguments(composed(f"method={method}", *needed, part))
 
 
 @pytest.mark.parametrize("door", DOORS)

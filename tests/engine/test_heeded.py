@@ -72,3 +72,21 @@ def test_groups_of_keys_stay_groups(name, broken):
     (key,) = broken
     with pytest.raises(ConfigError, match=rf"`{key}=.*` does not fit: it is a group of keys"):
         check_groups(OmegaConf.create(right | broken), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "said"),
+    [
+        ("export", {"output_folder": {}}, "one value, not a group of keys"),
+        ("export", {"output_folder": ["a", "b"]}, "one text, not a list"),
+        ("predict", {"input": {"a": 1}}, "one value, not a group of keys"),
+        ("evaluate", {"name": ["a"]}, "one text, not a list"),
+    ],
+)
+def test_single_values_stay_single(name, broken, said):
+    groups = ("paths", "run", "parity", "calibration", "accuracy")
+    right = OmegaConf.create({key: {} for key in groups})
+    check_groups(right, name)
+    (key,) = broken
+    with pytest.raises(ConfigError, match=f"`{key}=.*` does not fit: it is {said}"):
+        check_groups(OmegaConf.merge(right, broken), name)
