@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, flag_override
 
@@ -49,6 +51,26 @@ def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
         HydraException: an override does not fit.
     """
     return composed_and_chosen(name, overrides)[0]
+
+
+def looked_at(name: str, overrides: tuple[str, ...]) -> DictConfig:
+    """As `composed`, for those who do not write to it: the last ones are kept.
+
+    What is asked of a config before it is composed leaves out the numbers that were typed, so that
+    runs that differ by numbers ask the same.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    if any("hydra.searchpath" in override for override in overrides):
+        return composed(name, overrides)  # of files that may change meanwhile
+    return _kept(name, overrides, GlobalHydra.instance().hydra)
+
+
+@lru_cache(maxsize=8)
+def _kept(name: str, overrides: tuple[str, ...], hydra: Any) -> DictConfig:
+    """Of the Hydra that is running, if one is: it may know further folders."""
+    del hydra
+    return composed(name, overrides)
 
 
 def composed_and_chosen(

@@ -159,7 +159,7 @@ class _Arguments:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
-        from segsuite.core.config import composed
+        from segsuite.core.config import looked_at
 
         overrides = typed_overrides(self._arguments)
         # Without those that are asked about: their arguments keep the defaults that they have.
@@ -168,7 +168,7 @@ class _Arguments:
         wrong = (HydraException, OmegaConfBaseException, SegsuiteError, OSError)
         for attempt in (right, [o for o in right if _chooses(o)], ()):
             with suppress(*wrong, ValueError, TypeError):
-                return composed(self._name, attempt)
+                return looked_at(self._name, tuple(attempt))
         return {}
 
     def _hint(self, key: str) -> Any:

@@ -109,3 +109,17 @@ def test_checkpoints_are_named_as_they_were_typed(path):
 def test_bytes_that_are_not_utf8_are_refused_in_one_sentence():
     with pytest.raises(ConfigError, match="holds bytes that are not UTF-8"):
         as_text(["input=caf\udcc3.png"], "predict")
+
+
+def test_what_is_asked_of_a_config_is_kept_unless_its_files_are_other_peoples(tmp_path):
+    """A folder of one's own may have changed since; ours has not."""
+    from segsuite.core.config import looked_at
+
+    chosen = ("method=mobile", "data=scenes")
+    assert looked_at("train", chosen) is looked_at("train", chosen)
+    (tmp_path / "method").mkdir()
+    mine = tmp_path / "method" / "mine.yaml"
+    theirs = (f"hydra.searchpath=[file://{tmp_path}]", "data=scenes", "method=mine")
+    for value in (1, 2):
+        mine.write_text(f"defaults: [mobile]\nnetwork: {{mine: {value}}}\n")
+        assert looked_at("train", theirs).method.network.mine == value

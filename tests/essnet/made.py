@@ -1,28 +1,31 @@
 """Networks and outputs of the family at small sizes."""
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
+from omegaconf import DictConfig
 from torch import Tensor
 
 from segsuite.core.build import build
-from segsuite.engine.launch import compose
+from segsuite.core.config import composed
 from segsuite.methods.essnet.network import Essnet
 from segsuite.methods.essnet.output import EssnetOutput, Metric
 
 
 def network(*overrides: str, classes: int = 19, backbone: str = "mobilenetv2") -> Essnet:
     """A network as configured, with weights that are drawn."""
-    cfg = compose(
-        "train",
-        [
-            *("method=essnet", f"method/backbone={backbone}", "method.backbone.weights=none"),
-            *("data=scenes", f"data.num_classes={classes}", *overrides),
-        ],
-    )
+    chosen = (f"method/backbone={backbone}", "data=scenes", f"data.num_classes={classes}")
+    cfg = _config(*chosen, *overrides)
     torch.manual_seed(0)
     return build(cfg.method.network, path="method.network")
+
+
+@cache
+def _config(*overrides: str) -> DictConfig:
+    """Composed once for networks that are built again and again; nobody writes to it."""
+    return composed("train", ["method=essnet", "method.backbone.weights=none", *overrides])
 
 
 def output(

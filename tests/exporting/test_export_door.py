@@ -33,6 +33,12 @@ def checkpoint(path: Path, kind: type[Small], *, iteration: int = 0) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A checkpoint that is only read."""
+    return checkpoint(tmp_path_factory.mktemp("saved") / "a.ckpt", Small)
+
+
 @pytest.fixture
 def typed(tmp_path, capfd):
     """Goes through the door; exit code, what was printed, and the files that there are then."""
@@ -85,11 +91,10 @@ def test_what_a_runtime_cannot_take_leaves_nothing_behind(typed, tmp_path):
     assert files == []
 
 
-def test_a_parity_that_fails_leaves_nothing_behind(typed, tmp_path):
+def test_a_parity_that_fails_leaves_nothing_behind(typed, saved):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    path = checkpoint(tmp_path / "a.ckpt", Small)
-    code, _, err, files = typed(f"ckpt_path={path}", "parity.difference=-1")
+    code, _, err, files = typed(f"ckpt_path={saved}", "parity.difference=-1")
     assert code == 2 and "net.onnx differs from the network" in err
     assert files == []
 
@@ -112,10 +117,9 @@ def test_a_parity_that_fails_leaves_nothing_behind(typed, tmp_path):
         (["{}", "formats=[onnx_int8]", "parity.agreement=1"], "would change nothing"),
     ],
 )
-def test_mistakes_end_in_one_paragraph(typed, tmp_path, arguments, said):
+def test_mistakes_end_in_one_paragraph(typed, saved, arguments, said):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    path = checkpoint(tmp_path / "a.ckpt", Small)
-    code, _, err, files = typed(*(a.replace("{}", f"ckpt_path={path}") for a in arguments))
+    code, _, err, files = typed(*(a.replace("{}", f"ckpt_path={saved}") for a in arguments))
     assert code == 2 and said in err and "Traceback" not in err, err
     assert files == []

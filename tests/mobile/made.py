@@ -1,27 +1,29 @@
 """Networks of the family as configured, and what their layers cost by shapes alone."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from segsuite.core.build import build
-from segsuite.engine.launch import compose
+from segsuite.core.config import composed
 from segsuite.methods.mobile.network import MobileSegmenter
 
 
 def network(*overrides: str, classes: int = 19, meta: bool = False) -> MobileSegmenter:
     """A network with weights that are drawn, or without memory for any."""
-    cfg = compose(
-        "train",
-        [
-            *("method=mobile", "method.backbone.weights=none"),
-            *("data=scenes", f"data.num_classes={classes}", *overrides),
-        ],
-    )
+    cfg = _config("data=scenes", f"data.num_classes={classes}", *overrides)
     torch.manual_seed(0)
     with torch.device("meta" if meta else "cpu"):
         return build(cfg.method.network, path="method.network")
+
+
+@cache
+def _config(*overrides: str) -> DictConfig:
+    """Composed once for networks that are built again and again; nobody writes to it."""
+    return composed("train", ["method=mobile", "method.backbone.weights=none", *overrides])
 
 
 def stirred(module: nn.Module) -> nn.Module:

@@ -35,9 +35,9 @@ def exits(scorer="atm", **kwargs) -> TokenPruning:
     return TokenPruning(scorer=partial(SCORERS[scorer]), **(known | kwargs))
 
 
-def network(sharing=None, pruning=None, head=AtmSingle) -> SegVit:
+def network(sharing=None, pruning=None, head=AtmSingle, depth=DEPTH) -> SegVit:
     """A small SegVit whose weights depend on their names alone, not on which parts there are."""
-    backbone = VisionTransformer(dim=DIM, depth=DEPTH, heads=2, image_size=SIZE)
+    backbone = VisionTransformer(dim=DIM, depth=depth, heads=2, image_size=SIZE)
     net = SegVit(
         backbone=backbone,
         head=head(in_dim=DIM, num_classes=CLASSES, dim=16, heads=2),
@@ -217,8 +217,11 @@ def test_bfloat16_autocast_keeps_nearly_the_same_tokens():
 
 @pytest.mark.parametrize("scorer", ["atm", "linear"])
 def test_static_mode_compiles_as_one_graph(images, scorer):
+    short = {"after": [1, 2], "depth": 3}  # a block more is only traced once more
     net = network(
-        CosineSharing(windows=9, image_size=SIZE), exits(scorer, mode="static", budgets=[40, 20])
+        CosineSharing(windows=9, image_size=SIZE),
+        exits(scorer, mode="static", budgets=[40, 20], **short),
+        depth=short["depth"],
     )
     run = torch.compile(net.predict, backend="eager", fullgraph=True, dynamic=False)
     with torch.no_grad():
@@ -229,7 +232,8 @@ def test_static_mode_compiles_as_one_graph(images, scorer):
 def test_static_mode_exports_without_data_dependent_shapes(images):
     net = network(
         RandomSharing(windows=9, image_size=SIZE),
-        exits("linear", mode="static", budgets=[40, 20], context="kv"),
+        exits("linear", mode="static", budgets=[40, 20], context="kv", after=[1, 2], depth=3),
+        depth=3,
     )
 
     class Scores(nn.Module):
