@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from hydra._internal.hydra import Hydra
 
 from tests.engine.forked import Forked
 
@@ -54,8 +57,11 @@ def run(line: list[str], *, signal: str = "") -> tuple[int, str, str]:
 def called(main: Callable[[], None], *arguments: str) -> int:
     """The exit code of a door in this process."""
     before, sys.argv = sys.argv, [main.__module__, *arguments]
+    # Hydra composes the whole config only to read its `hydra.mode`, which stands nowhere here.
+    unset = mock.patch.object(Hydra, "get_mode", lambda *_, **__: None)
     try:
-        main()
+        with unset:
+            main()
     except SystemExit as stop:
         return stop.code
     finally:
