@@ -117,6 +117,7 @@ def test_what_is_asked_of_a_config_is_kept_unless_its_files_are_other_peoples(tm
 
     chosen = ("method=mobile", "data=scenes")
     assert looked_at("train", chosen) is looked_at("train", chosen)
+    assert looked_at("evaluate", ()) is not looked_at("evaluate", ()), "of another checkpoint"
     (tmp_path / "method").mkdir()
     mine = tmp_path / "method" / "mine.yaml"
     theirs = (f"hydra.searchpath=[file://{tmp_path}]", "data=scenes", "method=mine")
