@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 
@@ -51,37 +50,3 @@ class ConvNorm(nn.Sequential):
 def truncated_normal(weight: Tensor, std: float) -> None:
     """Draws a weight as TensorFlow does: normal, cut at two standard deviations."""
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
-
-
-@torch.no_grad()
-def read_colours(
-    body: nn.Module,
-    *,
-    trained: tuple[Sequence[float], Sequence[float]],
-    given: tuple[Sequence[float], Sequence[float]],
-) -> bool:
-    """Lets a network that learnt on pixels normalised one way take them normalised another way.
-
-    Its first convolution is scaled, and the mean that its batch norm subtracts is moved: the
-    answers stay, but for the border, where padding now has another colour. False, and nothing is
-    changed, where the first convolution is not followed by a batch norm.
-
-    Args:
-        trained, given: (mean, std) per channel, both on the same scale.
-    """
-    layers = [m for m in body.modules() if not list(m.children()) or hasattr(m, "running_mean")]
-    convolution = next((m for m in layers if isinstance(m, nn.Conv2d)), None)
-    if convolution is None:
-        return False
-    after = layers[layers.index(convolution) + 1 :]
-    moving = getattr(after[0], "running_mean", None) if after else None
-    if moving is None or len(moving) != convolution.out_channels:
-        return False
-    (mean, std), (our_mean, our_std) = (
-        [torch.tensor(part, dtype=torch.double) for part in pair] for pair in (trained, given)
-    )
-    weight = convolution.weight.double()
-    moved = (weight.sum((2, 3)) * ((our_mean - mean) / std)).sum(1)
-    moving.sub_(moved)
-    convolution.weight.copy_(weight * (our_std / std)[:, None, None])
-    return True

@@ -16,6 +16,7 @@ from segsuite.methods.essnet.heads import EmbeddingHead, LinearHead
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.predictions import EssnetPrediction
 from segsuite.nn.backbones.feature_maps import FeatureMaps
+from segsuite.nn.colours import load_initial_weights
 from segsuite.nn.heads.deeplab_v3plus import DeepLabV3Plus
 from segsuite.nn.normalize import Normalize
 from segsuite.ops.class_argmax import upsampled_class_argmax
@@ -27,7 +28,8 @@ class Essnet(Segmenter):
     Args:
         decoder: takes `in_channels`, those of the backbone's two maps.
         head: takes `in_channels`, those of the decoder.
-        mean, std: of the pixels, in 0..255; ImageNet's unless said otherwise.
+        mean, std: of the pixels, in 0..255; ImageNet's unless said otherwise. Pretrained weights
+            that expect others are brought to them.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Essnet(Segmenter):
         super().__init__()
         self.num_classes = num_classes
         self.pad_value = tuple(mean)
+        self._given = (tuple(mean), tuple(std))
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone = backbone
         self.decoder = decoder(in_channels=backbone.channels)
@@ -80,5 +83,9 @@ class Essnet(Segmenter):
         return upsampled_class_argmax(evidence, output.table, output.offset(), size)
 
     def load_initial_weights(self) -> None:
-        """Loads the backbone's pretrained weights, as its config names them."""
-        self.backbone.load_initial_weights()
+        """Loads the backbone's pretrained weights, as its config names them.
+
+        Raises:
+            ConfigError: these expect other colours, and cannot be brought to ours.
+        """
+        load_initial_weights(self.backbone, trained=None, given=self._given)

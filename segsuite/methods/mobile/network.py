@@ -5,31 +5,18 @@ convolutions" (Turkmen and Heikkila, 2019).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.contract import Segmenter
-from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Positive, Share
-from segsuite.nn.blocks import read_colours, truncated_normal
+from segsuite.nn.blocks import truncated_normal
+from segsuite.nn.colours import Backbone, load_initial_weights
 from segsuite.nn.normalize import Normalize
 from segsuite.nn.predictions import StridedPrediction
-
-_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-
-
-class Backbone(Protocol):
-    """What is asked of a backbone beside being a module: `FeatureMaps` and `ShuffleNetV2` are."""
-
-    channels: tuple[int, int]
-    weights: str
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
-
-    def load_initial_weights(self) -> None: ...
 
 
 class ExitFlow(nn.Module):
@@ -63,8 +50,8 @@ class MobileSegmenter(Segmenter):
             padded below and to the right to sides of stride * n + 1, so that nothing does; this is
             how the paper sees Cityscapes, at 1025 x 2049.
         mean, std: of the pixels, in 0..255; x * 2 / 255 - 1 unless said otherwise.
-        weights_mean, weights_std: that the backbone's initial weights were trained with;
-            ImageNet's unless said otherwise. They are brought to `mean` and `std`.
+        weights_mean, weights_std: that the backbone's initial weights were trained with; as it
+            says itself unless both are given. They are brought to `mean` and `std`.
     """
 
     def __init__(
@@ -78,13 +65,14 @@ class MobileSegmenter(Segmenter):
         border: Literal["repeat", "pad"] = "repeat",
         mean: Sequence[float] = (127.5, 127.5, 127.5),
         std: Sequence[Positive] = (127.5, 127.5, 127.5),
-        weights_mean: Sequence[float] = _IMAGENET[0],
-        weights_std: Sequence[float] = _IMAGENET[1],
+        weights_mean: Sequence[float] | None = None,
+        weights_std: Sequence[Positive] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes, self.output_stride, self.border = num_classes, output_stride, border
         self.pad_value = tuple(mean)
-        self._trained = (tuple(weights_mean), tuple(weights_std))
+        said = weights_mean is not None and weights_std is not None
+        self._trained = (tuple(weights_mean), tuple(weights_std)) if said else None
         self._given = (tuple(mean), tuple(std))
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone = backbone
@@ -119,13 +107,4 @@ class MobileSegmenter(Segmenter):
         Raises:
             ConfigError: these expect other colours, and cannot be brought to ours.
         """
-        self.backbone.load_initial_weights()
-        if self.backbone.weights == "none" or self._trained == self._given:
-            return
-        if not read_colours(self.backbone, trained=self._trained, given=self._given):
-            raise ConfigError(
-                f"method.backbone.weights={self.backbone.weights} expect pixels of mean "
-                f"{list(self._trained[0])} and cannot be brought to method.mean="
-                f"{list(self._given[0])}, because the first convolution has no batch norm; type "
-                f"method.mean={list(self._trained[0])} method.std={list(self._trained[1])}"
-            )
+        load_initial_weights(self.backbone, trained=self._trained, given=self._given)

@@ -17,7 +17,9 @@ from segsuite.core.checkpoint import (
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.hints import Count, Positive
+from segsuite.nn.backbones.feature_maps import load_body
 from segsuite.nn.backbones.hub import pretrained_file
+from segsuite.nn.backbones.lite_weights import PYPI, packaged_file
 from segsuite.nn.backbones.weight_files import KEY, read_tensors
 from segsuite.nn.normalize import Normalize
 
@@ -57,7 +59,8 @@ class PolicyNetwork(nn.Module):
         stage: which feature map, counted from 0 at stride 2.
         scale: the image is shrunk by this first. Stride 16 at half size has the same grid for a
             sixth of the operations.
-        weights: "timm" for the encoder's ImageNet weights, a file of a trained policy, or "none".
+        weights: "timm" for the encoder's ImageNet weights from the hub, "pypi" for those of
+            `tf_efficientnet_lite0` to 2 in packages, a file of a trained policy, or "none".
 
     Raises:
         ConfigError: the grid does not have one cell per window.
@@ -111,6 +114,11 @@ class PolicyNetwork(nn.Module):
             key: the config key of `weights`, for messages.
         """
         if self.weights == "none":
+            return
+        if self.weights == PYPI:
+            encoder_key = f"{key.rpartition('.')[0]}.encoder"
+            path = packaged_file(self.encoder, key=key, network_key=encoder_key)
+            load_body(self.backbone, read_tensors(path), source=f"{key}={PYPI}")
             return
         if self.weights != "timm":
             self.load_policy(self.weights)

