@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> float | None:
     network = training.make_network(cfg, resumed)
     task = training.make_task(cfg, network, data)
     settle_class_weights(task, data)
+    training.find_teacher(cfg, task, data)
     trainer = training.make_trainer(cfg, data, folder, resumed)
     training.check_task(cfg, task, trainer, resumed)
     training.record_start(cfg, folder)

@@ -145,6 +145,13 @@ class Segmenter(nn.Module, ABC):
         """
         return upsampled_argmax(evidence, size)
 
+    def log_probabilities(self, output: Any, size: Size) -> Tensor:
+        """(B, K, *size): logarithms of P(class), of what `forward` gave, with gradients.
+
+        What a network teaches, and is taught by; one that has none keeps this method as it is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no probabilities of classes")
+
     def load_initial_weights(self) -> None:
         """Loads the pretrained weights that the config names; called once, before training."""
 

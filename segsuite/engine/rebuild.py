@@ -197,6 +197,20 @@ def network_of(
     return network.eval(), trained
 
 
+def trained_network(
+    path: str, *, classes: "ClassTable", allow: tuple[str, ...] = ()
+) -> "Segmenter":
+    """The network of a checkpoint as it was trained, in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is not a checkpoint of ours, or was trained for other classes.
+    """
+    config = OmegaConf.create(_carried(path, (), allow))
+    cfg = OmegaConf.create({"method": config.method, "data": config.data})
+    cfg.allow, cfg.ckpt_path = list(allow), path
+    return network_of(cfg, classes=classes)[0]
+
+
 def iteration_of(path: str | Path) -> int:
     """After how many iterations a checkpoint was written.
 

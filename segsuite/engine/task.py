@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from segsuite.core.contract import Batch, Segmenter
 from segsuite.core.errors import ConfigError, raised_in
 from segsuite.data.class_table import ClassTable
+from segsuite.engine.distillation import Distillation
 from segsuite.engine.inference import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.metrics.iou import SUMMARY, MeanIoU
@@ -35,6 +36,7 @@ class SegmentationTask(LightningModule):
         optimizer: takes parameter groups.
         schedule: takes the optimiser and `max_steps`; stepped after every iteration.
         groups: rules of `engine.optim.parameter_groups`, on names such as `backbone.pos_embed`.
+        distillation: from a teacher, beside the loss; None for none.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class SegmentationTask(LightningModule):
         optimizer: Callable[..., Optimizer],
         schedule: Callable[..., LRScheduler],
         groups: Sequence[Mapping[str, Any]] = (),
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -57,6 +60,7 @@ class SegmentationTask(LightningModule):
         self._optimizer = optimizer
         self._schedule = schedule
         self._groups = groups
+        self.distillation = distillation or Distillation()
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -76,7 +80,13 @@ class SegmentationTask(LightningModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses by name, already weighted: their sum is what is minimised."""
-        return self.loss(self.network(batch["image"]), batch["label"])
+        output = self.network(self.seen(batch))
+        taught = self.distillation.losses(self.network, output, batch)
+        return {**self.loss(output, batch["label"]), **taught}
+
+    def seen(self, batch: Batch) -> Tensor:
+        """What the network sees of a training batch: (B, 3, H, W), its images."""
+        return batch["image"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """`loss`: what is minimised; `losses`: its parts by name, for callbacks."""

@@ -146,6 +146,13 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
     )
 
 
+def find_teacher(cfg: DictConfig, task: SegmentationTask, data: LightningDataModule) -> None:
+    """Loads the network that `method.distillation.teacher` names, where it names one."""
+    task.distillation.begin(
+        task.network, data.classes, tuple(cfg.data.crop_size), allow=trusted(cfg)
+    )
+
+
 def check_task(
     cfg: DictConfig, task: SegmentationTask, trainer: Trainer, resumed: ResumePoint | None = None
 ) -> None:

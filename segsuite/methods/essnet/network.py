@@ -82,6 +82,10 @@ class Essnet(Segmenter):
         output = EssnetOutput(features=evidence, **self.head.classes())
         return upsampled_class_argmax(evidence, output.table, output.offset(), size)
 
+    def log_probabilities(self, output: EssnetOutput, size: Size) -> Tensor:
+        """(B, K, *size); all logits of that size, which many classes make large."""
+        return EssnetPrediction(output).scores(size).log_softmax(1)
+
     def load_initial_weights(self) -> None:
         """Loads the backbone's pretrained weights, as its config names them.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import Segmenter
 from segsuite.core.hints import Count, Positive, Share
+from segsuite.core.sizes import Size
 from segsuite.nn.blocks import truncated_normal
 from segsuite.nn.colours import Backbone, load_initial_weights
 from segsuite.nn.normalize import Normalize
@@ -100,6 +101,10 @@ class MobileSegmenter(Segmenter):
     def predict(self, images: Tensor) -> StridedPrediction:
         """The best class of every pixel."""
         return self(images)
+
+    def log_probabilities(self, output: StridedPrediction, size: Size) -> Tensor:
+        """(B, K, *size)."""
+        return output.scores(size).float().log_softmax(1)
 
     def load_initial_weights(self) -> None:
         """Loads the backbone's pretrained weights, as its config names them.

@@ -35,6 +35,9 @@ from segsuite.nn.normalize import Normalize
 from segsuite.ops.patches import patchify
 from segsuite.ops.tokens import scatter_tokens
 
+_NO_ZERO = 1e-6
+"""Added to scores before their logarithm is taken."""
+
 
 @dataclass(frozen=True)
 class ExitLogits:
@@ -148,9 +151,17 @@ class SegVit(Segmenter):
         self.check_size(images)
         encoded = self._encode(images)
         final = self._on_grid(self._heads(encoded)[-1], encoded)
+        return self._prediction(final, encoded.trace)
+
+    def log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
+        """(B, K, *size): each class's share of all scores of a pixel, of the last head."""
+        scores = self._prediction(output.heads[-1], output.trace).scores(size).float() + _NO_ZERO
+        return scores.log() - scores.sum(1, keepdim=True).log()
+
+    def _prediction(self, final: AtmOutput, trace: TokenTrace) -> Prediction:
         if isinstance(self.head, AtmCascade):
-            return cascade_prediction(final, trace=encoded.trace)
-        return single_prediction(final, trace=encoded.trace)
+            return cascade_prediction(final, trace=trace)
+        return single_prediction(final, trace=trace)
 
     def load_initial_weights(self) -> None:
         """Loads the backbone's and the policy's pretrained weights, as their configs name them."""

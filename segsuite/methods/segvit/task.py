@@ -13,11 +13,10 @@ from segsuite.methods.segvit.token_sharing import OracleSharing
 class SegVitTask(SegmentationTask):
     """Training and evaluation of SegViT; labels ride along as a fourth channel for the oracle."""
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def seen(self, batch: Batch) -> Tensor:
+        """(B, 3, H, W), or (B, 4, H, W) for the oracle."""
         images = batch["image"]
-        if self._oracle:
-            images = with_labels(images, batch["label"])
-        return self.loss(self.network(images), batch["label"])
+        return with_labels(images, batch["label"]) if self._oracle else images
 
     def predicted_labels(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
         if self._oracle:
