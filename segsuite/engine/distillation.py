@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import IGNORE, Batch, Segmenter
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
@@ -58,7 +58,11 @@ class Distillation:
 
         if self.source is None:
             return
-        teacher = trained_network(self.source, classes=classes, **allowed)
+        with torch.random.fork_rng(devices=[]):  # a run and its control draw alike
+            try:
+                teacher = trained_network(self.source, classes=classes, **allowed)
+            except (CheckpointError, ConfigError) as error:
+                raise type(error)(f"{KEY}: {error}") from error
         for told, one in ((KEY, teacher), ("method.network", network)):
             # Networks that are trained here need not keep the contract whole: a policy does not.
             its = getattr(type(one), "log_probabilities", Segmenter.log_probabilities)
@@ -73,6 +77,11 @@ class Distillation:
                 f"but data.crop_size is {list(size)}"
             )
         self._teacher = teacher.requires_grad_(False)
+        try:
+            with torch.no_grad():  # whatever else it cannot do is found now
+                teacher.log_probabilities(teacher(torch.zeros(1, 3, *size)), (1, 1))
+        except ConfigError as error:
+            raise ConfigError(f"{KEY}={self.source} cannot teach here: {error}") from error
 
     def losses(self, network: Segmenter, output: Any, batch: Batch) -> dict[str, Tensor]:
         """`distillation`: the mean over labelled grid points, weighted; nothing without a teacher.

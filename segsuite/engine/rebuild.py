@@ -205,8 +205,7 @@ def trained_network(
     Raises:
         CheckpointError: the file is not a checkpoint of ours, or was trained for other classes.
     """
-    config = OmegaConf.create(_carried(path, (), allow))
-    cfg = OmegaConf.create({"method": config.method, "data": config.data})
+    cfg = OmegaConf.create(_carried(path, (), allow))
     cfg.allow, cfg.ckpt_path = list(allow), path
     return network_of(cfg, classes=classes)[0]
 
@@ -229,7 +228,7 @@ def check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:
         raise CheckpointError(
             f"{path} was trained for {len(trained)} classes, the data has {len(given)}"
             + (f", and they differ ({', '.join(differing[:3])})" if differing else "")
-            + "; evaluate on data with the same class table"
+            + "; it needs data with the same class table"
         )
 
 

@@ -22,7 +22,8 @@ Loss = Callable[[Any, Tensor], dict[str, Tensor]]
 
 
 class SegmentationTask(LightningModule):
-    """Trains and scores a network; a method whose loss needs more than labels overrides `losses`.
+    """Trains and scores a network; a method whose loss needs more than labels overrides `losses`,
+    and adds to what super().losses(batch) gives; one whose network sees more overrides `seen`.
 
     Logs `train/loss`, `train/<name>` for each loss, and `val/` or `test/` miou, pacc, macc, fwiou
     and baseline_miou, that of always answering the commonest class; and miou_<group> where the
@@ -91,6 +92,11 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """`loss`: what is minimised; `losses`: its parts by name, for callbacks."""
         losses = self.losses(batch)
+        if self.distillation.source is not None and "distillation" not in losses:
+            raise ConfigError(
+                f"method.distillation.teacher changes nothing: {type(self).__name__} makes its "
+                "losses without it; let them be added to those of super().losses(batch)"
+            )
         total = torch.stack(list(losses.values())).sum()
         size = len(batch["id"])
         self.log_dict({f"train/{n}": v.detach() for n, v in losses.items()}, batch_size=size)

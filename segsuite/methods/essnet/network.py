@@ -16,7 +16,7 @@ from segsuite.methods.essnet.heads import EmbeddingHead, LinearHead
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.predictions import EssnetPrediction
 from segsuite.nn.backbones.feature_maps import FeatureMaps
-from segsuite.nn.colours import load_initial_weights
+from segsuite.nn.colours import load_initial_weights, stated
 from segsuite.nn.heads.deeplab_v3plus import DeepLabV3Plus
 from segsuite.nn.normalize import Normalize
 from segsuite.ops.class_argmax import upsampled_class_argmax
@@ -30,6 +30,8 @@ class Essnet(Segmenter):
         head: takes `in_channels`, those of the decoder.
         mean, std: of the pixels, in 0..255; ImageNet's unless said otherwise. Pretrained weights
             that expect others are brought to them.
+        weights_mean, weights_std: that the backbone's initial weights were trained with; as it
+            says itself unless both are given.
     """
 
     def __init__(
@@ -41,11 +43,14 @@ class Essnet(Segmenter):
         num_classes: Count,
         mean: Sequence[float] = (123.675, 116.28, 103.53),
         std: Sequence[Positive] = (58.395, 57.12, 57.375),
+        weights_mean: Sequence[float] | None = None,
+        weights_std: Sequence[Positive] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.pad_value = tuple(mean)
         self._given = (tuple(mean), tuple(std))
+        self._trained = stated(weights_mean, weights_std)
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone = backbone
         self.decoder = decoder(in_channels=backbone.channels)
@@ -92,4 +97,4 @@ class Essnet(Segmenter):
         Raises:
             ConfigError: these expect other colours, and cannot be brought to ours.
         """
-        load_initial_weights(self.backbone, trained=None, given=self._given)
+        load_initial_weights(self.backbone, trained=self._trained, given=self._given)

@@ -15,7 +15,7 @@ from segsuite.core.contract import Segmenter
 from segsuite.core.hints import Count, Positive, Share
 from segsuite.core.sizes import Size
 from segsuite.nn.blocks import truncated_normal
-from segsuite.nn.colours import Backbone, load_initial_weights
+from segsuite.nn.colours import IMAGENET, Backbone, load_initial_weights, stated
 from segsuite.nn.normalize import Normalize
 from segsuite.nn.predictions import StridedPrediction
 
@@ -72,8 +72,8 @@ class MobileSegmenter(Segmenter):
         super().__init__()
         self.num_classes, self.output_stride, self.border = num_classes, output_stride, border
         self.pad_value = tuple(mean)
-        said = weights_mean is not None and weights_std is not None
-        self._trained = (tuple(weights_mean), tuple(weights_std)) if said else None
+        # A backbone of one's own that does not say it is taken for one of ImageNet's.
+        self._trained = stated(weights_mean, weights_std) or getattr(backbone, "pixels", IMAGENET)
         self._given = (tuple(mean), tuple(std))
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone = backbone
@@ -104,7 +104,10 @@ class MobileSegmenter(Segmenter):
 
     def log_probabilities(self, output: StridedPrediction, size: Size) -> Tensor:
         """(B, K, *size)."""
-        return output.scores(size).float().log_softmax(1)
+        grid = output.grid_scores.float()
+        rows, columns = (matrix.to(grid) for matrix in output.resizing(size))
+        with torch.autocast(grid.device.type, enabled=False):  # never at the size of the images
+            return (rows @ grid @ columns.T).log_softmax(1)
 
     def load_initial_weights(self) -> None:
         """Loads the backbone's pretrained weights, as its config names them.

