@@ -165,6 +165,9 @@ def no_choice(overrides: Sequence[str]) -> str | None:
             optional = "leave it out, or " if key in _OPTIONAL else ""
             known = ", ".join(options)
             return f"`{override}` chooses nothing; {optional}type {key}= with one of {known}"
+        inner = key == "checkpoint" or key.startswith("hydra/")  # groups without files of ours
+        if inner and read is not None and not all(isinstance(c, str) for c in chosen):
+            return f"`{override}` chooses nothing; leave it out"
     return None
 
 

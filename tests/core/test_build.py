@@ -214,3 +214,20 @@ def test_what_a_library_cannot_make_of_numbers_that_fit_is_no_traceback():
     config = {"_target_": "torch.nn.Linear", "in_features": -4, "out_features": 2}
     with pytest.raises(ConfigError, match=r"`part` cannot be made of these settings: .*negative"):
         build(config, path="part")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "key"),
+    [
+        (["method=essnet"], "method.network.decoder.output_stride"),
+        (["method=mobile"], "method.head.output_stride"),
+        (["method=mobile", "method/head=basic"], "method.head.output_stride"),
+    ],
+)
+def test_strides_that_no_head_has_are_named(chosen, key):
+    """Rates of convolutions follow from them."""
+    from segsuite.engine.launch import compose
+
+    cfg = compose("train", [*chosen, f"{key}=20240501"])
+    with pytest.raises(ConfigError, match=r"output_stride.*20240501.* 16"):
+        check(cfg.method.network, path="method.network")

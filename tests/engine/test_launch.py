@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from hydra.core.config_store import ConfigStore
 from torch._utils import ExceptionWrapper
 
 from segsuite.core.errors import ConfigError, DataError
@@ -49,6 +50,7 @@ def door(monkeypatch, capfd):
         ("method.optimizer._partial_=nan", "`method.optimizer._partial_=nan` is not one of"),
         ("data=-inf", "`data=-inf` chooses nothing"),
         ("paths=[1]", "`paths=[1]` chooses nothing"),
+        ("hydra/launcher=3", "`hydra/launcher=3` chooses nothing; leave it out"),
         ("method.network.width=" + "x" * 8000, "does not fit: ToySegmenter needs a whole number"),
         ("run=3", "`run=3` does not fit: it is a group of keys"),
         ("seed=[1", "seed"),
@@ -67,6 +69,14 @@ def test_mistakes_end_in_one_paragraph(door, tmp_path, override, said):
     assert said in err
     assert "Traceback" not in err
     assert err.count("\n") == 1, "one paragraph"
+
+
+def test_a_group_that_entry_points_fill_in_is_not_chosen():
+    """As `evaluate` does from ckpt_path=; Hydra has it then, but there is no file of it."""
+    node = {"name": "some"}
+    ConfigStore.instance().store(group="checkpoint", name="loaded", node=node)
+    with pytest.raises(ConfigError, match=r"`checkpoint=0\.5` chooses nothing; leave it out"):
+        compose("evaluate", ["checkpoint=0.5"])
 
 
 def test_defects_of_ours_keep_their_traceback(door, tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ class MobileSegmenter(Segmenter):
         backbone: Backbone,
         head: Callable[..., nn.Module],
         num_classes: Count,
-        output_stride: int = 16,
+        output_stride: Literal[8, 16, 32] = 16,
         dropout: Share = 0.0,
         border: Literal["repeat", "pad"] = "repeat",
         mean: Sequence[float] = (127.5, 127.5, 127.5),

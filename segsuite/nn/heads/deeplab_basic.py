@@ -3,6 +3,8 @@
 DeepLabV3 (Chen et al., 2017) without its atrous branches.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -31,7 +33,7 @@ class BasicHead(nn.Module):
         self,
         *,
         in_channels: int,
-        output_stride: int = 16,
+        output_stride: Literal[8, 16, 32] = 16,
         channels: Count = 256,
         dropout: Share = 0.1,
         norm: Norm = "bn",

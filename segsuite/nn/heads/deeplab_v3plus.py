@@ -1,6 +1,7 @@
 """The DeepLabV3+ decoder: atrous spatial pyramid pooling, and a skip at stride 4."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +84,7 @@ class DeepLabV3Plus(nn.Module):
         self,
         *,
         in_channels: Sequence[int],
-        output_stride: int = 16,
+        output_stride: Literal[8, 16, 32] = 16,
         separable: bool = False,
         norm: Norm = "bn",
         channels: Count = 256,

@@ -6,7 +6,7 @@ is a class with `layer`.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -129,7 +129,7 @@ class DensePredictionCell(nn.Module):
         *,
         in_channels: int,
         cell: Sequence[Branch],
-        output_stride: int = 16,
+        output_stride: Literal[8, 16, 32] = 16,
         channels: Count = 256,
         dropout: Share = 0.1,
         norm: Norm = "bn",
