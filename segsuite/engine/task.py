@@ -146,7 +146,7 @@ class SegmentationTask(LightningModule):
         self.metric.reset()
 
     def on_validation_epoch_end(self) -> None:
-        self._log_scores("val")
+        self.log_scores("val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
         return self.validation_step(batch, batch_idx)
@@ -155,9 +155,9 @@ class SegmentationTask(LightningModule):
         self.metric.reset()
 
     def on_test_epoch_end(self) -> None:
-        self._log_scores("test")
+        self.log_scores("test")
 
-    def _log_scores(self, stage: str) -> None:
+    def log_scores(self, stage: str) -> None:
         scores = self.metric.compute()
         figures = scores.summary() | scores.group_mious(self.class_groups)
         # Summed over processes already; averaging equal numbers changes nothing, but says so.

@@ -11,6 +11,7 @@ from segsuite.exporting.parity import compared, labelled
 from tests.exporting.made import SIZE, Unknown, pictures, settings, small
 
 onnx = pytest.importorskip("onnx")
+numpy_helper = pytest.importorskip("onnx.numpy_helper")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
@@ -67,6 +68,12 @@ def test_a_file_that_answers_otherwise_is_refused(network, exported):
         wrong.check(**settings())
 
 
+def quantised_weights(model):
+    """The initializers of convolutions in 8 bits."""
+    tensors = model.graph.initializer
+    return [t for t in tensors if t.data_type == onnx.TensorProto.INT8 and len(t.dims) > 1]
+
+
 def test_int8_is_smaller_and_nearly_the_same(network, exported, tmp_path):
     graph = exported[0]
     (int8,) = formats(["onnx_int8"])
@@ -74,12 +81,14 @@ def test_int8_is_smaller_and_nearly_the_same(network, exported, tmp_path):
     model = onnx.load(tmp_path / "q.onnx")
     weights = {t.name: t.data_type for t in model.graph.initializer}
     assert sum(kind == onnx.TensorProto.INT8 for kind in weights.values()) >= 3
+    # Products of larger ones saturate on processors without VNNI.
+    assert max(abs(numpy_helper.to_array(t)).max() for t in quantised_weights(model)) <= 64
     last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
     assert weights[last.input[1]] == onnx.TensorProto.FLOAT  # the classifier
     images = pictures(3, seed=5)
     found = compared(quantised.run, network, graph, images, scores_behind=quantised.scores)
-    assert 1e-6 < found.difference < 0.1 * found.scale
-    assert found.agreement > 0.9
+    assert 1e-6 < found.difference < 0.05 * found.scale
+    assert found.agreement > 0.95
     labels = labelled(quantised.run, graph)(pictures(1), (66, 96))
     assert labels.shape == (1, 66, 96)
 

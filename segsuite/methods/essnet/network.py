@@ -55,13 +55,14 @@ class Essnet(Segmenter):
         self.backbone = backbone
         self.decoder = decoder(in_channels=backbone.channels)
         self.head = head(in_channels=self.decoder.out_channels, num_classes=num_classes)
+        self.to(memory_format=torch.channels_last)  # as `forward` lays its pixels
 
     def forward(self, images: Tensor) -> EssnetOutput:
         """Pixel features at stride 4 and class vectors.
 
         Shapes: images (B, 3, H, W) in 0..255; any size
         """
-        # Convolutions work in this layout, a third faster, whatever their weights lie in.
+        # Convolutions work in this layout, a third faster.
         pixels = self.normalize(images).contiguous(memory_format=torch.channels_last)
         return self.head(self.decoder(*self.backbone(pixels)))
 
