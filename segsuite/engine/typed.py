@@ -24,6 +24,9 @@ TEXT = {
 _OUTPUT = {"predict": str}
 """`output` is a folder here, and a choice elsewhere."""
 
+_WHERE = ("name", "paths.logs", "paths.data", "data.root", "optimized_metric", "output_folder")
+"""Keys of text on which no part of a config depends, nor what its constructors take."""
+
 _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
 _FLAGS += ("--cfg", "-c", "--info", "-i", "--experimental-rerun")
 """Of Hydra's, those that a value may follow."""
@@ -163,7 +166,8 @@ class _Arguments:
 
         overrides = typed_overrides(self._arguments)
         # Without those that are asked about: their arguments keep the defaults that they have.
-        right = [o for o in overrides if (read := read_override(o)) and _is_kept(read, False)]
+        asked = [o for o in overrides if o.partition("=")[0].lstrip("+") not in _WHERE]
+        right = [o for o in asked if (read := read_override(o)) and _is_kept(read, False)]
         # Of a group that is to be a number, or a list of them, Hydra makes errors of its own kinds.
         wrong = (HydraException, OmegaConfBaseException, SegsuiteError, OSError)
         for attempt in (right, [o for o in right if _chooses(o)], ()):

@@ -52,7 +52,7 @@ def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(
         monkeypatch,
         tmp_path,
         *("probe=memory", "device=cpu", "memory.classes=[19,1284]", "memory.size=[128,128]"),
-        *("memory.measured_at=[64,64]", "memory.experiment=essnet_cityscapes_mobilenetv2"),
+        *("memory.measured_at=[32,32]", "memory.experiment=essnet_cityscapes_mobilenetv2"),
         *('overrides=["method.separable=true"]', "memory.gigabytes=2", "memory.batch=8"),
     )
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -84,11 +84,11 @@ def test_losses_alone(
         monkeypatch,
         tmp_path,
         *("probe=losses", "device=cpu", "losses.classes=[700]", "losses.side=64"),
-        *("rounds=2", "warm_up=1"),
+        *("rounds=2", "warm_up=1", "~losses.arms.knn"),  # each arm is a process, and so six seconds
     )
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     rows = {row["arm"]: row for row in last["rows"]}
-    assert last["pixels"] == 4096 and set(rows) == {"exact", "knn", "dense"}
+    assert last["pixels"] == 4096 and set(rows) == {"exact", "dense"}
     assert all(row["seconds"] > 0 for row in rows.values())
     peaks = {arm: row["peak_megabytes"] for arm, row in rows.items()}
     if None not in peaks.values():  # Linux says
