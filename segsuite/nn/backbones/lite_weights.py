@@ -8,6 +8,7 @@ and batch norms with an epsilon of 1e-3. timm's `tf_efficientnet_lite*` are thes
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -69,3 +70,24 @@ def check_twin(network: str, tensors: Mapping[str, Tensor], *, source: str) -> N
             f"{source} holds weights that were trained by TensorFlow; {network} pads and "
             f"normalises otherwise: type tf_{network} in its place, where timm has it"
         )
+
+
+def check_same_twin(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, source: str) -> None:
+    """Raises CheckpointError where weights of a network would go into its twin's place.
+
+    Args:
+        ours, theirs: configs of the network that is begun, and of the one that was trained.
+    """
+    for key, value in ours.items():
+        other = theirs.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            check_same_twin(value, other, source=source)
+        elif isinstance(value, str) and isinstance(other, str) and _are_twins(value, other):
+            raise CheckpointError(
+                f"{source} holds weights of {other}, not of {value}, which pads and normalises "
+                f"otherwise; type {other} in its place"
+            )
+
+
+def _are_twins(one: str, other: str) -> bool:
+    return one != other and one.removeprefix("tf_") == other.removeprefix("tf_")
