@@ -15,6 +15,7 @@ from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.rebuild import figures_of
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import SegmentationTask
+from segsuite.nn.dilated import split_dilations
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def fit(
         CheckpointError: a part of the checkpoint that only the trainer knows is damaged.
         DivergedError: losses, gradients or weights are no longer finite.
     """
+    split_dilations(task.network)
     path = None if resumed is None else resumed.path
     with restoring(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
