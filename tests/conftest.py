@@ -29,7 +29,8 @@ def _yaml_parsed_once():
 
     def load(stream: Any, Loader: type) -> Any:
         text = stream if isinstance(stream, str | bytes) else stream.read()
-        key = text, Loader.__qualname__  # OmegaConf makes a class of its own for each file
+        # OmegaConf makes a class of its own for each file.
+        key = text, Loader.__module__, Loader.__qualname__
         if key not in parsed:
             parsed[key] = parse(text, Loader=Loader)
         return copy.deepcopy(parsed[key])

@@ -42,7 +42,8 @@ def fit(
     data: LightningDataModule,
     resumed: ResumePoint | None,
 ) -> None:
-    """Trains to the end, from a checkpoint if one is given.
+    """Trains to the end, from a checkpoint if one is given; some modules of the network are
+    replaced by others that are trained faster, see `nn.dilated`.
 
     A run that was stopped in its last validation has nothing left to train; Lightning would end it
     without that validation, and its best checkpoint would be an earlier one.

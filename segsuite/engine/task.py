@@ -158,6 +158,7 @@ class SegmentationTask(LightningModule):
         self.log_scores("test")
 
     def log_scores(self, stage: str) -> None:
+        """Logs `figures` of an evaluation that has ended, as `<stage>/<name>`."""
         scores = self.metric.compute()
         figures = scores.summary() | scores.group_mious(self.class_groups)
         # Summed over processes already; averaging equal numbers changes nothing, but says so.

@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
@@ -129,12 +131,25 @@ def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
         network.load_initial_weights()
         return
     checkpoint = read_checkpoint(str(cfg.init_from))  # a file may be called 3
-    source, config = f"init_from={cfg.init_from}", record.plain(cfg)
+    config = record.plain(cfg)
     same_family(checkpoint, config, str(cfg.init_from))
-    made = checkpoint_config(checkpoint, str(cfg.init_from))["method"]["network"]
-    check_same_twin(config["method"]["network"], made, source=source)
+    _check_twins(network, config["method"]["network"], checkpoint, str(cfg.init_from))
     transfer = begin_with(network, checkpoint, source=str(cfg.init_from))
     log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)
+
+
+def _check_twins(
+    network: Segmenter, config: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str
+) -> None:
+    """Compares the parts that `init_from` replaces; a frozen policy keeps its own weights."""
+    made = checkpoint_config(checkpoint, source)["method"]["network"]
+    kept = [
+        n for n, its in network.named_children() if getattr(its, "keeps_initial_weights", False)
+    ]
+    parts = {n: its for n, its in config.items() if isinstance(its, Mapping) and n not in kept}
+    own = {n: its for n, its in config.items() if isinstance(its, str)}
+    for key, ours in (("method", parts), ("method.network", own)):
+        check_same_twin(ours, made, key=key, source=f"init_from={source}")
 
 
 def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> SegmentationTask:

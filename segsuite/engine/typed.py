@@ -25,7 +25,7 @@ _OUTPUT = {"predict": str}
 """`output` is a folder here, and a choice elsewhere."""
 
 _WHERE = ("name", "paths.logs", "paths.data", "data.root", "optimized_metric", "output_folder")
-"""Keys of text on which no part of a config depends, nor what its constructors take."""
+"""Keys of text on which neither the choice of a part depends nor any `_target_`."""
 
 _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
 _FLAGS += ("--cfg", "-c", "--info", "-i", "--experimental-rerun")

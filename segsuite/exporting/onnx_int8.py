@@ -21,10 +21,11 @@ _KINDS = (
 def quantised(model: Any, pictures: Tensor) -> Any:
     """The model with 8-bit weights and activations, as QuantizeLinear and DequantizeLinear.
 
-    Weights are signed, of 7 bits and with a scale per channel, since processors without VNNI add
-    two products in 16 bits, where those of 8 would saturate; activations are unsigned, with the
-    range that the pictures reach. What comes before the first convolution stays in float, and so
-    do the last one (the classifier) and all behind it: eight bits would make classes tie.
+    Weights are signed, with a scale per channel, and activations unsigned, with the range that the
+    pictures reach. Weights and other constants have 7 bits: processors without VNNI add two
+    products in 16 bits, where those of 8 saturate. What comes before the first convolution stays
+    in float, and so do the last one (the classifier) and all behind it: eight bits would make
+    classes tie.
 
     Args:
         model: an onnx.ModelProto.

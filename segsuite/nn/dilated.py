@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 
 class SplitDilation(nn.Conv2d):
-    """A dilated convolution per channel, in training on a CPU on sub-grids; else as it is."""
+    """A dilated convolution per channel, in training on a CPU on sub-grids; else as it is.
+
+    Who looks for plain convolutions, to fold or to fuse them, finds one in it: see `is_plain`.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h, w)."""
@@ -19,8 +22,10 @@ class SplitDilation(nn.Conv2d):
         rows, columns = (-(-side // rate) for side in sides)
         learns = torch.is_grad_enabled() and self.weight.requires_grad
         narrow = min(rows, columns) < max(self.kernel_size)  # grids so small are slower
-        if not learns or narrow or x.device.type != "cpu" or torch.compiler.is_compiling():
+        elsewhere = x.device.type != "cpu" or x.ndim != 4 or torch.compiler.is_compiling()
+        if not learns or narrow or elsewhere:
             return super().forward(x)
+        layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
         # Zeros beyond the border, as those that the convolution itself adds.
         x = F.pad(x, (0, rate * columns - sides[1], 0, rate * rows - sides[0]))
         grids = x.permute(0, 2, 3, 1).reshape(-1, rows, rate, columns, rate, x.shape[1])
@@ -29,15 +34,22 @@ class SplitDilation(nn.Conv2d):
         found = F.conv2d(grids, self.weight, self.bias, padding=padding, groups=self.groups)
         whole = found.permute(0, 2, 3, 1).unflatten(0, (rate, rate, -1))
         whole = whole.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2)
-        return whole[:, : sides[0], : sides[1]].permute(0, 3, 1, 2)
+        result = whole[:, : sides[0], : sides[1]].permute(0, 3, 1, 2)
+        return result.contiguous(memory_format=layout)
 
 
 def split_dilations(network: nn.Module) -> None:
     """Replaces the network's dilated convolutions per channel; their weights stay what they are."""
+    made: dict[nn.Module, SplitDilation] = {}  # one that two modules share stays one
     for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if _is_served(child):
-                setattr(parent, name, _split(child))
+        for name, child in list(parent._modules.items()):
+            if child is not None and _is_served(child):
+                setattr(parent, name, made.setdefault(child, _split(child)))
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether it is a convolution that does nothing else; timm's own kinds do (same padding...)."""
+    return type(module) in (nn.Conv2d, SplitDilation)
 
 
 def _is_served(module: nn.Module) -> bool:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from segsuite.nn.dilated import is_plain
+
 
 def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Module:
     """A copy of `network` for evaluation, without batch norms where a convolution does their work.
@@ -51,7 +53,7 @@ def _pairs(
 
     handles = []
     for module in network.modules():
-        if type(module) is nn.Conv2d:  # others may change their weights on the way, as timm's do
+        if is_plain(module):  # others may change their weights on the way, as timm's do
             handles.append(module.register_forward_hook(after_convolution))
         elif isinstance(module, nn.BatchNorm2d):
             handles.append(module.register_forward_pre_hook(before_norm))

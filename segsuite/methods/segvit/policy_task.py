@@ -44,7 +44,8 @@ class PolicyTask(SegmentationTask):
 
     `val/pacc` is the accuracy over windows, `val/miou` the mean over the two classes, and
     `val/shared_right` the share of the windows that would share a token and do hold one class,
-    beside those of windows at random and of an oracle.
+    beside those of windows at random and of an oracle. Windows are ranked over the whole image,
+    as a network does that sees it whole.
 
     Args:
         windows: the share of tokens that sharing is to save, as `method.sharing.windows` below 1.
@@ -104,7 +105,7 @@ class PolicyTask(SegmentationTask):
         for image, label in zip(batch["image"], batch["label"], strict=True):
             rows, columns = (side // window * window for side in image.shape[-2:])
             seen = fitted(label, image)[None, :rows, :columns]
-            logits = self.network(image[None, :, :rows, :columns])
+            logits = self.network(image[None, :, :rows, :columns]).float()
             targets = self.loss.targets(seen)
             self.metric.update(logits.argmax(1).flatten(), targets.flatten())
             self.shared_right.update((logits[:, 1] - logits[:, 0])[0], targets[0])

@@ -32,7 +32,8 @@ class SharedRight(Metric):
 
     Args:
         saved: the share of tokens that is saved, as `method.sharing.windows` below 1: 0.3 are 103
-            of the 256 windows of an image of 512x512.
+            of the 256 windows of an image of 512x512. Windows that count nowhere are left out of
+            both.
     """
 
     full_state_update = False

@@ -167,6 +167,7 @@ class ContentAwareSharing(TokenSharing):
         self.policy_source = policy
         self.joint = policy == "joint"
         self.policy = network.requires_grad_(self.joint)
+        self.train()  # Lightning does not: it trains modules in the mode that they are in
 
     @property
     def keeps_initial_weights(self) -> bool:

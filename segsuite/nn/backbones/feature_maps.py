@@ -54,11 +54,6 @@ class FeatureMaps(nn.Module):
         weights: str = "none",
     ) -> None:
         super().__init__()
-        if frozen_norms and norm == "gn16":
-            raise ConfigError(
-                "method.backbone.frozen_norms=true keeps statistics of batch norms, but "
-                "method.norm=gn16 has none; leave one of them out"
-            )
         body = _created(name, output_stride)
         strides = body.feature_info.reduction()
         if _FINE not in strides:
@@ -82,6 +77,12 @@ class FeatureMaps(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = momentum
         self.body = with_norm(body, norm)
+        if frozen_norms and not self._batch_norms():
+            raise ConfigError(
+                f"method.backbone.frozen_norms=true keeps statistics of batch norms, but {name} "
+                f"with method.norm={norm} has none; type method.backbone.frozen_norms=false"
+            )
+        self.train()  # Lightning does not: it trains modules in the mode that they are in
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Feature maps at stride 4 and at the output stride.
@@ -97,11 +98,12 @@ class FeatureMaps(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Frozen batch norms stay in evaluation mode."""
         super().train(mode)
-        if self.frozen_norms:
-            for module in self.body.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        for norm in self._batch_norms() if self.frozen_norms else ():
+            norm.eval()
         return self
+
+    def _batch_norms(self) -> list[nn.Module]:
+        return [module for module in self.body.modules() if isinstance(module, _BatchNorm)]
 
     def load_initial_weights(self) -> None:
         """Loads the pretrained weights that the config names.

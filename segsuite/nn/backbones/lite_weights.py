@@ -72,20 +72,23 @@ def check_twin(network: str, tensors: Mapping[str, Tensor], *, source: str) -> N
         )
 
 
-def check_same_twin(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, source: str) -> None:
+def check_same_twin(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, key: str, source: str
+) -> None:
     """Raises CheckpointError where weights of a network would go into its twin's place.
 
     Args:
-        ours, theirs: configs of the network that is begun, and of the one that was trained.
+        ours, theirs: configs of a part that is begun, and of the one that was trained.
+        key: where `ours` stands, for the message.
     """
-    for key, value in ours.items():
-        other = theirs.get(key)
+    for name, value in ours.items():
+        other = theirs.get(name)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
-            check_same_twin(value, other, source=source)
+            check_same_twin(value, other, key=f"{key}.{name}", source=source)
         elif isinstance(value, str) and isinstance(other, str) and _are_twins(value, other):
             raise CheckpointError(
                 f"{source} holds weights of {other}, not of {value}, which pads and normalises "
-                f"otherwise; type {other} in its place"
+                f"otherwise; type {key}.{name}={other}"
             )
 
 
