@@ -148,9 +148,16 @@ class Segmenter(nn.Module, ABC):
     def log_probabilities(self, output: Any, size: Size) -> Tensor:
         """(B, K, *size): logarithms of P(class), of what `forward` gave, with gradients.
 
-        What a network teaches, and is taught by; one that has none keeps this method as it is.
+        What a network teaches; one that has none keeps this method as it is.
         """
         raise NotImplementedError(f"{type(self).__name__} has no probabilities of classes")
+
+    def taught_log_probabilities(self, output: Any, size: Size) -> Tensor:
+        """(B, K, *size): what a teacher's probabilities are compared with while a network learns.
+
+        `log_probabilities`, unless a part of the network that learns beside it is better taught.
+        """
+        return self.log_probabilities(output, size)
 
     def load_initial_weights(self) -> None:
         """Loads the pretrained weights that the config names; called once, before training."""

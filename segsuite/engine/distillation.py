@@ -100,7 +100,7 @@ class Distillation:
         teacher = self._teacher.to(images.device)
         with torch.no_grad():
             taught = self._softened(teacher.log_probabilities(teacher(images), grid))
-        learnt = self._softened(network.log_probabilities(output, grid))
+        learnt = self._softened(network.taught_log_probabilities(output, grid))
         divergence = F.kl_div(learnt, taught, reduction="none", log_target=True).sum(1)
         seen = F.interpolate(labels[:, None].float(), size=grid, mode="nearest-exact")[:, 0]
         counts = (seen != IGNORE).to(divergence.dtype)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.contract import Prediction, Segmenter, TokenStage, TokenTrace
@@ -157,6 +158,17 @@ class SegVit(Segmenter):
         """(B, K, *size): each class's share of all scores of a pixel, of the last head."""
         scores = self._prediction(output.heads[-1], output.trace).scores(size).float() + _NO_ZERO
         return scores.log() - scores.sum(1, keepdim=True).log()
+
+    def taught_log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
+        """(B, K, *size): the auxiliary layer's, which is there in training, where there is one.
+
+        Masks are judged each by itself; divided by their sum, as `log_probabilities` must, a
+        teacher pulls at all of them at once, and they learn more slowly than without it.
+        """
+        if self.auxiliary is None or not self.training:
+            return self.log_probabilities(output, size)
+        logits = output.exits[-1].logits.float().transpose(1, 2).unflatten(2, output.trace.grid)
+        return F.interpolate(logits, size=size, mode="bilinear").log_softmax(1)
 
     def _prediction(self, final: AtmOutput, trace: TokenTrace) -> Prediction:
         if isinstance(self.head, AtmCascade):
