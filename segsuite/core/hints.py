@@ -1,5 +1,6 @@
 """Does a value in a config fit an argument's annotation, and what would?"""
 
+import re
 import sys
 import types
 from abc import ABC, abstractmethod
@@ -127,7 +128,10 @@ def expected(hint: Any) -> str:
     """What fits, in words: "a whole number or null"."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(map(expected, inner)))
+        words = (
+            expected(o).split(" or ") if get_origin(o) is Literal else [expected(o)] for o in inner
+        )
+        return " or ".join(dict.fromkeys(word for some in words for word in some))
     if origin is Annotated:
         limits = [f", {limit}" for limit in inner[1:] if isinstance(limit, Limit)]
         return expected(inner[0]) + "".join(limits)
@@ -165,9 +169,12 @@ def misfit(key: str, value: Any, hint: Any, *, taker: str = "it takes") -> str:
 
 
 def in_brackets(key: str, value: Any, hint: Any) -> str:
-    """ "; type size=[96,96]" where items were typed without brackets, or the other way round."""
+    """ "; type size=[96,96]" where items were typed without brackets, as 96x96, or reversed."""
     if isinstance(value, list) and value != value[::-1] and fits(value[::-1], hint):
         return f"; type {key}=[{','.join(map(str, value[::-1]))}]"
+    sides = re.fullmatch(r"(\d+)\s*[x×*]\s*(\d+)", value) if isinstance(value, str) else None
+    if sides and fits(list(map(int, sides.groups())), hint):
+        return f"; type {key}=[{','.join(sides.groups())}]"
     for count in (1, 2):
         if not isinstance(value, list | Mapping) and fits([value] * count, hint):
             return f"; type {key}=[{','.join([str(value)] * count)}]"

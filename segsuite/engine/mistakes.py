@@ -51,9 +51,16 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
 
 
 def _unreadable(override: str, said: str) -> str:
-    repaired = mended(override)
+    repaired = _without_a_last_comma(override) or mended(override)
     hint = f"; type {quote(repaired)}" if repaired else "; is a bracket or a quote left open?"
     return f"`{override}` cannot be read as KEY=VALUE ({said}){hint}"
+
+
+def _without_a_last_comma(override: str) -> str | None:
+    """As lists that are typed from left to right leave one; None where there is none."""
+    shorter = override.rstrip(", ")
+    fits = shorter != override.strip() and not shorter.endswith("=")
+    return shorter if fits and read_override(shorter) is not None else None
 
 
 def _several_values(override: str) -> str:

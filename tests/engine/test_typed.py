@@ -85,6 +85,16 @@ def test_what_cannot_be_read_is_shown_as_the_shell_takes_it(override, value):
     assert read(pasted) == value and pasted == mended(override)
 
 
+@pytest.mark.parametrize(
+    "override", ["experiment=quickstart,", "seed=3, ", "data.crop_size=[64,32],"]
+)
+def test_a_last_comma_is_left_out(override):
+    with pytest.raises(ConfigError) as found:
+        compose("train", [override])
+    (pasted,) = shlex.split(str(found.value).partition("; type ")[2])
+    assert pasted == override.rstrip(", ")
+
+
 def test_what_is_left_open_is_said():
     with pytest.raises(ConfigError, match="is a bracket or a quote left open"):
         compose("train", ["seed=[1"])
