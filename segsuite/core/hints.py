@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from os import PathLike
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -128,10 +129,11 @@ def expected(hint: Any) -> str:
     """What fits, in words: "a whole number or null"."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
+        # Two of a library's lists may share a word: 16 as a number, and "16" as text.
         words = (
-            expected(o).split(" or ") if get_origin(o) is Literal else [expected(o)] for o in inner
+            map(str, get_args(o)) if get_origin(o) is Literal else [expected(o)] for o in inner
         )
-        return " or ".join(dict.fromkeys(word for some in words for word in some))
+        return " or ".join(dict.fromkeys(chain.from_iterable(words)))
     if origin is Annotated:
         limits = [f", {limit}" for limit in inner[1:] if isinstance(limit, Limit)]
         return expected(inner[0]) + "".join(limits)

@@ -31,8 +31,8 @@ class SplitDilation(nn.Conv2d):
         grids = x.permute(0, 2, 3, 1).reshape(-1, rows, rate, columns, rate, x.shape[1])
         grids = grids.permute(2, 4, 0, 1, 3, 5).flatten(0, 2).permute(0, 3, 1, 2)
         padding = [side // 2 for side in self.kernel_size]
-        found = F.conv2d(grids, self.weight, self.bias, padding=padding, groups=self.groups)
-        whole = found.permute(0, 2, 3, 1).unflatten(0, (rate, rate, -1))
+        answers = F.conv2d(grids, self.weight, self.bias, padding=padding, groups=self.groups)
+        whole = answers.permute(0, 2, 3, 1).unflatten(0, (rate, rate, -1))
         whole = whole.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2)
         result = whole[:, : sides[0], : sides[1]].permute(0, 3, 1, 2)
         return result.contiguous(memory_format=layout)
@@ -66,16 +66,15 @@ def _is_served(module: nn.Module) -> bool:
 
 
 def _split(convolution: nn.Conv2d) -> SplitDilation:
-    its = convolution
     with torch.device("meta"):
         made = SplitDilation(
-            its.in_channels,
-            its.out_channels,
-            its.kernel_size,
-            padding=its.padding,
-            dilation=its.dilation,
-            groups=its.groups,
-            bias=its.bias is not None,
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,
+            padding=convolution.padding,
+            dilation=convolution.dilation,
+            groups=convolution.groups,
+            bias=convolution.bias is not None,
         )
-    made.weight, made.bias = its.weight, its.bias
-    return made.train(its.training)
+    made.weight, made.bias = convolution.weight, convolution.bias
+    return made.train(convolution.training)
