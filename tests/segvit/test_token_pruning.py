@@ -73,6 +73,8 @@ def pruning(**kwargs) -> TokenPruning:
         ({"mode": "static", "budgets": [8, 0]}, "above 0"),
         ({"mode": "static", "budgets": [8, 0.25]}, "mixes counts"),
         ({"mode": "static", "budgets": [2.0, 1.0]}, "at most 1.0"),
+        ({"mode": "dynamic", "budgets": [2.0]}, "at most 1.0"),
+        ({"mode": "mask", "budgets": [4, 8]}, "falling order"),
         ({"mode": "static", "budgets": [999, 4]}, r"patches of data\.crop_size"),
         (
             {"scorer": partial(LinearExit, temperature=0.0)},

@@ -216,12 +216,14 @@ def check_budgets(
 ) -> None:
     """Raises ConfigError unless a static run has one shrinking budget per exit.
 
+    In other modes budgets wait for `static`, and what could not be right there is refused too.
+
     Args:
         patches: of an image of the size that counts refer to.
     """
-    if mode != "static":
+    if budgets is None and mode != "static":
         return
-    if budgets is None or len(budgets) != len(after):
+    if budgets is None or (len(budgets) != len(after) and mode == "static"):
         raise ConfigError(
             f"method.pruning.mode=static needs one budget for each exit in method.pruning.after="
             f"{list(after)}, but method.pruning.budgets={budgets}; for example [0.5, 0.375]"
