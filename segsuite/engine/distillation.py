@@ -13,12 +13,14 @@ from torch import Tensor
 from segsuite.core.contract import IGNORE, Batch, Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.hints import Count, Positive
+from segsuite.core.idle import counts
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 
 KEY = "method.distillation.teacher"
 
 
+@counts(temperature={"teacher": ()}, weight={"teacher": ()}, stride={"teacher": ()})
 class Distillation:
     """The divergence of a network's class probabilities from those of its teacher.
 

@@ -8,6 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.idle import counts, why_idle
+from segsuite.core.targets import locate
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,9 @@ _FOR_TRAINING = re.compile(r"data\.(batch_size|train_transform)\b")
 
 
 def check_heeded(cfg: DictConfig, name: str, typed: Sequence[str]) -> None:
-    """Raises ConfigError for a key of the method that an entry point does not look at.
+    """Raises ConfigError for a key of the method that changes nothing.
+
+    An entry point does not look at it, or it counts only beside another setting (`core.idle`).
 
     A training warns instead, since jobs of a sweep may share keys that not each of them needs.
 
@@ -30,20 +34,43 @@ def check_heeded(cfg: DictConfig, name: str, typed: Sequence[str]) -> None:
     """
     if name not in _ROOTS or cfg.get("allow"):  # other people's parts may look at anything
         return
-    parts = set(_referred(cfg, _ROOTS[name]))
+    training = name == "train"
+    parts = {*_referred(cfg, _ROOTS[name]), *(["trainer"] if training else [])}
     for override in typed:
         key = override.lstrip("+~").partition("=")[0]
         if name == "evaluate" and _FOR_TRAINING.match(key):
             log.warning("%s changes nothing here: it is about training images", override)
-        if not key.startswith("method.") or any(_within(key, part) for part in parts):
+        if not key.startswith(("method.", "trainer.") if training else "method."):
             continue
-        if name == "train":
-            log.warning("%s changes nothing: no part of this method refers to it", override)
+        if any(_within(key, part) for part in parts):
+            why = _why_idle(cfg, key)
+        elif training:
+            why = "no part of this method refers to it"
+        else:
+            why = f"segsuite.{name} looks at the network alone ({', '.join(sorted(parts))})"
+        if why and training:
+            log.warning("%s changes nothing: %s", override, why)
+        elif why:
+            raise ConfigError(f"`{override}` would change nothing: {why}; leave it out")
+
+
+@counts(gradient_clip_algorithm={"gradient_clip_val": ()})
+def _trainer() -> None:
+    """Lightning's, as far as its settings depend on one another."""
+
+
+def _why_idle(cfg: DictConfig, key: str) -> str | None:
+    """Why a part makes nothing of a key of its own, or of a part within it."""
+    names = key.split(".")
+    for depth in range(1, len(names)):
+        where = ".".join(names[:depth])
+        part = OmegaConf.select(cfg, where)
+        if not isinstance(part, DictConfig) or "_target_" not in part:
             continue
-        raise ConfigError(
-            f"`{override}` would change nothing: segsuite.{name} looks at the network alone "
-            f"({', '.join(sorted(parts))}); leave it out"
-        )
+        made = _trainer if where == "trainer" else locate(part._target_, where)
+        if told := why_idle(made, ".".join(names[depth:]), part, where):
+            return told
+    return None
 
 
 def _within(key: str, part: str) -> bool:

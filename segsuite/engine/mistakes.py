@@ -197,10 +197,12 @@ def _groups() -> set[str]:
 
 
 def _paths(node: Any, prefix: str) -> Iterator[str]:
-    """Every dotted key below a config node."""
+    """Every dotted key below a config node, but those that say what is made of it."""
     from omegaconf import DictConfig
 
     for key in node:
+        if key in ("_target_", "_partial_"):  # nothing that is typed
+            continue
         yield f"{prefix}{key}"
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():

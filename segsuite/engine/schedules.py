@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from segsuite.core.hints import Between
+from segsuite.core.idle import counts
 
 
 def poly_factor(
@@ -32,6 +33,7 @@ def poly_factor(
     return factor
 
 
+@counts(warmup_ratio={"warmup": ()})
 def poly(
     optimizer: Optimizer,
     *,
@@ -59,6 +61,7 @@ def poly(
     return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
 
 
+@counts(slow_ratio={"slow_steps": ()})
 def slow_poly(
     optimizer: Optimizer,
     *,

@@ -174,13 +174,18 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
 
 def tell_limits(settings: Mapping[str, Any]) -> None:
     """Says so where validations are made on less than the final evaluation."""
-    limit, whole = settings.get("limit_val_batches"), (None, 1.0)
-    if limit not in (*whole, 0) and settings.get("limit_test_batches") in whole:
+    limit = settings.get("limit_val_batches")
+    if not _whole(limit) and limit != 0 and _whole(settings.get("limit_test_batches")):
         log.warning(
             "trainer.limit_val_batches=%s limits validations alone; the final evaluation takes all "
             "images, unless you type trainer.limit_test_batches=%s too",
             *(limit, limit),
         )
+
+
+def _whole(limit: int | float | None) -> bool:
+    """Whether a limit leaves all images: 1.0 is all of them, and 1 is one batch."""
+    return limit is None or (isinstance(limit, float) and limit == 1.0)
 
 
 def for_evaluation(settings: Mapping[str, Any], split: str) -> dict[str, Any]:
@@ -190,7 +195,7 @@ def for_evaluation(settings: Mapping[str, Any], split: str) -> dict[str, Any]:
         ConfigError: a limit of the split that is not evaluated.
     """
     other = "test" if split == "val" else "val"
-    if (limit := settings.get(f"limit_{other}_batches")) not in (None, 1.0):
+    if not _whole(limit := settings.get(f"limit_{other}_batches")):
         raise ConfigError(
             f"trainer.limit_{other}_batches={limit} would limit split={other}, but split={split} "
             f"is evaluated; type trainer.limit_{split}_batches={limit}, or split={other}"

@@ -1,11 +1,15 @@
 """Keys that nothing refers to, and groups that are none any more."""
 
+import inspect
 import logging
+import re
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError
+from segsuite.core.targets import locate
 from segsuite.engine.heeded import check_heeded
 from segsuite.engine.settings import check_groups
 
@@ -90,3 +94,84 @@ def test_single_values_stay_single(name, broken, said):
     (key,) = broken
     with pytest.raises(ConfigError, match=f"`{key}=.*` does not fit: it is {said}"):
         check_groups(OmegaConf.merge(right, broken), name)
+
+
+def within(method: dict, trainer: dict | None = None) -> DictConfig:
+    network = {"part": "${method.part}"}
+    return OmegaConf.create(
+        {"method": {"network": network, **method}, "trainer": trainer or {}, "allow": []}
+    )
+
+
+def exits(mode: str) -> dict:
+    target = "segsuite.methods.segvit.token_pruning.TokenPruning"
+    return {"part": {"_target_": target, "mode": mode, "theta": 0.9, "budgets": None}}
+
+
+LOSS = {"part": {"_target_": "segsuite.methods.mobile.loss.PixelCrossEntropy", "ohem_kept": 0.1}}
+NONE = {"part": {"_target_": "segsuite.methods.segvit.token_sharing.no_sharing", "windows": 9}}
+CTS = "segsuite.methods.segvit.token_sharing.ContentAwareSharing"
+
+
+@pytest.mark.parametrize(
+    ("cfg", "override", "why"),
+    [
+        (within(exits("dynamic")), "method.part.budgets=[0.5]", r"mode=static, which is dynamic"),
+        (within(exits("mask")), "method.part.budgets=[0.5]", r"mode=static, which is mask"),
+        (within(exits("static")), "method.part.theta=0.8", r"method\.part\.mode=dynamic, which is"),
+        (within(LOSS), "++method.part.ohem_kept=0.1", r"method\.part\.ohem, which is null"),
+        (within(NONE), "method.part.windows=9", r"method/part=none makes nothing of it"),
+        (
+            within({"part": {"_target_": CTS, "policy": "a.ckpt", "network": {"weights": "timm"}}}),
+            "method.part.network.weights=timm",
+            r"method\.part\.policy=joint, which is a\.ckpt",
+        ),
+    ],
+)
+def test_what_counts_only_beside_another_setting_is_said(caplog, cfg, override, why):
+    with caplog.at_level(logging.WARNING):
+        check_heeded(cfg, "train", [override])
+    (said,) = caplog.messages
+    assert said.startswith(f"{override} changes nothing: ")
+    assert re.search(why, said)
+    with pytest.raises(ConfigError, match=why):
+        check_heeded(cfg, "export", [override])
+
+
+@pytest.mark.parametrize(
+    ("cfg", "override"),
+    [
+        (within(exits("static")), "method.part.budgets=[0.5]"),
+        (within(exits("dynamic")), "method.part.theta=0.8"),
+        (within({"part": {**LOSS["part"], "ohem": 0.7}}), "method.part.ohem_kept=0.1"),
+        (within(LOSS, {"_target_": "lightning.Trainer", "max_steps": 3}), "trainer.max_steps=3"),
+    ],
+)
+def test_what_counts_is_taken_without_a_word(caplog, cfg, override):
+    check_heeded(cfg, "train", [override])
+    check_heeded(cfg, "export", [override])
+    assert not caplog.messages
+
+
+def test_a_way_of_clipping_without_a_limit_is_said(caplog):
+    trainer = {"_target_": "lightning.Trainer", "gradient_clip_val": None}
+    typed = "trainer.gradient_clip_algorithm=norm"
+    check_heeded(within(LOSS, trainer), "train", [typed])
+    assert "trainer.gradient_clip_val, which is null here" in caplog.text
+    caplog.clear()
+    check_heeded(within(LOSS, {**trainer, "gradient_clip_val": 1}), "train", [typed])
+    assert not caplog.messages
+
+
+def test_marks_name_settings_of_their_own():
+    """A setting that is renamed takes its mark along."""
+    for target in _targets():
+        part = locate(target)
+        taken = inspect.signature(part).parameters
+        for key, beside in getattr(part, "counts_beside", {}).items():
+            assert key == "*" or {key.partition(".")[0], *beside} <= set(taken), target
+
+
+def _targets() -> set[str]:
+    texts = (path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))
+    return {t for text in texts for t in re.findall(r"_target_: (segsuite\.[\w.]+)", text)}

@@ -113,18 +113,20 @@ def test_an_evaluation_says_what_it_does_not_heed(caplog):
 
 @pytest.mark.parametrize(("split", "other"), [("val", "test"), ("test", "val")])
 def test_a_limit_of_the_split_that_is_not_evaluated_is_refused(split, other):
-    with pytest.raises(ConfigError, match=rf"type trainer\.limit_{split}_batches=3"):
-        for_evaluation({f"limit_{other}_batches": 3}, split)
+    for limit in (3, 1):  # 1 is one batch, and 1.0 all of them
+        with pytest.raises(ConfigError, match=rf"type trainer\.limit_{split}_batches={limit}"):
+            for_evaluation({f"limit_{other}_batches": limit}, split)
     assert for_evaluation({f"limit_{other}_batches": 1.0}, split)
 
 
 @pytest.mark.parametrize(
-    ("val", "test", "told"), [(3, None, 1), (3, 3, 0), (0, None, 0), (1.0, 2, 0)]
+    ("val", "test", "told"),
+    [(3, None, 1), (3, 3, 0), (0, None, 0), (1.0, 2, 0), (1, 1.0, 1), (3, 1, 0)],
 )
 def test_a_limit_of_validations_alone_is_said(caplog, val, test, told):
     tell_limits({"limit_val_batches": val, "limit_test_batches": test})
     assert len(caplog.records) == told
-    assert all("trainer.limit_test_batches=3 too" in r.getMessage() for r in caplog.records)
+    assert all(f"trainer.limit_test_batches={val} too" in r.getMessage() for r in caplog.records)
 
 
 def test_a_test_split_that_is_not_there_is_found_before_training():

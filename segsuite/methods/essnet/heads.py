@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Positive
+from segsuite.core.idle import counts
 from segsuite.methods.essnet.output import EssnetOutput, Metric
 from segsuite.ops.precision import full
 
@@ -37,6 +38,7 @@ class LinearHead(nn.Module):
         return {"table": self.weight, "bias": self.bias, "scale": 1.0, "metric": "dot"}
 
 
+@counts(normalize_stage={"normalize": ("both",)})
 class EmbeddingHead(nn.Module):
     """ESSNet's: pixels are projected to d numbers, classes are points among them (section 3.1).
 

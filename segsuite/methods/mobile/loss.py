@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from segsuite.core.hints import NotNegative
+from segsuite.core.idle import counts
 from segsuite.nn.class_weights import ClassWeights
 from segsuite.nn.dense_losses import HardPixels, dice_loss, summed_cross_entropy
 from segsuite.nn.predictions import StridedPrediction
 from segsuite.ops.class_weighting import mean_of
 
 
+@counts(ohem_kept={"ohem": ()})
 class PixelCrossEntropy(nn.Module):
     """The mean over the labelled pixels of a batch, of scores upsampled to full resolution.
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between, Count
+from segsuite.core.idle import counts, counts_nothing
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
 from segsuite.ops.tokens import first_of_class, gather_tokens, scatter_tokens, untied_keys
@@ -91,10 +92,12 @@ def priority(scores: ExitScores, keep_per_class: int) -> Tensor:
     return untied_keys(spokesmen.to(scores.confidence.dtype) * 2 - scores.confidence)
 
 
+@counts_nothing
 def no_pruning(**_: object) -> None:
     """None, whatever the settings: `method/pruning=none` works on top of any experiment."""
 
 
+@counts(budgets={"mode": ("static",)}, theta={"mode": ("mask", "dynamic")})
 class TokenPruning(nn.Module):
     """Where tokens may leave, and which do.
 

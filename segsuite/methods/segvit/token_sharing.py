@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
+from segsuite.core.idle import counts, counts_nothing
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.ops.patches import patchify
@@ -90,6 +91,7 @@ def shared_positions(position: Tensor, shared: SharedTokens, grid: Size) -> Tens
     return torch.cat([position[0][shared.single], halved[0][shared.window]], dim=1)
 
 
+@counts_nothing
 def no_sharing(**_: object) -> None:
     """None, whatever the settings: `method/sharing=none` works on top of any experiment."""
 
@@ -146,6 +148,7 @@ class TokenSharing(nn.Module, ABC):
         """Loads what the config names; nothing for sharing without weights."""
 
 
+@counts(**{"network.weights": {"policy": ("joint",)}})
 class ContentAwareSharing(TokenSharing):
     """CTS: a small convolutional policy network scores the windows (paper, equation 1.3).
 

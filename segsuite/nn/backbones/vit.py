@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Share
+from segsuite.core.idle import counts
 from segsuite.core.sizes import Size, check_size
 from segsuite.nn.backbones.positions import resize_position
 from segsuite.nn.backbones.vit_weights import load_vit_weights
 from segsuite.ops.patches import patchify
 
 
+@counts(drop_path_on={"drop_path": ()})
 class VisionTransformer(nn.Module):
     """Patch tokens through `depth` pre-norm blocks.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import NotNegative
+from segsuite.core.idle import counts
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
 from segsuite.nn.class_weights import ClassWeights
@@ -21,6 +22,7 @@ from segsuite.ops.streaming_cross_entropy import check_labels
 from segsuite.ops.streaming_upsampled import sampled
 
 
+@counts(ohem_kept={"ohem": ()})
 class PixelLoss(nn.Module, ABC):
     """The mean of a loss over labelled pixels, and the regulariser of the embeddings.
 

@@ -1,0 +1,64 @@
+"""Settings of a part that count only beside others of it: what is typed in vain is to be said."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Part = TypeVar("Part", bound=Callable[..., Any])
+
+_MARK = "counts_beside"
+_ANY = "*"
+
+
+def counts(**beside: Mapping[str, tuple[Any, ...]]) -> Callable[[Part], Part]:
+    """Marks a constructor: these of its settings count only beside others of the same constructor.
+
+    Args:
+        beside: for each setting, what the others must be: one of the values of a tuple, or
+            anything but null, false and 0 where the tuple is empty. Settings of a part within it
+            have a dot in their name.
+    """
+    return lambda part: _marked(part, beside)
+
+
+def counts_nothing(part: Part) -> Part:
+    """Marks a constructor that takes any setting and makes nothing of it."""
+    return _marked(part, {_ANY: {}})
+
+
+def why_idle(
+    part: Callable[..., Any], key: str, settings: Mapping[str, Any], where: str
+) -> str | None:
+    """Why a setting of a part changes nothing; None if it counts.
+
+    Args:
+        settings: those that the part gets, by name, beside its defaults.
+        where: the part's place in the config, such as method.pruning.
+    """
+    marks = getattr(part, _MARK, {})
+    if _ANY in marks:
+        return f"{where.replace('.', '/')}=none makes nothing of it"
+    for other, values in marks.get(key, {}).items():
+        value = settings[other] if other in settings else _default(part, other)
+        if not (value in values if values else value not in (None, False)):
+            wanted = " or ".join(f"{where}.{other}={_shown(v)}" for v in values)
+            return (
+                f"it counts only with {wanted or f'{where}.{other}'}, which is {_shown(value)} here"
+            )
+    return None
+
+
+def _marked(part: Part, marks: Mapping[str, Mapping[str, tuple[Any, ...]]]) -> Part:
+    setattr(part, _MARK, marks)
+    return part
+
+
+def _default(part: Callable[..., Any], name: str) -> Any:
+    """Of a constructor's parameter; None where it has none."""
+    parameter = inspect.signature(part).parameters.get(name)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _shown(value: Any) -> str:
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
