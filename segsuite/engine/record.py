@@ -5,6 +5,7 @@ run.json      id, command, git commit, versions, device; one entry more each tim
 result.json   the final figures; a run that has it is finished
 """
 
+import inspect
 import platform
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segsuite.core.files import remove_leftovers, write_json, written_whole
+from segsuite.core.targets import locate
 from segsuite.engine.folders import (
     BEST,
     CONFIG,
@@ -110,7 +112,10 @@ def write_result(folder: Path, **figures: Any) -> None:
 
 
 def differences(folder: Path, cfg: DictConfig) -> list[str]:
-    """What the config of an earlier start in this folder has otherwise: "key: then -> now"."""
+    """What the config of an earlier start in this folder has otherwise: "key: then -> now".
+
+    A setting that came into the suite since, and is what it was without it, is none.
+    """
     earlier = earlier_config(folder)
     if earlier is None:
         return []
@@ -119,8 +124,20 @@ def differences(folder: Path, cfg: DictConfig) -> list[str]:
     return [
         f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted(then.keys() | now.keys())
-        if then.get(key) != now.get(key) and not key.startswith(_MAY_DIFFER)
+        if then.get(key) != now.get(key)
+        and not key.startswith(_MAY_DIFFER)
+        and not (key not in then and _is_default(cfg, key))
     ]
+
+
+def _is_default(cfg: DictConfig, key: str) -> bool:
+    """Whether a setting of a part of the suite is what the part takes without it."""
+    owner, _, name = key.rpartition(".")
+    part = OmegaConf.select(cfg, owner) if owner else None
+    if not isinstance(part, DictConfig) or not str(part.get("_target_")).startswith("segsuite."):
+        return False
+    taken = inspect.signature(locate(part._target_, owner)).parameters
+    return name in taken and taken[name].default == part[name]
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,25 @@
+"""What a run's record says when it is resumed with another config."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from segsuite.engine.record import differences, write_start
+
+PART = {"_target_": "segsuite.methods.segvit.token_pruning.TokenPruning", "after": [6]}
+FOREIGN = {"_target_": "torch.optim.SGD", "lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("part", "added", "told"),
+    [
+        (PART, {"theta": 0.9}, []),  # what it is without being said
+        (PART, {"theta": 0.8}, ["method.part.theta: absent -> 0.8"]),
+        (PART, {"unknown": 3}, ["method.part.unknown: absent -> 3"]),
+        (FOREIGN, {"momentum": 0}, ["method.part.momentum: absent -> 0"]),
+        ({**PART, "theta": 0.8}, {"theta": 0.9}, ["method.part.theta: 0.8 -> 0.9"]),
+    ],
+)
+def test_settings_that_came_into_the_suite_since_are_no_changes(tmp_path, part, added, told):
+    write_start(tmp_path, OmegaConf.create({"method": {"part": part}}))
+    now = OmegaConf.create({"method": {"part": {**part, **added}}})
+    assert differences(tmp_path, now) == told
