@@ -165,9 +165,15 @@ def misfit(key: str, value: Any, hint: Any, *, taker: str = "it takes") -> str:
         known = [str(option) for option in get_args(hint)]
         near = did_you_mean(str(value), known)
         near = near if "did you mean" in near else ""
-        return f"`{key}={value}` is not one of {', '.join(known)}{near}"
+        return f"`{key}={shown(value)}` is not one of {', '.join(known)}{near}"
     fitting = f"{expected(hint)}{in_brackets(key, value, hint)}"
-    return f"`{key}={value}` does not fit: {taker} {fitting}"
+    return f"`{key}={shown(value)}` does not fit: {taker} {fitting}"
+
+
+def shown(value: Any) -> str:
+    """A value of a config as it is typed."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def in_brackets(key: str, value: Any, hint: Any) -> str:

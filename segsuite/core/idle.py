@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from segsuite.core.hints import shown
+
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 _MARK = "counts_beside"
@@ -41,9 +43,9 @@ def why_idle(
     for other, values in marks.get(key, {}).items():
         value = settings[other] if other in settings else _default(part, other)
         if not (value in values if values else value not in (None, False)):
-            wanted = " or ".join(f"{where}.{other}={_shown(v)}" for v in values)
+            wanted = " or ".join(f"{where}.{other}={shown(v)}" for v in values)
             return (
-                f"it counts only with {wanted or f'{where}.{other}'}, which is {_shown(value)} here"
+                f"it counts only with {wanted or f'{where}.{other}'}, which is {shown(value)} here"
             )
     return None
 
@@ -57,8 +59,3 @@ def _default(part: Callable[..., Any], name: str) -> Any:
     """Of a constructor's parameter; None where it has none."""
     parameter = inspect.signature(part).parameters.get(name)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
-
-
-def _shown(value: Any) -> str:
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)

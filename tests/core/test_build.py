@@ -115,9 +115,9 @@ def test_what_is_missing_is_named():
             "`method.backbone.depth=deep` does not fit: Trunk needs a whole number",
         ),
         ({"depth": 2.5}, "`method.backbone.depth=2.5` does not fit"),
-        ({"depth": None}, "`method.backbone.depth=None` does not fit"),
+        ({"depth": None}, "`method.backbone.depth=null` does not fit"),
         ({"depth": [4]}, "`method.backbone.depth=[4]` does not fit"),
-        ({"skipped": False}, "`method.backbone.skipped=False` does not fit"),  # although equal to 0
+        ({"skipped": False}, "`method.backbone.skipped=false` does not fit"),  # although equal to 0
         ({"width": "1e-4x"}, "needs a number"),
         ({"kind": "flat"}, "`method.backbone.kind=flat` is not one of plain, deep"),
     ],
