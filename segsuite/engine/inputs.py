@@ -76,6 +76,9 @@ def images_of(given: str, *, without: Sequence[Path] = ()) -> Sources:
     if not found:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         what = "no images in that folder" if folder else "no such file, folder or glob"
+        several = given.split(",")
+        if len(several) > 1 and all(os.path.exists(one) for one in several):
+            what += ", but several of them; put them in one folder, or type a glob such as '*.jpg'"
         raise DataError(f"input={given}: {what} ({suffixes} are read)")
     base = path if folder else Path(os.path.commonpath([file.parent for file in found]))
     names = _names([file.relative_to(base) for file in found], flat=not folder)

@@ -65,9 +65,11 @@ def _without_a_last_comma(override: str) -> str | None:
 
 def _several_values(override: str) -> str:
     key, _, value = override.partition("=")
+    point = f"{key}={value.replace(',', '.')}"
+    decimal = f"{point} for a number, " if re.fullmatch(r"[+-]?\d+,\d+", value) else ""
     return (
-        f"`{override}` gives several values; type {quote(f'{key}=[{value}]')} for a list of them, "
-        f"{quote(f'{key}={quoted(value)}')} for text with commas, or -m for a run with each"
+        f"`{override}` gives several values; type {decimal}{quote(f'{key}=[{value}]')} for a list "
+        f"of them, {quote(f'{key}={quoted(value)}')} for text with commas, or -m for a run with each"
     )
 
 

@@ -50,6 +50,10 @@ _TRAINER = {
     "benchmark": Literal[True, False] | None,
     "profiler": Literal["simple", "advanced", "pytorch"] | Mapping[str, Any] | None,
 }
+_PRECISIONS = {"fp16": "16-mixed", "float16": "16-mixed", "amp": "16-mixed", "half": "16-true"}
+_PRECISIONS |= {"bfloat16": "bf16-mixed", "fp32": "32-true", "float32": "32-true"}
+"""What other tools call a precision, as Lightning calls it."""
+
 _EVALUATING = {
     *("_target_", "accelerator", "strategy", "devices", "num_nodes", "precision", "plugins"),
     *("deterministic", "benchmark", "inference_mode", "profiler", "default_root_dir"),
@@ -151,6 +155,7 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError for the first number that the trainer has no use for."""
     by_epochs = settings.get("check_val_every_n_epoch", 1) is not None
     # Text may be a duration, and is the trainer's to read.
+    check_precision(settings)
     numbers = {k: v for k, v in settings.items() if not isinstance(v, str)}
     check_values(numbers, _TRAINER, "trainer.")
     interval = numbers.get("val_check_interval")
@@ -169,6 +174,15 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"trainer.num_nodes={numbers['num_nodes']}: the suite starts processes of one machine "
             "only; leave trainer.num_nodes=1, and type trainer=ddp for all GPUs of this one"
+        )
+
+
+def check_precision(settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the name that another tool has for a precision."""
+    if (precision := _PRECISIONS.get(str(settings.get("precision")))) is not None:
+        raise ConfigError(
+            f"trainer.precision={settings['precision']} is another tool's name for it; type "
+            f"trainer.precision={precision}"
         )
 
 

@@ -35,6 +35,7 @@ from segsuite.engine.resuming import ResumePoint, fingerprints
 from segsuite.engine.settings import (
     check_figures,
     check_parts,
+    check_precision,
     check_run,
     tell_limits,
 )
@@ -68,6 +69,7 @@ def check_arguments(cfg: DictConfig) -> None:
     """Raises ConfigError for the first argument anywhere in the config that does not fit."""
     allow = trusted(cfg)
     check_parts(cfg)
+    check_precision(cfg.trainer)  # before Lightning's own list, which says nothing of these names
     for key in ("data", "inference", "trainer", "callbacks", "logger"):
         check(cfg[key], path=key, allow=allow)
     check(cfg.method.network, path="method.network", allow=allow)

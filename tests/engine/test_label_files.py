@@ -56,6 +56,15 @@ def test_images_of_a_glob_are_flat_where_that_is_clear(tmp_path):
     assert [s.name for s in images_of(f"{tmp_path}/*/*").images] == ["bonn/2", "ulm/1", "ulm/2"]
 
 
+def test_several_images_are_a_folder_or_a_glob(tmp_path):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="several of them; put them in one folder"):
+        images_of(f"{tmp_path}/1.png,{tmp_path}/2.png")
+    with pytest.raises(DataError, match=r"or glob \("):
+        images_of(f"{tmp_path}/1.png,{tmp_path}/3.png")
+
+
 def test_an_output_within_the_input_is_no_input(tmp_path):
     names(tmp_path, "a.png", "out/masks/a.png", "masks/b.png")
     assert [s.name for s in images_of(str(tmp_path), without=[tmp_path / "out"]).images] == [

@@ -54,6 +54,8 @@ def door(monkeypatch, capfd):
         ("method.network.width=" + "x" * 8000, "does not fit: ToySegmenter needs a whole number"),
         ("run=3", "`run=3` does not fit: it is a group of keys"),
         ("seed=[1", "seed"),
+        ("seed=0,5", "type seed=0.5 for a number, "),
+        ("trainer.precision=fp16", "type trainer.precision=16-mixed"),
         ("+method.network.extra=1", "`method.network.extra` is not an argument of ToySegmenter"),
         ("resume=true", "no unfinished run"),
         ("resume=maybe", "resume=maybe is neither true nor false"),
