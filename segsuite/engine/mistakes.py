@@ -69,7 +69,8 @@ def _several_values(override: str) -> str:
     decimal = f"{point} for a number, " if re.fullmatch(r"[+-]?\d+,\d+", value) else ""
     return (
         f"`{override}` gives several values; type {decimal}{quote(f'{key}=[{value}]')} for a list "
-        f"of them, {quote(f'{key}={quoted(value)}')} for text with commas, or -m for a run with each"
+        f"of them, {quote(f'{key}={quoted(value)}')} for text with commas, or -m for a "
+        "run with each"
     )
 
 
