@@ -80,14 +80,15 @@ def first_of(items: Sequence[str], separator: str = ", ", *, shown: int = 10) ->
     return separator.join([*items[:shown], *([f"{rest:,} more"] if rest > 0 else [])])
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """ "; did you mean `x`?" for the nearest known word, or "; known: a, b" when none is near.
 
     Args:
         word: what was typed, whatever YAML made of it.
+        cutoff: how like it a word must be, in 0..1.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=cutoff)
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; known: {', '.join(known)}" if known else ""

@@ -6,11 +6,16 @@ Size = tuple[int, int]
 """(height, width)."""
 
 
-def check_size(size: Size, divisor: int, key: str = "data.crop_size") -> None:
-    """Raises ConfigError, naming the two nearest sizes, unless both sides are multiples."""
+def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: int = 0) -> None:
+    """Raises ConfigError, naming the two nearest sizes, unless both sides are multiples.
+
+    Args:
+        step: sizes that are named are multiples of it, where other parts may need more.
+    """
     if any(side % divisor for side in size):
-        down = [max(side // divisor, 1) * divisor for side in size]
-        up = [-(-side // divisor) * divisor for side in size]
+        step = step or divisor
+        down = [max(side // step, 1) * step for side in size]
+        up = [-(-side // step) * step for side in size]
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
             f"multiples of {divisor}; set {key}={down} or {key}={up}"

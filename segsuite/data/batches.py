@@ -1,5 +1,6 @@
 """Samples to batches: stacked for training, lists for evaluation."""
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,8 @@ from segsuite.core.hardware import free_memory
 from segsuite.core.seeding import stream
 from segsuite.data.samplers import AUGMENTATION, Draw
 from segsuite.data.samples import Facts, Sample, Samples
+
+log = logging.getLogger(__name__)
 
 TrainTransform = Callable[[Sample, torch.Generator], Sample]
 EvalTransform = Callable[[Tensor], Tensor]
@@ -82,6 +85,7 @@ class Held:
         _check_memory(samples)
         self._samples = samples
         self.key, self.ids, self.gaps = samples.key, samples.ids, samples.gaps
+        log.info("making %s samples and holding them (data.cache=true) ...", f"{len(samples):,}")
         with ThreadPoolExecutor() as threads:  # decoders release the interpreter lock
             self._held = list(threads.map(samples.__getitem__, range(len(samples))))
 

@@ -73,8 +73,8 @@ def resumable(parent: str | Path, name: str) -> Path:
         finished = max((path.parent for path in runs.glob(f"*/{RESULT}")), default=None)
         newest = f" (the newest, {finished.name}, has finished)" if finished else ""
         raise ConfigError(
-            f"resume=true: no unfinished run with {LAST} in {runs}/*{newest}; leave resume out to "
-            "start a new run, or give ckpt_path=FILE to go on from a checkpoint of your choice"
+            f"resume=true: no unfinished run with {LAST} in {runs}/*{newest}; leave resume out, to "
+            "start a new run or to go on from a checkpoint of your choice by ckpt_path=FILE"
         )
     return max(unfinished, key=lambda folder: folder.name)
 

@@ -13,10 +13,16 @@ from segsuite.core.targets import locate
 
 log = logging.getLogger(__name__)
 
-_TRAINED = ("method.network", "method.task")
 _APPLIED = ("method.network",)
-_ROOTS = {"train": _TRAINED, "evaluate": _APPLIED, "predict": _APPLIED, "export": _APPLIED}
+_ROOTS = {
+    "train": ("method.network", "method.task"),
+    "evaluate": _APPLIED,
+    "predict": (*_APPLIED, "inference"),
+    "export": _APPLIED,
+}
 """What each entry point builds of a method; the parts of it are what these refer to."""
+_GROUPS = {"train": ("method.", "trainer."), "predict": ("method.", "data.")}
+"""Whose keys are looked at, where it is not the method's alone: predict reads no data set."""
 _REFERENCE = re.compile(r"\$\{([^${}:]+)\}")
 _FOR_TRAINING = re.compile(r"data\.(batch_size|train_transform)\b")
 
@@ -40,14 +46,14 @@ def check_heeded(cfg: DictConfig, name: str, typed: Sequence[str]) -> None:
         key = override.lstrip("+~").partition("=")[0]
         if name == "evaluate" and _FOR_TRAINING.match(key):
             log.warning("%s changes nothing here: it is about training images", override)
-        if not key.startswith(("method.", "trainer.") if training else "method."):
+        if not key.startswith(_GROUPS.get(name, "method.")):
             continue
         if any(_within(key, part) for part in parts):
             why = _why_idle(cfg, key)
         elif training:
             why = "no part of this method refers to it"
         else:
-            why = f"segsuite.{name} looks at the network alone ({', '.join(sorted(parts))})"
+            why = f"segsuite.{name} looks at no more than {', '.join(sorted(parts))}"
         if why and training:
             log.warning("%s changes nothing: %s", override, why)
         elif why:
@@ -78,14 +84,14 @@ def _within(key: str, part: str) -> bool:
 
 
 def _referred(cfg: DictConfig, roots: Sequence[str]) -> Iterator[str]:
-    """The roots, and every key of the method that they or their parts refer to by `${...}`."""
+    """The roots, and every key of method and data that they or their parts refer to by `${...}`."""
     waiting, seen = list(roots), set()
     while waiting:
         key = waiting.pop()
         if key in seen:
             continue
         seen.add(key)
-        if key.startswith("method"):
+        if key.startswith(("method", "data")):
             yield key
         owner, _, leaf = key.rpartition(".")
         above = OmegaConf.select(cfg, owner) if owner else cfg

@@ -27,7 +27,7 @@ def introduce(
     if on_main_process():
         lines = (
             f"network: {cfg.name}, {_parameters(network)}" + (f", {cost}" if cost else ""),
-            f"data: {_images(data, *cfg.data.crop_size)}",
+            f"data: {_images(data, *cfg.data.crop_size)}{_place(cfg.data.get('root'))}",
             f"training: {_length(cfg, trainer, data)}",
             f"on {_device(trainer)}, precision {trainer.precision}",
             f"writes to {cfg.run.folder}",
@@ -54,6 +54,11 @@ def _images(data: LightningDataModule, height: int, width: int) -> str:
     if data.test_split not in ("train", "val"):
         counts.append(f"{data.images(data.test_split):,} {data.test_split}")
     return f"{', '.join(counts)} images, {kinds}"
+
+
+def _place(root: object) -> str:
+    """Where the images are; drawn ones are nowhere."""
+    return "" if root is None else f", from {root}"
 
 
 def _length(cfg: DictConfig, trainer: Trainer, data: Any) -> str:

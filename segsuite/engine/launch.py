@@ -170,7 +170,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
             with _one_paragraph_errors(name, full):
                 return job(cfg)
     except Interrupted as stop:
-        _say(_after_interrupt(folder / folders.LAST, sweeping))
+        trains = name == "train"
+        _say(_after_interrupt(folder / folders.LAST, sweeping) if trains else "interrupted")
         # Not an Exception: a sweep must stop here too, and not start its next job.
         sys.exit(128 + stop.number)
 

@@ -66,11 +66,11 @@ def _without_a_last_comma(override: str) -> str | None:
 def _several_values(override: str) -> str:
     key, _, value = override.partition("=")
     point = f"{key}={value.replace(',', '.')}"
-    decimal = f"{point} for a number, " if re.fullmatch(r"[+-]?\d+,\d+", value) else ""
+    decimal = f", or {point} if a number was meant" if re.fullmatch(r"[+-]?\d+,\d+", value) else ""
     return (
-        f"`{override}` gives several values; type {decimal}{quote(f'{key}=[{value}]')} for a list "
-        f"of them, {quote(f'{key}={quoted(value)}')} for text with commas, or -m for a "
-        "run with each"
+        f"`{override}` gives several values; type -m before it for a run with each, "
+        f"{quote(f'{key}=[{value}]')} for a list of them, or {quote(f'{key}={quoted(value)}')} for "
+        f"text with commas{decimal}"
     )
 
 
@@ -98,13 +98,36 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
         return _childless(key, parent)
     if key in known:  # there before another override, of a group that stands above it, took it away
         return f"there is no config key `{key}` beside the other overrides; leave one of them out"
+    if options := _options_with(key):
+        return f"there is no config key `{key}` here, but there is with {options}; type that too"
+    whole = [path for path in known if path.endswith(f".{key}")]
+    if whole:  # typed from the middle on
+        nearest = min(sorted(whole), key=len)
+        return f"there is no config key `{key}`; did you mean `{nearest}`?"
     suggestion = did_you_mean(key, known - {parent})
     if "did you mean" not in suggestion:  # not near as a whole: perhaps the right name elsewhere
         tails = {path.rsplit(".", 1)[-1]: path for path in sorted(known, reverse=True)}
-        near = re.search(r"mean `(.+)`", did_you_mean(leaf, tails))
+        near = re.search(r"mean `(.+)`", did_you_mean(leaf, tails, cutoff=0.75))
         suggestion = f"; did you mean `{tails[near[1]]}`?" if near else ""
     hint = suggestion or f"; --cfg job shows all of them, +{key}=... adds a new one"
     return f"there is no config key `{key}`{hint}"
+
+
+def _options_with(key: str) -> str:
+    """Choices of a group at the top, such as logger=wandb, in whose files a key stands."""
+    from omegaconf import DictConfig, OmegaConf
+
+    from segsuite.core.config import CONF
+
+    group, *names = key.split(".")
+    found = []
+    for path in sorted((CONF / group).glob("*.yaml")) if names else []:
+        node = OmegaConf.load(path)
+        for name in names:
+            node = node._get_node(name) if isinstance(node, DictConfig) else None
+        if node is not None:
+            found.append(path.stem)
+    return f"{group}={'|'.join(found)}" if found else ""
 
 
 def _methods_with(group: str) -> list[str]:

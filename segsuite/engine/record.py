@@ -33,6 +33,7 @@ from segsuite.engine.folders import (
 
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
 _MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress")
+_MAY_DIFFER += ("trainer.log_every_n_steps",)
 
 
 def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:

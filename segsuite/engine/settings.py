@@ -94,6 +94,9 @@ def check_groups(cfg: DictConfig, name: str) -> None:
                 )
             if TEXT.get(key) is str and isinstance(there, ListConfig):
                 raise ConfigError(f"`{key}={there}` does not fit: it is one text, not a list")
+    data = cfg.get("data")
+    if isinstance(data, DictConfig) and OmegaConf.select(data, "root") == "":
+        raise ConfigError("data.root= names no folder; type data.root=FOLDER, or leave it out")
 
 
 def check_run(cfg: DictConfig) -> None:

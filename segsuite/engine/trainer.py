@@ -56,7 +56,7 @@ def _cores() -> int:
 
 def quiet() -> None:
     """Keeps Lightning to what matters: tips, and a warning about its own code, do not."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning", "torch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     LostProcesses.listen()
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -96,6 +96,16 @@ def test_single_values_stay_single(name, broken, said):
         check_groups(OmegaConf.merge(right, broken), name)
 
 
+def test_predict_says_that_it_reads_no_data_set():
+    with pytest.raises(ConfigError, match=r"`data\.root=x` would change nothing"):
+        checked("predict", "data.root=x")
+    cfg = OmegaConf.create(
+        {"method": METHOD, "inference": {"window": "${data.crop_size}"}, "allow": []}
+    )
+    check_heeded(cfg, "predict", ["data.crop_size=[64,64]"])
+    check_heeded(cfg, "evaluate", ["data.root=x"])
+
+
 def within(method: dict, trainer: dict | None = None) -> DictConfig:
     network = {"part": "${method.part}"}
     return OmegaConf.create(

@@ -24,23 +24,69 @@ def test_pictures_are_spread_evenly_over_the_images(count, batches, batch_size, 
     assert spread(count, batches, batch_size) == chosen
 
 
-@pytest.mark.parametrize("first_process", [True, False])
-def test_every_validation_draws_the_same_ones_on_the_first_process(monkeypatch, first_process):
-    drawn = []
-    monkeypatch.setattr(pictures, "draw", lambda task, batch, index, path: drawn.append(path.name))
+IMAGES = [f"img{number}" for number in range(11)]
+BATCHES = [{"id": IMAGES[i : i + 2]} for i in range(0, 11, 2)]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The names of the files that are drawn."""
+    names = []
+
+    def draw(task, batch, index, path):
+        names.append(path.name)
+        return ["image", "truth"]
+
+    monkeypatch.setattr(pictures, "draw", draw)
     monkeypatch.setattr(pictures, "log_picture", lambda *_: None)
-    images = [f"img{number}" for number in range(11)]
-    batches = [images[i : i + 2] for i in range(0, 11, 2)]
-    trainer = SimpleNamespace(
+    return names
+
+
+def run_of(fn: str, *, first_process: bool = True) -> SimpleNamespace:
+    return SimpleNamespace(
         is_global_zero=first_process,
-        state=SimpleNamespace(fn="fit"),
-        num_val_batches=[len(batches)],
+        state=SimpleNamespace(fn=fn),
+        num_val_batches=[len(BATCHES)],
+        num_test_batches=[len(BATCHES)],
         global_step=5,
     )
-    callback = Pictures(folder="pictures", count=3)
+
+
+def validate(callback: Pictures, trainer: SimpleNamespace) -> None:
+    callback.on_validation_start(trainer, None)
+    for number, batch in enumerate(BATCHES):
+        callback.on_validation_batch_end(trainer, None, None, batch, number)
+
+
+def evaluate(callback: Pictures, trainer: SimpleNamespace) -> None:
+    callback.on_test_start(trainer, None)
+    for number, batch in enumerate(BATCHES):
+        callback.on_test_batch_end(trainer, None, None, batch, number)
+    callback.on_test_end(trainer, None)
+
+
+EXPECTED = [f"0000005_img{number}.png" for number in (1, 5, 9)]
+
+
+@pytest.mark.parametrize("first_process", [True, False])
+def test_every_validation_draws_the_same_ones_on_the_first_process(drawn, first_process):
+    callback, trainer = Pictures(folder="p", count=3), run_of("fit", first_process=first_process)
     for _ in range(2):
-        callback.on_validation_start(trainer, None)
-        for number, batch in enumerate(batches):
-            callback.on_validation_batch_end(trainer, None, None, {"id": batch}, number)
-    expected = [f"0000005_img{number}.png" for number in (1, 5, 9)]
-    assert drawn == (expected * 2 if first_process else [])
+        validate(callback, trainer)
+    assert drawn == (EXPECTED * 2 if first_process else [])
+
+
+def test_the_final_evaluation_draws_where_no_validation_did(drawn, capsys):
+    callback = Pictures(folder="p", count=3)
+    callback.on_fit_end(run_of("fit"), None)
+    assert capsys.readouterr().out == ""
+    evaluate(callback, run_of("test"))
+    assert drawn == EXPECTED
+    assert capsys.readouterr().out == "picture (image, truth): p/0000005_img9.png\n"
+    del drawn[:]
+    callback = Pictures(folder="p", count=3)
+    validate(callback, run_of("fit"))
+    callback.on_fit_end(run_of("fit"), None)
+    evaluate(callback, run_of("test"))
+    assert drawn == EXPECTED, "once, by the validation"
+    assert capsys.readouterr().out.count("picture") == 1

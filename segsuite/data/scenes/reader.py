@@ -87,8 +87,13 @@ class Scenes:
         """The scenes of a split; nothing on disk is needed.
 
         Raises:
-            DataError: there is no such split.
+            DataError: there is no such split, or a folder was given.
         """
+        if root is not None:
+            raise DataError(
+                f"data.root={root} would be left unread: data=scenes draws its images; choose a "
+                f"data set too, such as data=folder data.root={root}, or leave it out"
+            )
         if split not in self._lengths:
             known = ", ".join(self._lengths)
             raise DataError(f"scenes have no split `{split}`; data.reader.lengths has {known}")

@@ -18,12 +18,13 @@ from segsuite.engine.panels import contact_sheet, label_panel, picture_panel, to
 class Pictures(Callback):
     """At every validation: image, truth, prediction, shared patches, tokens left at each head.
 
-    Below them are the colours and names of the classes that are in truth or prediction.
+    A run without a validation draws them in its final evaluation. Below them are the colours and
+    names of the classes that are in truth or prediction.
 
     Args:
         folder: where `<iteration>_<picture>.png` go.
-        count: pictures, spread evenly over the validation images, the same ones at each validation;
-            over those of the first process, of which each process has every n-th.
+        count: pictures, spread evenly over the images, the same ones at each validation; over those
+            of the first process, of which each process has every n-th.
     """
 
     def __init__(self, *, folder: str, count: Annotated[int, Between(0)] = 4) -> None:
@@ -31,9 +32,15 @@ class Pictures(Callback):
         self._drawn = 0
         self._batch_size = 0
         self._chosen: set[int] = set()
+        self._in_test = False
         self._newest: Path | None = None
+        self._panels: list[str] = []
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._drawn = self._batch_size = 0
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._in_test = self._newest is None
         self._drawn = self._batch_size = 0
 
     def on_validation_batch_end(
@@ -45,24 +52,55 @@ class Pictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if not trainer.is_global_zero or trainer.state.fn != "fit":
+        if trainer.state.fn == "fit":
+            self._draw(trainer, pl_module, batch, batch_idx, sum(trainer.num_val_batches))
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._in_test:
+            self._draw(trainer, pl_module, batch, batch_idx, sum(trainer.num_test_batches))
+
+    def _draw(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Batch,
+        batch_idx: int,
+        batches: int | float,
+    ) -> None:
+        """Draws those of a batch that were chosen, on the first process."""
+        if not trainer.is_global_zero:
             return
         if not self._batch_size:  # of the first batch; the last may be smaller
             self._batch_size = len(batch["id"])
-            self._chosen = spread(self.count, sum(trainer.num_val_batches), self._batch_size)
+            self._chosen = spread(self.count, batches, self._batch_size)
         first = batch_idx * self._batch_size
         for index in range(len(batch["id"])):
             if first + index not in self._chosen:
                 continue
             path = self.folder / f"{trainer.global_step:07d}_{_file_name(batch['id'][index])}.png"
-            draw(pl_module, batch, index, path)
+            self._panels = draw(pl_module, batch, index, path)
             log_picture(trainer, f"pictures/{self._drawn}", path)
             self._drawn += 1
             self._newest = path
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._tell()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._in_test:
+            self._tell()
+
+    def _tell(self) -> None:
         if self._newest is not None:
-            print(f"picture (image, truth, prediction, tokens): {self._newest}", flush=True)
+            print(f"picture ({', '.join(self._panels)}): {self._newest}", flush=True)
 
 
 def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
@@ -79,8 +117,12 @@ def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
     return {(2 * k + 1) * sure // (2 * count) for k in range(count)}
 
 
-def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> None:
-    """Draws one picture of an evaluation batch; the network runs on it alone once more."""
+def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> list[str]:
+    """Draws one picture of an evaluation batch; the network runs on it alone once more.
+
+    Returns:
+        What is in it, from left to right, in words.
+    """
     one: Batch = {key: [batch[key][index]] for key in ("image", "label", "id")}
     traces: list[TokenTrace] = []
 
@@ -103,6 +145,7 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> No
     strip = legend(classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
     with written_whole(path) as beside:
         with_below(sheet, strip).save(beside)
+    return ["image", "truth", "prediction", *(["tokens"] if traces else [])]
 
 
 def _file_name(picture: str) -> str:

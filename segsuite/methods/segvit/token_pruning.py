@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Between, Count
+from segsuite.core.hints import Between, Count, shown
 from segsuite.core.idle import counts, counts_nothing
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
@@ -227,9 +227,11 @@ def check_budgets(
     if budgets is None and mode != "static":
         return
     if budgets is None or (len(budgets) != len(after) and mode == "static"):
+        example = [round(0.5 * 0.75**exit_index, 3) for exit_index in range(len(after))]
         raise ConfigError(
             f"method.pruning.mode=static needs one budget for each exit in method.pruning.after="
-            f"{list(after)}, but method.pruning.budgets={budgets}; for example [0.5, 0.375]"
+            f"{list(after)}, but method.pruning.budgets={shown(budgets)}; for example "
+            f"{example}"
         )
     if any(not 0 < b <= (1 if isinstance(b, float) else patches) for b in budgets):
         raise ConfigError(
