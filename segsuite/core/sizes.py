@@ -7,7 +7,7 @@ Size = tuple[int, int]
 
 
 def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: int = 0) -> None:
-    """Raises ConfigError, naming the two nearest sizes, unless both sides are multiples.
+    """Raises ConfigError, naming a smaller and a larger size, unless both sides are multiples.
 
     Args:
         step: sizes that are named are multiples of it, where other parts may need more.
@@ -16,7 +16,8 @@ def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: i
         step = step or divisor
         down = [max(side // step, 1) * step for side in size]
         up = [-(-side // step) * step for side in size]
+        near = dict.fromkeys((f"{key}={down}", f"{key}={up}"))
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
-            f"multiples of {divisor}; set {key}={down} or {key}={up}"
+            f"multiples of {divisor}; set {' or '.join(near)}"
         )

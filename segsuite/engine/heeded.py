@@ -17,7 +17,7 @@ _APPLIED = ("method.network",)
 _ROOTS = {
     "train": ("method.network", "method.task"),
     "evaluate": _APPLIED,
-    "predict": (*_APPLIED, "inference"),
+    "predict": (*_APPLIED, "inference", "data.eval_transform", "data.reader.white"),
     "export": _APPLIED,
 }
 """What each entry point builds of a method; the parts of it are what these refer to."""
@@ -28,36 +28,50 @@ _FOR_TRAINING = re.compile(r"data\.(batch_size|train_transform)\b")
 
 
 def check_heeded(cfg: DictConfig, name: str, typed: Sequence[str]) -> None:
-    """Raises ConfigError for a key of the method that changes nothing.
+    """Raises ConfigError for a key that an entry point does not look at.
 
-    An entry point does not look at it, or it counts only beside another setting (`core.idle`).
-
-    A training warns instead, since jobs of a sweep may share keys that not each of them needs.
+    A training warns instead, since jobs of a sweep may share keys that not each of them needs; and
+    all of them warn of a key that counts only beside another setting (`core.idle`).
 
     Args:
         name: the entry point's.
         typed: the overrides on the command line.
     """
-    if name not in _ROOTS or cfg.get("allow"):  # other people's parts may look at anything
+    if cfg.get("allow"):  # other people's parts may look at anything
+        return
+    _check_root(cfg, typed)
+    if name not in _ROOTS:
         return
     training = name == "train"
     parts = {*_referred(cfg, _ROOTS[name]), *(["trainer"] if training else [])}
     for override in typed:
-        key = override.lstrip("+~").partition("=")[0]
+        key, _, value = override.lstrip("+~").partition("=")
         if name == "evaluate" and _FOR_TRAINING.match(key):
             log.warning("%s changes nothing here: it is about training images", override)
         if not key.startswith(_GROUPS.get(name, "method.")):
             continue
         if any(_within(key, part) for part in parts):
-            why = _why_idle(cfg, key)
+            taken_away = override.startswith("~") or value in ("", "null")
+            if not taken_away and (why := _why_idle(cfg, key)):
+                log.warning("%s changes nothing: %s", override, why)
         elif training:
-            why = "no part of this method refers to it"
+            log.warning("%s changes nothing: no part of this method refers to it", override)
         else:
-            why = f"segsuite.{name} looks at no more than {', '.join(sorted(parts))}"
-        if why and training:
-            log.warning("%s changes nothing: %s", override, why)
-        elif why:
-            raise ConfigError(f"`{override}` would change nothing: {why}; leave it out")
+            raise ConfigError(
+                f"`{override}` would change nothing: segsuite.{name} looks at no more than "
+                f"{', '.join(sorted(parts))}; leave it out"
+            )
+
+
+def _check_root(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Raises ConfigError for a folder that is typed for data that are drawn."""
+    root = next((o for o in typed if re.match(r"[+]*data\.root=(?!null$)", o)), None)
+    target = OmegaConf.select(cfg, "data.reader._target_") if root else None
+    if target is not None and getattr(locate(target, "data.reader"), "drawn", False):
+        raise ConfigError(
+            f"`{root}` would be left unread: data=scenes draws its images; choose a data set too, "
+            f"such as data=folder {root.lstrip('+')}, or leave it out"
+        )
 
 
 @counts(gradient_clip_algorithm={"gradient_clip_val": ()})
@@ -96,7 +110,7 @@ def _referred(cfg: DictConfig, roots: Sequence[str]) -> Iterator[str]:
         owner, _, leaf = key.rpartition(".")
         above = OmegaConf.select(cfg, owner) if owner else cfg
         if isinstance(above, DictConfig):
-            waiting += _references(above._get_node(leaf))
+            waiting += _references(above._get_node(leaf, validate_access=False))
 
 
 def _references(node: Any) -> Iterator[str]:

@@ -66,7 +66,7 @@ def _without_a_last_comma(override: str) -> str | None:
 def _several_values(override: str) -> str:
     key, _, value = override.partition("=")
     point = f"{key}={value.replace(',', '.')}"
-    decimal = f", or {point} if a number was meant" if re.fullmatch(r"[+-]?\d+,\d+", value) else ""
+    decimal = f", or {point} if a number was meant" if re.fullmatch(r"[+-]?0,\d+", value) else ""
     return (
         f"`{override}` gives several values; type -m before it for a run with each, "
         f"{quote(f'{key}=[{value}]')} for a list of them, or {quote(f'{key}={quoted(value)}')} for "
@@ -94,6 +94,8 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     if methods := _methods_with(key):
         return f"`{key}` is no part of this method, but of method={'|'.join(methods)}"
     parent, _, leaf = key.rpartition(".")
+    if not leaf.startswith("_"):  # what is made of a part is no key that is meant by another one
+        known = {path for path in known if not path.endswith(("._target_", "._partial_"))}
     if parent in known and not any(path.startswith(f"{parent}.") for path in known):
         return _childless(key, parent)
     if key in known:  # there before another override, of a group that stands above it, took it away
@@ -223,12 +225,10 @@ def _groups() -> set[str]:
 
 
 def _paths(node: Any, prefix: str) -> Iterator[str]:
-    """Every dotted key below a config node, but those that say what is made of it."""
+    """Every dotted key below a config node."""
     from omegaconf import DictConfig
 
     for key in node:
-        if key in ("_target_", "_partial_"):  # nothing that is typed
-            continue
         yield f"{prefix}{key}"
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():

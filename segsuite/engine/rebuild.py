@@ -79,6 +79,7 @@ def config_from_source(arguments: list[str]) -> list[str]:
     """
     from hydra.core.config_store import ConfigStore
 
+    from segsuite.engine.heeded import check_heeded
     from segsuite.engine.launch import compose
 
     named = [a for a in arguments if a.startswith("experiment=")]
@@ -89,7 +90,9 @@ def config_from_source(arguments: list[str]) -> list[str]:
             raise ConfigError("give ckpt_path=FILE, or experiment=NAME for random weights")
         return config_from_checkpoint(arguments)
     own = [a for a in arguments if a.lstrip("+~").startswith(("experiment=", "method", "data"))]
-    cfg = OmegaConf.to_container(compose("train", own), resolve=False)
+    composed = compose("train", own)
+    check_heeded(composed, "export", own)  # what is composed here is not among what is left
+    cfg = OmegaConf.to_container(composed, resolve=False)
     base = {key: cfg[key] for key in ("method", "data", "inference", "name") if key in cfg}
     base["experiment"] = named[-1].partition("=")[2]
     ConfigStore.instance().store(group="checkpoint", name="loaded", node=base)

@@ -115,7 +115,7 @@ def write_result(folder: Path, **figures: Any) -> None:
 def differences(folder: Path, cfg: DictConfig) -> list[str]:
     """What the config of an earlier start in this folder has otherwise: "key: then -> now".
 
-    A setting that came into the suite since, and is what it was without it, is none.
+    A setting that a part got since, and that is what the part was without it, is none.
     """
     earlier = earlier_config(folder)
     if earlier is None:

@@ -52,6 +52,7 @@ _TRAINER = {
 }
 _PRECISIONS = {"fp16": "16-mixed", "float16": "16-mixed", "amp": "16-mixed", "half": "16-true"}
 _PRECISIONS |= {"bfloat16": "bf16-mixed", "fp32": "32-true", "float32": "32-true"}
+_PRECISIONS |= {"fp64": "64-true", "float64": "64-true", "double": "64-true"}
 """What other tools call a precision, as Lightning calls it."""
 
 _EVALUATING = {
@@ -95,7 +96,9 @@ def check_groups(cfg: DictConfig, name: str) -> None:
             if TEXT.get(key) is str and isinstance(there, ListConfig):
                 raise ConfigError(f"`{key}={there}` does not fit: it is one text, not a list")
     data = cfg.get("data")
-    if isinstance(data, DictConfig) and OmegaConf.select(data, "root") == "":
+    # Not resolved: it may be a variable of the shell that only a reader of the data needs.
+    root = data._get_node("root") if isinstance(data, DictConfig) else None
+    if root is not None and not root._is_interpolation() and root._value() == "":
         raise ConfigError("data.root= names no folder; type data.root=FOLDER, or leave it out")
 
 
@@ -182,7 +185,7 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
 
 def check_precision(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError for the name that another tool has for a precision."""
-    if (precision := _PRECISIONS.get(str(settings.get("precision")))) is not None:
+    if (precision := _PRECISIONS.get(str(settings.get("precision")).lower())) is not None:
         raise ConfigError(
             f"trainer.precision={settings['precision']} is another tool's name for it; type "
             f"trainer.precision={precision}"

@@ -1,6 +1,5 @@
 import hashlib
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,14 +156,6 @@ def test_too_few_classes_or_pixels_are_refused() -> None:
         Scenes(size=(64, 16), num_classes=19, lengths={"train": 1})
     with pytest.raises(DataError, match="no split `test`"):
         scenes("test")
-
-
-def test_a_folder_that_scenes_would_not_read_is_refused() -> None:
-    reader = Scenes(size=(64, 64), num_classes=19, lengths={"val": 1})
-    with pytest.raises(DataError, match=r"data\.root=mine would be left unread.* data=folder"):
-        reader.open(
-            "val", root=Path("mine"), classes=reader.own_classes, instances=False, strict=True
-        )
 
 
 @pytest.mark.parametrize("length", [0, -3])

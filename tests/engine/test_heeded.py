@@ -103,7 +103,20 @@ def test_predict_says_that_it_reads_no_data_set():
         {"method": METHOD, "inference": {"window": "${data.crop_size}"}, "allow": []}
     )
     check_heeded(cfg, "predict", ["data.crop_size=[64,64]"])
+    for read in ("data.eval_transform._target_=x", "+data.reader.white=4095"):
+        check_heeded(cfg, "predict", [read])
     check_heeded(cfg, "evaluate", ["data.root=x"])
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "check_data"])
+def test_a_folder_that_drawn_data_would_not_read_is_refused(name):
+    reader = {"_target_": "segsuite.data.scenes.reader.Scenes"}
+    cfg = OmegaConf.create({"method": METHOD, "data": {"reader": reader}, "allow": []})
+    with pytest.raises(ConfigError, match=r"`data\.root=mine` would be left unread.* data=folder"):
+        check_heeded(cfg, name, ["data.root=mine"])
+    check_heeded(cfg, name, ["data.root=null"])
+    cfg.data.reader._target_ = "segsuite.data.paired_files.PairedFiles"
+    check_heeded(cfg, name, ["data.root=mine"])
 
 
 def within(method: dict, trainer: dict | None = None) -> DictConfig:
@@ -139,13 +152,13 @@ CTS = "segsuite.methods.segvit.token_sharing.ContentAwareSharing"
     ],
 )
 def test_what_counts_only_beside_another_setting_is_said(caplog, cfg, override, why):
-    with caplog.at_level(logging.WARNING):
-        check_heeded(cfg, "train", [override])
-    (said,) = caplog.messages
-    assert said.startswith(f"{override} changes nothing: ")
-    assert re.search(why, said)
-    with pytest.raises(ConfigError, match=why):
-        check_heeded(cfg, "export", [override])
+    for name in ("train", "export"):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            check_heeded(cfg, name, [override])
+        (said,) = caplog.messages
+        assert said.startswith(f"{override} changes nothing: ")
+        assert re.search(why, said)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +166,8 @@ def test_what_counts_only_beside_another_setting_is_said(caplog, cfg, override, 
     [
         (within(exits("static")), "method.part.budgets=[0.5]"),
         (within(exits("dynamic")), "method.part.theta=0.8"),
+        (within(exits("dynamic")), "method.part.budgets=null"),  # what a checkpoint has is put away
+        (within(exits("dynamic")), "~method.part.budgets"),
         (within({"part": {**LOSS["part"], "ohem": 0.7}}), "method.part.ohem_kept=0.1"),
         (within(LOSS, {"_target_": "lightning.Trainer", "max_steps": 3}), "trainer.max_steps=3"),
     ],

@@ -58,7 +58,7 @@ def door(monkeypatch, capfd):
         ("run=3", "`run=3` does not fit: it is a group of keys"),
         ("seed=[1", "seed"),
         ("seed=0,5", "or seed=0.5 if a number was meant"),
-        ("trainer.precision=fp16", "type trainer.precision=16-mixed"),
+        ("trainer.precision=FP16", "type trainer.precision=16-mixed"),
         ("+method.network.extra=1", "`method.network.extra` is not an argument of ToySegmenter"),
         ("resume=true", "no unfinished run"),
         ("resume=maybe", "resume=maybe is neither true nor false"),

@@ -76,7 +76,7 @@ def test_every_validation_draws_the_same_ones_on_the_first_process(drawn, first_
     assert drawn == (EXPECTED * 2 if first_process else [])
 
 
-def test_the_final_evaluation_draws_where_no_validation_did(drawn, capsys):
+def test_the_final_evaluation_draws_where_no_validation_did(drawn, tmp_path, capsys):
     callback = Pictures(folder="p", count=3)
     callback.on_fit_end(run_of("fit"), None)
     assert capsys.readouterr().out == ""
@@ -84,7 +84,20 @@ def test_the_final_evaluation_draws_where_no_validation_did(drawn, capsys):
     assert drawn == EXPECTED
     assert capsys.readouterr().out == "picture (image, truth): p/0000005_img9.png\n"
     del drawn[:]
-    callback = Pictures(folder="p", count=3)
+    callback = Pictures(folder=str(tmp_path), count=3)
+    (tmp_path / "0000002_img1.png").touch()  # by a validation before the run was resumed
+    evaluate(callback, run_of("test"))
+    assert drawn == [] and capsys.readouterr().out == ""
+
+
+def test_a_validation_draws_for_the_final_evaluation_too(drawn, tmp_path, monkeypatch, capsys):
+    def draw(task, batch, index, path):
+        path.touch()
+        drawn.append(path.name)
+        return ["image"]
+
+    monkeypatch.setattr(pictures, "draw", draw)
+    callback = Pictures(folder=str(tmp_path), count=3)
     validate(callback, run_of("fit"))
     callback.on_fit_end(run_of("fit"), None)
     evaluate(callback, run_of("test"))

@@ -69,6 +69,9 @@ class Scenes:
         seed: of the pictures; each split draws others.
     """
 
+    drawn = True
+    """No folder is read: one that is typed is refused (`engine.heeded`)."""
+
     def __init__(
         self, *, size: Sides, num_classes: int, lengths: Mapping[str, Count], seed: int = 0
     ) -> None:
@@ -87,13 +90,8 @@ class Scenes:
         """The scenes of a split; nothing on disk is needed.
 
         Raises:
-            DataError: there is no such split, or a folder was given.
+            DataError: there is no such split.
         """
-        if root is not None:
-            raise DataError(
-                f"data.root={root} would be left unread: data=scenes draws its images; choose a "
-                f"data set too, such as data=folder data.root={root}, or leave it out"
-            )
         if split not in self._lengths:
             known = ", ".join(self._lengths)
             raise DataError(f"scenes have no split `{split}`; data.reader.lengths has {known}")

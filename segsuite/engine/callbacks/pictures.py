@@ -40,7 +40,7 @@ class Pictures(Callback):
         self._drawn = self._batch_size = 0
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._in_test = self._newest is None
+        self._in_test = not any(self.folder.glob("*.png"))  # of this start or an earlier one
         self._drawn = self._batch_size = 0
 
     def on_validation_batch_end(
