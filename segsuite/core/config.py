@@ -62,12 +62,12 @@ def looked_at(name: str, overrides: tuple[str, ...]) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
 
     # Files of one's own may change from one call to the next, and so does whose checkpoint it is.
-    if _has_a_checkpoint(name) or any("hydra.searchpath" in override for override in overrides):
+    if has_a_checkpoint(name) or any("hydra.searchpath" in override for override in overrides):
         return composed(name, overrides)
     return _kept(name, overrides, GlobalHydra.instance().hydra)
 
 
-def _has_a_checkpoint(name: str) -> bool:
+def has_a_checkpoint(name: str) -> bool:
     """Whether a config takes in that of a checkpoint."""
     path = CONF / f"{name}.yaml"
     return path.is_file() and "optional checkpoint@" in path.read_text(encoding="utf-8")

@@ -85,6 +85,8 @@ def _elsewhere(top: str, name: str, overrides: Sequence[str]) -> str:
 
 
 def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
+    from segsuite.core.config import has_a_checkpoint
+
     key = key.split("@")[0]
     config = _composed(name, [o for o in overrides if o.split("=")[0].lstrip("+~") != key])
     known = {*_paths(config, ""), *_groups()}
@@ -92,6 +94,11 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     if top in _groups() and top not in config:
         return _elsewhere(top, name, overrides)
     if methods := _methods_with(key):
+        if has_a_checkpoint(name):
+            return (
+                f"`{key}` is not chosen anew: the method is that of the checkpoint; leave it out, "
+                "or type keys of the network, such as method.pruning.mode=static"
+            )
         return f"`{key}` is no part of this method, but of method={'|'.join(methods)}"
     parent, _, leaf = key.rpartition(".")
     if not leaf.startswith("_"):  # what is made of a part is no key that is meant by another one

@@ -221,6 +221,12 @@ def test_settings_of_predict(refused, checkpoints, whole, argument):
     assert argument in refused(predict, *given, argument)
 
 
+def test_parts_of_a_trained_network_are_not_chosen_anew(refused, checkpoints, whole):
+    given = (f"ckpt_path={checkpoints['hybrid']}", f"input={whole / 'train'}", "output=out")
+    said = refused(predict, *given, "method/recipe=sgd")
+    assert "`method/recipe` is not chosen anew: the method is that of the checkpoint" in said
+
+
 def test_an_output_that_cannot_be_a_folder(refused, checkpoints, whole, tmp_path):
     (tmp_path / "taken").write_text("mine")
     given = (f"ckpt_path={checkpoints['hybrid']}", f"input={whole / 'train'}")
