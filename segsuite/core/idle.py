@@ -13,12 +13,13 @@ _ANY = "*"
 
 
 def counts(**beside: Mapping[str, tuple[Any, ...]]) -> Callable[[Part], Part]:
-    """Marks a constructor: these of its settings count only beside others of the same constructor.
+    """Marks a constructor: these of its settings count only beside others.
 
     Args:
         beside: for each setting, what the others must be: one of the values of a tuple, or
             anything but null, false and 0 where the tuple is empty. Settings of a part within it
-            have a dot in their name.
+            have a dot in their name; others are of the same constructor, or whole keys of the
+            config, such as method.head.dim.
     """
     return lambda part: _marked(part, beside)
 
@@ -29,24 +30,31 @@ def counts_nothing(part: Part) -> Part:
 
 
 def why_idle(
-    part: Callable[..., Any], key: str, settings: Mapping[str, Any], where: str
+    part: Callable[..., Any],
+    key: str,
+    settings: Mapping[str, Any],
+    where: str,
+    elsewhere: Callable[[str], Any] = lambda key: None,
 ) -> str | None:
     """Why a setting of a part changes nothing; None if it counts.
 
     Args:
         settings: those that the part gets, by name, beside its defaults.
         where: the part's place in the config, such as method.pruning.
+        elsewhere: the value of a whole key of the config; None where it has none.
     """
     marks = getattr(part, _MARK, {})
     if _ANY in marks:
         return f"{where.replace('.', '/')}=none makes nothing of it"
     for other, values in marks.get(key, {}).items():
-        value = settings[other] if other in settings else _default(part, other)
+        if "." in other:
+            whole, value = other, elsewhere(other)
+        else:
+            whole = f"{where}.{other}"
+            value = settings[other] if other in settings else _default(part, other)
         if not (value in values if values else value not in (None, False)):
-            wanted = " or ".join(f"{where}.{other}={shown(v)}" for v in values)
-            return (
-                f"it counts only with {wanted or f'{where}.{other}'}, which is {shown(value)} here"
-            )
+            wanted = " or ".join(f"{whole}={shown(v)}" for v in values) or whole
+            return f"it counts only with {wanted}, which is {shown(value)} here"
     return None
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -88,7 +89,8 @@ def _why_idle(cfg: DictConfig, key: str) -> str | None:
         if not isinstance(part, DictConfig) or "_target_" not in part:
             continue
         made = _trainer if where == "trainer" else locate(part._target_, where)
-        if told := why_idle(made, ".".join(names[depth:]), part, where):
+        inner = ".".join(names[depth:])
+        if told := why_idle(made, inner, part, where, partial(OmegaConf.select, cfg)):
             return told
     return None
 

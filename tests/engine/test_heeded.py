@@ -11,6 +11,7 @@ from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError
 from segsuite.core.targets import locate
 from segsuite.engine.heeded import check_heeded
+from segsuite.engine.launch import compose
 from segsuite.engine.settings import check_groups
 
 METHOD = {
@@ -178,6 +179,29 @@ def test_what_counts_is_taken_without_a_word(caplog, cfg, override):
     assert not caplog.messages
 
 
+@pytest.mark.parametrize(
+    ("experiment", "override", "lacking"),
+    [
+        (
+            "segvit_vitt",
+            "method.loss.policy_weight=2",
+            "method.sharing.policy=joint, which is null",
+        ),
+        ("cts_vitt", "method.loss.policy_weight=2", ""),
+        (
+            "essnet_voc_resnet50_linear",
+            "method.regulariser.weight=2",
+            "method.head.dim, which is null",
+        ),
+        ("essnet_voc_resnet50", "method.regulariser.weight=2", ""),
+    ],
+)
+def test_what_counts_only_beside_another_part_is_said(caplog, experiment, override, lacking):
+    typed = [override, *(["method/regulariser=max_margin"] if "regulariser" in override else [])]
+    check_heeded(compose("train", [f"experiment={experiment}", *typed]), "train", [override])
+    assert (lacking in caplog.text) if lacking else not caplog.messages
+
+
 def test_a_way_of_clipping_without_a_limit_is_said(caplog):
     trainer = {"_target_": "lightning.Trainer", "gradient_clip_val": None}
     typed = "trainer.gradient_clip_algorithm=norm"
@@ -194,7 +218,8 @@ def test_marks_name_settings_of_their_own():
         part = locate(target)
         taken = inspect.signature(part).parameters
         for key, beside in getattr(part, "counts_beside", {}).items():
-            assert key == "*" or {key.partition(".")[0], *beside} <= set(taken), target
+            siblings = {other for other in beside if "." not in other}
+            assert key == "*" or {key.partition(".")[0], *siblings} <= set(taken), target
 
 
 def _targets() -> set[str]:

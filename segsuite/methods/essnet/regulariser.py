@@ -3,12 +3,18 @@
 import torch
 from torch import Tensor, nn
 
+from segsuite.core.idle import counts
 from segsuite.ops.precision import full
 
 _AT_ONCE = 2**20
 """Distances held at once: 4 MB in float32."""
 
 
+_EMBEDDINGS = {"method.head.dim": ()}
+"""A plain head has no embeddings to keep apart."""
+
+
+@counts(margin=_EMBEDDINGS, weight=_EMBEDDINGS)
 class MaxMargin(nn.Module):
     """Equation 7: the mean of max(0, m - distance to the nearest other class).
 

@@ -7,13 +7,18 @@ from torch import Tensor, nn
 
 from segsuite.core.contract import IGNORE
 from segsuite.core.hints import NotNegative
+from segsuite.core.idle import counts
 from segsuite.methods.segvit.exits import class_fractions, exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVitOutput
 from segsuite.methods.segvit.policy import window_labels
 from segsuite.nn.class_weights import ClassWeights
 
+_POLICY = {"method.sharing.policy": ("joint",)}
+"""What losses of a policy count with: one that is trained with the network."""
 
+
+@counts(policy_weight=_POLICY, ignore_border=_POLICY)
 class SegVitObjective(nn.Module):
     """The sum of the attention-to-mask losses, the linear exits' and the policy's.
 
