@@ -43,6 +43,9 @@ dilated=$(kernels 2)
 printf 'without dilation:\n%s\nat a rate of 2:\n%s\n' "$plain" "$dilated"
 "$folder/venv/bin/python" "$folder/step.py" 1 20
 "$folder/venv/bin/python" "$folder/step.py" 2 20
-[ "$(grep -c jit_dw <<<"$plain")" = 3 ]
-grep -q 'forward_training jit_dw' <<<"$dilated"
-[ "$(grep -c '^backward.*gemm' <<<"$dilated")" = 2 ]
+if [ "$(grep -c jit_dw <<<"$plain")" = 3 ] && grep -q 'forward_training jit_dw' <<<"$dilated" &&
+    [ "$(grep -c '^backward.*gemm' <<<"$dilated")" = 2 ]; then
+    echo "as described"
+else
+    echo "the kernels are no longer those described" && exit 1
+fi
