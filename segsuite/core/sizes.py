@@ -1,5 +1,7 @@
 """Sizes of pictures and grids, and which of them a network takes."""
 
+import math
+
 from segsuite.core.errors import ConfigError
 
 Size = tuple[int, int]
@@ -10,12 +12,15 @@ def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: i
     """Raises ConfigError, naming a smaller and a larger size, unless both sides are multiples.
 
     Args:
-        step: sizes that are named are multiples of it, where other parts may need more.
+        step: what is named for a side that does not fit is a multiple of it, where other parts may
+            need more.
     """
     if any(side % divisor for side in size):
         step = step or divisor
-        down = [max(side // step, 1) * step for side in size]
-        up = [-(-side // step) * step for side in size]
+        down, up = (
+            [side if side % divisor == 0 else max(to(side / step), 1) * step for side in size]
+            for to in (math.floor, math.ceil)
+        )
         near = dict.fromkeys((f"{key}={down}", f"{key}={up}"))
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "

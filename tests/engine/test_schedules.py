@@ -108,7 +108,7 @@ def test_the_rate_that_is_logged_is_the_one_typed_as_far_as_it_has_come():
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({"match": None}, r"groups\[0\]\.match=None"),
+        ({"match": None}, r"groups\[0\]\.match=null"),
         ({"match": 3}, r"groups\[0\]\.match=3` does not fit"),
         ({"match": [3]}, r"a list \(each text\) or text"),
         ({"match": []}, "needs `match`"),

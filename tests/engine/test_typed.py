@@ -103,7 +103,9 @@ def test_what_is_left_open_is_said():
 def test_several_values_are_shown_as_a_list_and_as_text(capfd, tmp_path):
     assert called(train, "data.crop_size=64,32", f"paths.logs={tmp_path}") == 2
     said = capfd.readouterr().err
-    assert "type 'data.crop_size=[64,32]' for a list of them" in said
+    assert (
+        "type -m before it for a run with each, 'data.crop_size=[64,32]' for a list of them" in said
+    )
     assert """'data.crop_size="64,32"' for text""" in said and said.count("\n") == 1
 
 
