@@ -116,9 +116,14 @@ def candidates(
     *,
     size: Size,
     overrides: Sequence[str] = (),
+    data_overrides: Sequence[str] = (),
     allow: Sequence[str] = (),
 ) -> list[Candidate]:
     """All networks to compare; ratios refer to the first.
+
+    Args:
+        overrides: of all experiments.
+        data_overrides: what was typed about the data set, which experiments are built for too.
 
     Raises:
         ConfigError: none was named, one was named twice, or overrides are of none of them.
@@ -132,7 +137,7 @@ def candidates(
     untrained = []
     for typed in experiments:
         with named(typed) if len(experiments) > 1 else nullcontext():
-            kind = {"size": size, "overrides": overrides, "allow": allow}
+            kind = {"size": size, "overrides": [*data_overrides, *overrides], "allow": allow}
             untrained.append(from_experiment(typed, **kind))
     found = untrained + found
     names = [candidate.name for candidate in found]

@@ -104,7 +104,8 @@ def compare(
         cfg.experiments,
         cfg.checkpoints,
         size=size,
-        overrides=[*data_overrides, *cfg.overrides],
+        overrides=cfg.overrides,
+        data_overrides=data_overrides,
         allow=trusted(cfg),
     )
     data = build(cfg.data, path="data", allow=trusted(cfg))

@@ -154,7 +154,8 @@ def compare_runtimes(
             cfg.experiments,
             cfg.checkpoints,
             size=size,
-            overrides=[*data_overrides, *cfg.overrides],
+            overrides=cfg.overrides,
+            data_overrides=data_overrides,
             allow=trusted(cfg),
         )
         if len(found) != 1:
