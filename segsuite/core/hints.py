@@ -1,5 +1,6 @@
 """Does a value in a config fit an argument's annotation, and what would?"""
 
+import inspect
 import re
 import sys
 import types
@@ -174,6 +175,12 @@ def shown(value: Any) -> str:
     """A value of a config as it is typed."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def default_of(made: Callable[..., Any], name: str) -> Any:
+    """The default of a constructor's argument; None where it has none, or no such argument."""
+    argument = inspect.signature(made).parameters.get(name)
+    return None if argument is None or argument.default is argument.empty else argument.default
 
 
 def in_brackets(key: str, value: Any, hint: Any) -> str:

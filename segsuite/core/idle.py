@@ -1,10 +1,9 @@
 """Settings of a part that count only beside others of it: what is typed in vain is to be said."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from segsuite.core.hints import shown
+from segsuite.core.hints import default_of, shown
 
 Part = TypeVar("Part", bound=Callable[..., Any])
 
@@ -51,7 +50,7 @@ def why_idle(
             whole, value = other, elsewhere(other)
         else:
             whole = f"{where}.{other}"
-            value = settings[other] if other in settings else _default(part, other)
+            value = settings[other] if other in settings else default_of(part, other)
         if not (value in values if values else value not in (None, False)):
             wanted = " or ".join(f"{whole}={shown(v)}" for v in values) or whole
             return f"it counts only with {wanted}, which is {shown(value)} here"
@@ -61,9 +60,3 @@ def why_idle(
 def _marked(part: Part, marks: Mapping[str, Mapping[str, tuple[Any, ...]]]) -> Part:
     setattr(part, _MARK, marks)
     return part
-
-
-def _default(part: Callable[..., Any], name: str) -> Any:
-    """Of a constructor's parameter; None where it has none."""
-    parameter = inspect.signature(part).parameters.get(name)
-    return None if parameter is None or parameter.default is parameter.empty else parameter.default

@@ -5,7 +5,6 @@ run.json      id, command, git commit, versions, device; one entry more each tim
 result.json   the final figures; a run that has it is finished
 """
 
-import inspect
 import platform
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segsuite.core.files import remove_leftovers, write_json, written_whole
+from segsuite.core.hints import default_of
 from segsuite.core.targets import locate
 from segsuite.engine.folders import (
     BEST,
@@ -32,8 +32,10 @@ from segsuite.engine.folders import (
 )
 
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
-_MAY_DIFFER = ("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress")
-_MAY_DIFFER += ("trainer.log_every_n_steps",)
+_MAY_DIFFER = (
+    *("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress"),
+    "trainer.log_every_n_steps",  # follows trainer.max_steps
+)
 
 
 def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
@@ -137,8 +139,7 @@ def _is_default(cfg: DictConfig, key: str) -> bool:
     part = OmegaConf.select(cfg, owner) if owner else None
     if not isinstance(part, DictConfig) or not str(part.get("_target_")).startswith("segsuite."):
         return False
-    taken = inspect.signature(locate(part._target_, owner)).parameters
-    return name in taken and taken[name].default == part[name]
+    return default_of(locate(part._target_, owner), name) == part[name]
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -50,9 +50,13 @@ _TRAINER = {
     "benchmark": Literal[True, False] | None,
     "profiler": Literal["simple", "advanced", "pytorch"] | Mapping[str, Any] | None,
 }
-_PRECISIONS = {"fp16": "16-mixed", "float16": "16-mixed", "amp": "16-mixed", "half": "16-true"}
-_PRECISIONS |= {"bfloat16": "bf16-mixed", "fp32": "32-true", "float32": "32-true"}
-_PRECISIONS |= {"fp64": "64-true", "float64": "64-true", "double": "64-true"}
+_PRECISIONS = {
+    **dict.fromkeys(("fp16", "float16", "amp"), "16-mixed"),
+    "half": "16-true",
+    "bfloat16": "bf16-mixed",
+    **dict.fromkeys(("fp32", "float32"), "32-true"),
+    **dict.fromkeys(("fp64", "float64", "double"), "64-true"),
+}
 """What other tools call a precision, as Lightning calls it."""
 
 _EVALUATING = {
@@ -160,8 +164,8 @@ def check_figures(cfg: DictConfig, figures: Sequence[str], callbacks: Sequence[A
 def check_trainer(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError for the first number that the trainer has no use for."""
     by_epochs = settings.get("check_val_every_n_epoch", 1) is not None
-    # Text may be a duration, and is the trainer's to read.
     check_precision(settings)
+    # Text may be a duration, and is the trainer's to read.
     numbers = {k: v for k, v in settings.items() if not isinstance(v, str)}
     check_values(numbers, _TRAINER, "trainer.")
     interval = numbers.get("val_check_interval")

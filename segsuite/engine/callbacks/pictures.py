@@ -1,6 +1,7 @@
 """What the network sees, says and drops, as PNG files."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,18 +30,22 @@ class Pictures(Callback):
 
     def __init__(self, *, folder: str, count: Annotated[int, Between(0)] = 4) -> None:
         self.folder, self.count = Path(folder), count
-        self._drawn = 0
-        self._batch_size = 0
+        self._drawing = False
+        self._drawn = self._batch_size = 0
+        self._batches: int | float = 0
         self._chosen: set[int] = set()
-        self._in_test = False
         self._newest: Path | None = None
         self._panels: list[str] = []
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._drawn = self._batch_size = 0
+        self._begin(trainer.num_val_batches, drawing=trainer.state.fn == "fit")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._in_test = not any(self.folder.glob("*.png"))  # of this start or an earlier one
+        drawn_before = any(self.folder.glob("*.png"))  # in this start of the run or an earlier one
+        self._begin(trainer.num_test_batches, drawing=not drawn_before)
+
+    def _begin(self, batches: Sequence[int | float], *, drawing: bool) -> None:
+        self._drawing, self._batches = drawing, sum(batches)
         self._drawn = self._batch_size = 0
 
     def on_validation_batch_end(
@@ -52,35 +57,11 @@ class Pictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.state.fn == "fit":
-            self._draw(trainer, pl_module, batch, batch_idx, sum(trainer.num_val_batches))
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if self._in_test:
-            self._draw(trainer, pl_module, batch, batch_idx, sum(trainer.num_test_batches))
-
-    def _draw(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Batch,
-        batch_idx: int,
-        batches: int | float,
-    ) -> None:
-        """Draws those of a batch that were chosen, on the first process."""
-        if not trainer.is_global_zero:
+        if not self._drawing or not trainer.is_global_zero:
             return
         if not self._batch_size:  # of the first batch; the last may be smaller
             self._batch_size = len(batch["id"])
-            self._chosen = spread(self.count, batches, self._batch_size)
+            self._chosen = spread(self.count, self._batches, self._batch_size)
         first = batch_idx * self._batch_size
         for index in range(len(batch["id"])):
             if first + index not in self._chosen:
@@ -91,11 +72,13 @@ class Pictures(Callback):
             self._drawn += 1
             self._newest = path
 
+    on_test_batch_end = on_validation_batch_end
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._tell()
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._in_test:
+        if self._drawing:
             self._tell()
 
     def _tell(self) -> None:
