@@ -13,11 +13,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segsuite.core.contract import IGNORE, Batch, Segmenter
+from segsuite.core.labels import IGNORE
 from segsuite.core.seeding import stream
 from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Batch
 from segsuite.engine.task import SegmentationTask
 from segsuite.nn.predictions import GridPrediction
+from segsuite.nn.segmenter import Segmenter
 
 
 class ToySegmenter(Segmenter):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segsuite.bench.cost import Cost, total
 from segsuite.bench.flops import Count
 from segsuite.bench.latency import timed
-from segsuite.core.contract import Segmenter
+from segsuite.nn.segmenter import Segmenter
 
 ELSEWHERE = "elsewhere"
 """What happens in the network's own code, outside all parts."""

@@ -10,9 +10,9 @@ from segsuite.bench.flops import count
 from segsuite.bench.measure import Settings, Speed, ready_to_run, speed_at
 from segsuite.bench.pictures import pictures_of
 from segsuite.bench.verdict import verdict
-from segsuite.core.contract import Segmenter
 from segsuite.core.files import write_json
 from segsuite.core.sizes import Size
+from segsuite.nn.segmenter import Segmenter
 
 
 class CompareSpeed(L.Callback):

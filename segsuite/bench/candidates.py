@@ -9,10 +9,10 @@ import torch
 
 from segsuite.core.build import build
 from segsuite.core.checkpoint import network_from_checkpoint
-from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.sizes import Size, check_size
 from segsuite.engine.launch import compose
+from segsuite.nn.segmenter import Segmenter
 
 
 @dataclass(frozen=True)

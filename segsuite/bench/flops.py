@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from segsuite.bench.cost import Cost, total
 from segsuite.bench.dispatch import OperationWatch
 from segsuite.bench.formulas import FORMULAS
-from segsuite.core.contract import Prediction, Segmenter
+from segsuite.nn.segmenter import Prediction, Segmenter
 
 _PRODUCTS = re.compile(
     r"(^|[_:])(\w*mm|matmul|conv\w*d|convolution|attention|linear|lstm|gru|rnn|mv|einsum|bilinear)"

@@ -10,11 +10,11 @@ from segsuite.bench.closed_form import (
     VisionTransformerForm,
 )
 from segsuite.bench.cost import Cost, total
-from segsuite.core.contract import TokenTrace
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.token_sharing import CosineSharing
+from segsuite.nn.token_trace import TokenTrace
 
 
 @singledispatch

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean
 from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
 from segsuite.nn.deploy import deployed
+from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.session import first_line
 
 Labelling = Callable[[Tensor], Tensor]

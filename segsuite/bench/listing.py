@@ -7,10 +7,10 @@ from torch import nn
 
 from segsuite.bench.flops import OperationCounter, count_parameters
 from segsuite.core.build import build
-from segsuite.core.contract import Segmenter
 from segsuite.core.seeding import seed_everything
 from segsuite.engine.framing import pair
 from segsuite.engine.launch import compose
+from segsuite.nn.segmenter import Segmenter
 
 
 class Listed(TypedDict):

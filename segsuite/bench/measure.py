@@ -20,9 +20,9 @@ from segsuite.bench.memory import peak_bytes
 from segsuite.bench.paper import Published, published
 from segsuite.bench.pictures import batch_of
 from segsuite.bench.tokens import StageTokens, tokens_per_stage
-from segsuite.core.contract import Prediction
 from segsuite.core.sizes import Size
 from segsuite.nn.folding import for_inference
+from segsuite.nn.segmenter import Prediction
 
 _SAME = 0.01
 """How far counts of one network by two programs may lie apart."""

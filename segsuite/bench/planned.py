@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from segsuite.bench.cost import Cost
 from segsuite.bench.flops import count
-from segsuite.core.contract import Segmenter
 from segsuite.core.sizes import Size
+from segsuite.nn.segmenter import Segmenter
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from segsuite.core.contract import TokenTrace
+from segsuite.nn.token_trace import TokenTrace
 
 
 @dataclass(frozen=True)

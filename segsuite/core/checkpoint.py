@@ -12,10 +12,14 @@ from segsuite.core.build import build
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import written_whole
 from segsuite.core.finite import check_finite, not_finite
+from segsuite.core.moved import with_targets_of_today
 from segsuite.core.targets import check_targets
 
 CONFIG_KEY = "config"
 """Where a checkpoint keeps the resolved config of its run, as plain dicts and lists."""
+
+SOURCE_KEY = "config_source"
+"""The same with its interpolations unresolved, as overrides of today are laid over it."""
 
 _NETWORK = "network."
 
@@ -29,13 +33,16 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU, loaded with `weights_only=True`.
 
+    What its configs name by import path is named as it is today, see `core/moved.py`.
+
     Raises:
         CheckpointError: the file is absent, damaged, cut short, or not a checkpoint.
     """
     content = read_plain(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
-    return content
+    configs = {key: content[key] for key in (CONFIG_KEY, SOURCE_KEY) if key in content}
+    return content | with_targets_of_today(configs)
 
 
 def part(checkpoint: Mapping[str, Any], key: str, kind: type, path: str | Path) -> Any:

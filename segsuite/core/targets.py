@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.moved import today
 
 LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
 _KNOWN = ("segsuite.", *LIBRARIES)
@@ -48,6 +49,7 @@ def locate(target: Any, path: str = "", allow: tuple[str, ...] = ()) -> Callable
     where = f"`{path}._target_={target}`" if path else f"`_target_={target}`"
     if not isinstance(target, str) or "." not in target:
         raise ConfigError(f"{where} is no import path, such as torch.optim.AdamW")
+    target = today(target)
     if not _begins(target, (*_KNOWN, *allow)):
         known = ", ".join((*_KNOWN, *allow))
         package = target.split(".")[0]

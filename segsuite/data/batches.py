@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from segsuite.core.contract import Batch
 from segsuite.core.errors import DataError
 from segsuite.core.hardware import free_memory
 from segsuite.core.seeding import stream
 from segsuite.data.samplers import AUGMENTATION, Draw
-from segsuite.data.samples import Facts, Sample, Samples
+from segsuite.data.samples import Batch, Facts, Sample, Samples
 
 log = logging.getLogger(__name__)
 

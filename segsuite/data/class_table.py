@@ -16,9 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from segsuite.core.errors import DataError, did_you_mean
-
-IGNORE = -1
-"""core.contract.IGNORE, which cannot be imported without torch (a test holds them together)."""
+from segsuite.core.labels import IGNORE
 
 _UNKNOWN = -2
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it

@@ -7,7 +7,7 @@ check_data door) knows only what stands here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypedDict
 
 from torch import Tensor
 
@@ -29,6 +29,20 @@ class Sample:
     image: Tensor
     label: Tensor
     instances: Tensor | None = None
+
+
+class Batch(TypedDict, total=False):
+    """What a data loader yields.
+
+    For training, `image` is (B, 3, H, W) uint8 RGB and `label` (B, H, W) int64. For evaluation both
+    are lists, one entry per picture: images of the size that the network is to see, labels of the
+    original size. `instances` (int32, 0 where there is none) only where the data set has them.
+    """
+
+    image: Any
+    label: Any
+    instances: Any
+    id: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE, Batch, Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.hints import Count, Positive
 from segsuite.core.idle import counts
+from segsuite.core.labels import IGNORE
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Batch
+from segsuite.nn.segmenter import Segmenter
 
 KEY = "method.distillation.teacher"
 

@@ -15,7 +15,6 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between, Positive, Sides
 from segsuite.core.sizes import Size
@@ -31,6 +30,7 @@ from segsuite.engine.framing import (
     size_of,
 )
 from segsuite.engine.windows import Block, assembled, averaged
+from segsuite.nn.segmenter import Prediction, Segmenter
 from segsuite.ops.bilinear import bilinear_neighbours
 
 Watcher = Callable[[Prediction, list[int]], None]

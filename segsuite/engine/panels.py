@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from segsuite.core.contract import TokenTrace
 from segsuite.data.palette import colourise
+from segsuite.nn.token_trace import TokenTrace
 
 _GAP = 6
 _CAPTION = 16

@@ -12,7 +12,6 @@ from rich.progress import track
 from torch import Tensor
 
 from segsuite.core.build import build
-from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError, DataError
 from segsuite.core.hints import Between, Share
 from segsuite.core.sizes import Size
@@ -28,6 +27,7 @@ from segsuite.engine.inputs import Source, Sources, as_path, images_of
 from segsuite.engine.label_files import LabelFiles
 from segsuite.engine.rebuild import network_of
 from segsuite.engine.settings import check_values
+from segsuite.nn.segmenter import Segmenter
 
 _PIXELS = 2**25
 """Pixels from which on no further image is read into a batch: 100 MB of them."""

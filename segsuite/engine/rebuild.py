@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from segsuite.core.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from segsuite.core.contract import Segmenter
     from segsuite.data.class_table import ClassTable
+    from segsuite.nn.segmenter import Segmenter
 
 _CARRIED = ("method", "data", "inference", "name", "seed")
 """Parts of a training's config that still mean something afterwards."""
@@ -101,9 +101,8 @@ def config_from_source(arguments: list[str]) -> list[str]:
 
 def _carried(path: str, typed: Collection[str], allow: tuple[str, ...]) -> dict[str, Any]:
     """The config inside a checkpoint, looked through as far as nothing typed replaces it."""
-    from segsuite.core.checkpoint import checkpoint_config, part, read_checkpoint
+    from segsuite.core.checkpoint import SOURCE_KEY, checkpoint_config, part, read_checkpoint
     from segsuite.core.targets import check_targets
-    from segsuite.engine.callbacks.checkpoints import SOURCE_KEY
 
     checkpoint = read_checkpoint(path)
     resolved = checkpoint_config(checkpoint, path)
@@ -149,8 +148,7 @@ def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") 
     Args:
         cfg: of a training of such a network, as `launch.compose("train", ...)` gives it.
     """
-    from segsuite.core.checkpoint import CONFIG_KEY
-    from segsuite.engine.callbacks.checkpoints import SOURCE_KEY
+    from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY
     from segsuite.engine.record import plain
 
     return {

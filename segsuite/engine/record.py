@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import default_of
+from segsuite.core.moved import with_targets_of_today
 from segsuite.core.targets import locate
 from segsuite.engine.folders import (
     BEST,
@@ -106,7 +107,7 @@ def earlier_config(folder: Path) -> dict[str, Any] | None:
         raise damaged(path, " ".join(str(error).split())) from error
     if not isinstance(config, dict) or not config:
         raise damaged(path, "no mapping of keys")
-    return config
+    return with_targets_of_today(config)
 
 
 def write_result(folder: Path, **figures: Any) -> None:

@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from segsuite.core.contract import Batch, Segmenter
 from segsuite.core.errors import ConfigError, raised_in
 from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Batch
 from segsuite.engine.distillation import Distillation
 from segsuite.engine.inference import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.metrics.iou import SUMMARY, MeanIoU
+from segsuite.nn.segmenter import Segmenter
 
 Loss = Callable[[Any, Tensor], dict[str, Tensor]]
 """From a network's output and labels (B, H, W) to scalar losses by name, already weighted."""

@@ -12,7 +12,6 @@ from omegaconf import DictConfig, open_dict
 
 from segsuite.core.build import build, check
 from segsuite.core.checkpoint import checkpoint_config, read_checkpoint
-from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import check_size
 from segsuite.core.targets import trusted
@@ -42,6 +41,7 @@ from segsuite.engine.settings import (
 from segsuite.engine.task import SegmentationTask
 from segsuite.engine.trainer import built_trainer, quiet
 from segsuite.nn.backbones.lite_weights import check_same_twin
+from segsuite.nn.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 

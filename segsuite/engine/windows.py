@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter
 from segsuite.core.sizes import Size
 from segsuite.engine.framing import size_of
+from segsuite.nn.segmenter import Prediction, Segmenter
 
 _HELD = 2**24
 """Numbers of a strip's overlap that are held at full resolution, 64 MB: then nothing is made twice,

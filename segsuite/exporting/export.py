@@ -13,7 +13,6 @@ from rich.table import Table
 
 from segsuite.bench.accuracy import Accuracy, miou, percent, scored_on
 from segsuite.core.build import build
-from segsuite.core.contract import Segmenter
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import Between, Share
@@ -28,6 +27,7 @@ from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
 from segsuite.exporting.parity import Parity, compared, labelled
 from segsuite.exporting.pictures import calibration_pictures, other_pictures
+from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.description import Description
 
 

@@ -5,10 +5,10 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from segsuite.core.contract import Segmenter
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import Size, check_size
 from segsuite.nn.deploy import deployed
+from segsuite.nn.segmenter import Segmenter
 from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
 
 Output = Literal["labels", "scores", "grid"]

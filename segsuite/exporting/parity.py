@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Segmenter
 from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.graph import Graph
+from segsuite.nn.segmenter import Segmenter
 
 Run = Callable[[Tensor], list[Tensor]]
 """A picture (1, 3, H, W) uint8 to all outputs of a file."""

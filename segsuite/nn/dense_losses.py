@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.core.labels import IGNORE
 from segsuite.ops.class_weighting import counted, hardest, mean_of
 from segsuite.ops.precision import full
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import TokenTrace
 from segsuite.core.sizes import Size
+from segsuite.nn.token_trace import TokenTrace
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.upsample import upsampled_argmax
 

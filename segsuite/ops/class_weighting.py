@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 
 
 def label_weights(labels: Tensor, weights: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.core.labels import IGNORE
 from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_softmax import ClassChunks

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.ops.bilinear import bilinear_neighbours
 from segsuite.ops.streaming_softmax import ClassChunks
 

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.ops.class_weighting import label_weights
 from segsuite.ops.streaming_softmax import Sums, sums_of
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segsuite.bench.tokens import shown, tokens_per_stage
-from segsuite.core.contract import TokenTrace
+from segsuite.nn.token_trace import TokenTrace
 from tests.bench.toy import ToyTokens, half_bright
 
 BLACK, WHITE = torch.zeros(1, 3, 32, 32), torch.full((1, 3, 32, 32), 255.0)

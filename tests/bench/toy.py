@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import Segmenter, TokenStage, TokenTrace
 from segsuite.nn.predictions import GridPrediction
+from segsuite.nn.segmenter import Segmenter
+from segsuite.nn.token_trace import TokenStage, TokenTrace
 
 
 class Policy(nn.Module):

@@ -67,7 +67,7 @@ name: leaves_pixelwise
 """,
     "ourlab/pixelwise/network.py": """
 from torch import nn
-from segsuite.core.contract import Segmenter
+from segsuite.nn.segmenter import Segmenter
 from segsuite.nn.predictions import GridPrediction
 
 class Pixelwise(Segmenter):
@@ -87,7 +87,7 @@ class Pixelwise(Segmenter):
     "ourlab/pixelwise/losses.py": """
 import torch.nn.functional as F
 from torch import nn
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 
 class CrossEntropy(nn.Module):
     def forward(self, scores, labels):

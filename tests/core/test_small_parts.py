@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from segsuite.core import errors
-from segsuite.core.contract import IGNORE, Segmenter, TokenStage, TokenTrace
 from segsuite.core.files import written_whole
+from segsuite.core.labels import IGNORE
 from segsuite.core.seeding import seed_everything, stream
 from segsuite.core.sizes import check_size
-from segsuite.data import class_table
+from segsuite.nn.segmenter import Segmenter
+from segsuite.nn.token_trace import TokenStage, TokenTrace
 from tests.toy import ToySegmenter
 
 
@@ -115,4 +116,4 @@ def test_a_segmenter_checks_what_it_is_given_and_must_predict():
 
 
 def test_ignored_pixels_have_one_number_everywhere():
-    assert IGNORE == class_table.IGNORE == -1
+    assert IGNORE == -1

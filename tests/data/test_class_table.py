@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segsuite.core import contract
 from segsuite.core.errors import DataError
-from segsuite.data import class_table
+from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable, count_classes, distinct_colors
 
 
@@ -22,8 +21,10 @@ def test_built_in_tables_have_their_classes(name: str, count: int) -> None:
     assert table.colors.shape == (count, 3) and table.colors.dtype == np.uint8
 
 
-def test_ignore_is_that_of_the_contract() -> None:
-    assert class_table.IGNORE == contract.IGNORE
+def test_ids_without_a_class_become_the_label_that_losses_leave_out() -> None:
+    table = ClassTable.load("camvid11")
+    labels = table.labels(np.array([[table.ids[3], table.ignore]]), "a mask")
+    assert labels.tolist() == [[3, IGNORE]]
 
 
 def test_counting_classes_imports_no_torch() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from segsuite.core.build import build
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.labels import IGNORE
 from segsuite.data.scenes import Scenes
 from segsuite.data.scenes.dice import Dice
 from segsuite.data.scenes.kinds import KINDS, class_table

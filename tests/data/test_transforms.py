@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.core.seeding import stream
 from segsuite.data.samples import Sample
 from segsuite.data.transforms import (

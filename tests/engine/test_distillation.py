@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from segsuite.core.build import build
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable
 from segsuite.engine import distillation
 from segsuite.engine.distillation import Distillation

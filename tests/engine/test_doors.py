@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from segsuite.core.contract import TokenStage, TokenTrace
 from segsuite.engine.panels import contact_sheet, token_panels
 from segsuite.evaluate import main as evaluate
+from segsuite.nn.token_trace import TokenStage, TokenTrace
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.engine.doors import TOY, called, command, training

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import Segmenter
 from segsuite.data.samples import Sample
 from segsuite.nn.blocks import ConvNorm
 from segsuite.nn.predictions import StridedPrediction
+from segsuite.nn.segmenter import Segmenter
 
 SIZE = (33, 48)
 CLASSES = 19

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
+from segsuite.core.labels import IGNORE
 from segsuite.engine.inference import MultiScale, Slide, Whole
 from segsuite.engine.launch import compose
 from segsuite.engine.optim import parameter_groups

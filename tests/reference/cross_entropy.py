@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 
 
 def dense_logits(

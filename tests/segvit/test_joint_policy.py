@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segsuite.core.build import build
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.engine.launch import compose
 from tests.segvit.made import SMALL
 

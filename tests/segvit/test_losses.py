@@ -5,7 +5,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.methods.segvit.attention_to_mask import AtmOutput
 from segsuite.methods.segvit.losses import AtmCriterion, present_classes
 from segsuite.methods.segvit.mask_losses import mask_losses

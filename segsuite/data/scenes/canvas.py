@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segsuite.core.labels import IGNORE
 from segsuite.core.sizes import Size
-from segsuite.data.class_table import IGNORE
 from segsuite.data.scenes.dice import Dice
 from segsuite.data.scenes.kinds import Coat, Color
 

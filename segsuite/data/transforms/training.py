@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.hints import Between, Falling, Pixels, Positive, Rising, Share, Sides
+from segsuite.core.labels import IGNORE
 from segsuite.core.sizes import Size
 from segsuite.data.samples import Sample
 from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image

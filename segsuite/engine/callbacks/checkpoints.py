@@ -12,14 +12,12 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from segsuite.core.checkpoint import CONFIG_KEY, read_checkpoint, save_checkpoint
+from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, read_checkpoint, save_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
 from segsuite.core.hints import Between
 from segsuite.engine.folders import read_best
 
-SOURCE_KEY = "config_source"
-"""Where a checkpoint keeps its config with interpolations unresolved, to be overridden again."""
 SAMPLES_KEY = "samples"
 """Where a checkpoint keeps fingerprints of the samples that it was trained and validated on."""
 

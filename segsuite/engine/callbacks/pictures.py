@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from segsuite.core.contract import Batch, Prediction, TokenTrace
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
+from segsuite.data.samples import Batch
 from segsuite.engine.legend import legend, with_below
 from segsuite.engine.loggers import log_picture
 from segsuite.engine.panels import contact_sheet, label_panel, picture_panel, token_panels
+from segsuite.nn.segmenter import Prediction
+from segsuite.nn.token_trace import TokenTrace
 
 
 class Pictures(Callback):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter
 from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.methods.essnet.heads import EmbeddingHead, LinearHead
@@ -19,6 +18,7 @@ from segsuite.nn.backbones.feature_maps import FeatureMaps
 from segsuite.nn.colours import load_initial_weights, stated
 from segsuite.nn.heads.deeplab_v3plus import DeepLabV3Plus
 from segsuite.nn.normalize import Normalize
+from segsuite.nn.segmenter import Prediction, Segmenter
 from segsuite.ops.class_argmax import upsampled_class_argmax
 
 

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import Segmenter
 from segsuite.core.hints import Count, Positive, Share
 from segsuite.core.sizes import Size
 from segsuite.nn.blocks import truncated_normal
 from segsuite.nn.colours import IMAGENET, Backbone, load_initial_weights, stated
 from segsuite.nn.normalize import Normalize
 from segsuite.nn.predictions import StridedPrediction
+from segsuite.nn.segmenter import Segmenter
 
 
 class ExitFlow(nn.Module):

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
+from segsuite.core.labels import IGNORE
 from segsuite.methods.segvit.attention_to_mask import AtmOutput, AtmSingle
 from segsuite.ops.class_weighting import mean_of
 

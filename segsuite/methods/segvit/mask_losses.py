@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.precision import full_type
 

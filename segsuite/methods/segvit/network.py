@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Prediction, Segmenter, TokenStage, TokenTrace
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
@@ -33,6 +32,8 @@ from segsuite.methods.segvit.token_sharing import (
 )
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.normalize import Normalize
+from segsuite.nn.segmenter import Prediction, Segmenter
+from segsuite.nn.token_trace import TokenStage, TokenTrace
 from segsuite.ops.patches import patchify
 from segsuite.ops.tokens import scatter_tokens
 

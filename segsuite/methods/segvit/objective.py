@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.hints import NotNegative
 from segsuite.core.idle import counts
+from segsuite.core.labels import IGNORE
 from segsuite.methods.segvit.exits import class_fractions, exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVitOutput

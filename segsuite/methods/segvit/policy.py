@@ -14,9 +14,9 @@ from segsuite.core.checkpoint import (
     part,
     read_checkpoint,
 )
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.hints import Count, Positive
+from segsuite.core.labels import IGNORE
 from segsuite.nn.backbones.feature_maps import load_body
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.lite_weights import PYPI, packaged_file

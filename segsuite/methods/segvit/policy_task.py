@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from segsuite.core.contract import Batch
 from segsuite.core.hints import Above
 from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Batch
 from segsuite.engine.inference import Inference
 from segsuite.engine.task import SegmentationTask
 from segsuite.methods.segvit.objective import policy_loss

@@ -6,10 +6,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from segsuite.core.contract import TokenTrace
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.attention_to_mask import AtmOutput
 from segsuite.nn.predictions import GridPrediction
+from segsuite.nn.token_trace import TokenTrace
 from segsuite.ops.bilinear import bilinear_matrix
 
 _STRIP = 2**21

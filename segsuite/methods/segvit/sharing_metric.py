@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segsuite.core.contract import IGNORE
+from segsuite.core.labels import IGNORE
 
 
 class SharingScores(NamedTuple):

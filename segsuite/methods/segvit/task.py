@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segsuite.core.contract import Batch
+from segsuite.data.samples import Batch
 from segsuite.engine.inference import Watcher
 from segsuite.engine.task import SegmentationTask
 from segsuite.methods.segvit.token_sharing import OracleSharing

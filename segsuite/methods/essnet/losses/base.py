@@ -8,10 +8,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.contract import IGNORE
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import NotNegative
 from segsuite.core.idle import counts
+from segsuite.core.labels import IGNORE
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
 from segsuite.nn.class_weights import ClassWeights

@@ -1,93 +1,16 @@
-"""What every network promises, and all that the generic tools know of it.
+"""The contract: what every network promises, and all that the generic tools know of it.
 
 `forward` gives a method's own loss what it needs; `predict` gives everybody else labels and scores.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypedDict
+from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor, nn
 
 from segsuite.core.sizes import Size, check_size
+from segsuite.nn.token_trace import TokenTrace
 from segsuite.ops.upsample import upsampled_argmax
-
-IGNORE = -1
-"""The label of pixels that count nowhere, inside tensors and for any number of classes.
-
-Files use 255 (or what their class table says); readers translate once, right after decoding.
-"""
-
-
-class Batch(TypedDict, total=False):
-    """What a data loader yields.
-
-    For training, `image` is (B, 3, H, W) uint8 RGB and `label` (B, H, W) int64. For evaluation both
-    are lists, one entry per picture: images of the size that the network is to see, labels of the
-    original size. `instances` (int32, 0 where there is none) only where the data set has them.
-    """
-
-    image: Any
-    label: Any
-    instances: Any
-    id: list[str]
-
-
-@dataclass(frozen=True)
-class TokenStage:
-    """The tokens that a stretch of blocks works on.
-
-    Attributes:
-        after: blocks done when the stage begins; 0 for the first.
-        slots: (B, n) int64, which slots are alive.
-        valid: (B, n) bool, False for padding and for frozen rows; None when all n are alive.
-    """
-
-    after: int
-    slots: Tensor
-    valid: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class TokenTrace:
-    """What a token-reducing network kept, for FLOP counts, pictures and metrics.
-
-    Attributes:
-        grid: patches (rows, columns).
-        patch: side of a patch in pixels.
-        owner: (B, rows * columns) int64, the slot of each patch; patches of one slot share a token.
-        stages: from the first block to the last.
-    """
-
-    grid: Size
-    patch: int
-    owner: Tensor
-    stages: tuple[TokenStage, ...]
-
-    def counts(self) -> Tensor:
-        """(B, stages) int64: alive tokens per picture and stage."""
-        import torch
-
-        columns = [
-            s.valid.sum(1)
-            if s.valid is not None
-            else s.slots.new_full(s.slots.shape[:1], s.slots.shape[1])
-            for s in self.stages
-        ]
-        return torch.stack(columns, dim=1)
-
-    def alive(self, stage: int) -> Tensor:
-        """(B, rows, columns) bool: patches whose token is still worked on in that stage."""
-        chosen = self.stages[stage]
-        slots = int(self.owner.max()) + 1
-        kept = self.owner.new_zeros((self.owner.shape[0], max(slots, chosen.slots.shape[1])))
-        valid = (
-            chosen.slots.new_ones(chosen.slots.shape)
-            if chosen.valid is None
-            else chosen.valid.long()
-        )
-        kept.scatter_(1, chosen.slots, valid)
-        return kept.gather(1, self.owner).view(-1, *self.grid).bool()
 
 
 class Prediction(Protocol):

@@ -1,0 +1,33 @@
+"""Import paths that were others once, so that checkpoints and configs of before still name them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOVED: dict[str, str] = {}
+"""Old import path to new one: of a module, or of a class or function. One step each: a path that
+moves again is changed here, too."""
+
+
+def today(target: str) -> str:
+    """Where `target` stands now: itself, unless it or a module above it has moved."""
+    head, tail = target, ""
+    while head:
+        if head in MOVED:
+            return MOVED[head] + tail
+        head, _, last = head.rpartition(".")
+        tail = f".{last}{tail}"
+    return target
+
+
+def with_targets_of_today(config: Any) -> Any:
+    """A config of plain dicts and lists with each `_target_` in it where it stands now."""
+    if isinstance(config, Mapping):
+        return {
+            key: today(value)
+            if key == "_target_" and isinstance(value, str)
+            else with_targets_of_today(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list):
+        return [with_targets_of_today(value) for value in config]
+    return config
