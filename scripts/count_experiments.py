@@ -3,7 +3,7 @@
     python scripts/count_experiments.py                 # all: a few minutes on one core
     python scripts/count_experiments.py quickstart ...  # these, the others stay as they are
 
-Writes segsuite/engine/costs.yaml. A test holds the cheap ones to what is counted then.
+Writes segsuite/engine/launch/costs.yaml. A test holds the cheap ones to what is counted then.
 """
 
 import sys
@@ -12,7 +12,7 @@ import yaml
 
 from segsuite.bench.listing import listed
 from segsuite.core.files import written_whole
-from segsuite.engine.help import COSTS, costs, options
+from segsuite.engine.launch.help import COSTS, costs, options
 
 
 def main(names: list[str]) -> None:

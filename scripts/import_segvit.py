@@ -23,8 +23,8 @@ from segsuite.core.build import build
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.errors import CheckpointError, ConfigError, exit_code
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import as_checkpoint
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint
 from segsuite.methods.segvit.import_mmseg import load_segvit
 from segsuite.nn.segmenter import Segmenter
 

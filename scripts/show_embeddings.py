@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
 from segsuite.core.errors import exit_code
-from segsuite.engine.rebuild import classes_of
+from segsuite.engine.launch.rebuild import classes_of
 from segsuite.methods.essnet.callbacks import class_vectors
 from segsuite.methods.essnet.embedding_map import nearest_text, save_map
 

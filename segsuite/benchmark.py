@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch import door
+from segsuite.engine.launch.entry_point import door
 
 
 @door("benchmark")
@@ -29,12 +29,11 @@ def main(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from segsuite.bench.probes import probe_of
-    from segsuite.engine.record import write_result
+    from segsuite.engine.launch.record import write_result
 
     typed = HydraConfig.get().overrides.task
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
     measured = probe_of(cfg, typed)(
-        cfg,
         data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data.", "data/"))],
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )

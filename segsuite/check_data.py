@@ -15,7 +15,7 @@ from typing import Annotated
 from omegaconf import DictConfig
 
 from segsuite.core.hints import Between
-from segsuite.engine.launch import door
+from segsuite.engine.launch.entry_point import door
 
 
 @door("check_data")
@@ -24,11 +24,11 @@ def main(cfg: DictConfig) -> None:
     from segsuite.core.build import build
     from segsuite.core.files import write_json
     from segsuite.core.targets import trusted
-    from segsuite.data.inspection import report
-    from segsuite.data.occurrence import faults_of
-    from segsuite.data.preview import write_preview, write_table, write_weights
-    from segsuite.data.splits import warn_of_shared
-    from segsuite.engine.settings import check_values
+    from segsuite.data.checks.inspection import report
+    from segsuite.data.checks.occurrence import faults_of
+    from segsuite.data.checks.preview import write_preview, write_table, write_weights
+    from segsuite.data.readers.splits import warn_of_shared
+    from segsuite.engine.launch.settings import check_values
 
     some, many = Annotated[int, Between(1)], Annotated[int, Between(0)]
     check_values(cfg, {"splits": list[str] | None, "drawn": some, "pictures": many})

@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch import door
-from segsuite.engine.rebuild import config_from_checkpoint
+from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.rebuild import config_from_checkpoint
 
 
 @door("evaluate", prepare=config_from_checkpoint)
@@ -21,8 +21,9 @@ def main(cfg: DictConfig) -> float | None:
     import json
     from pathlib import Path
 
-    from segsuite.engine import evaluation, record
-    from segsuite.engine.launch import on_main_process
+    from segsuite.engine import evaluation
+    from segsuite.engine.launch import record
+    from segsuite.engine.launch.entry_point import on_main_process
 
     result = evaluation.evaluate(cfg)
     if on_main_process():

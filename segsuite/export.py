@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch import door
-from segsuite.engine.rebuild import config_from_source
+from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.rebuild import config_from_source
 
 
 @door("export", prepare=config_from_source)
@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from segsuite.engine.record import write_result
+    from segsuite.engine.launch.record import write_result
     from segsuite.exporting.export import export
 
     console = Console(stderr=True)

@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.exported import config_to_predict
-from segsuite.engine.launch import door
+from segsuite.engine.inference.exported import config_to_predict
+from segsuite.engine.launch.entry_point import door
 
 
 @door("predict", prepare=config_to_predict)
@@ -30,12 +30,12 @@ def main(cfg: DictConfig) -> None:
     Writes one overlaid video, or a folder of overlaid frames, and prints frames a second. Video
     files need the extra `video`: pip install -e '.[video]' in the suite's folder.
     """
-    from segsuite.engine.video import is_video, predict_video
+    from segsuite.engine.inference.video import is_video, predict_video
 
     if is_video(cfg):
         print(predict_video(cfg))
         return
-    from segsuite.engine.prediction import predict
+    from segsuite.engine.inference.prediction import predict
 
     print(predict(cfg))
 

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch import door
+from segsuite.engine.launch.entry_point import door
 
 
 @door("train")
@@ -14,11 +14,12 @@ def main(cfg: DictConfig) -> float | None:
     python -m segsuite.train experiment=cts_dtop_vitt resume=true
     python -m segsuite.train -m experiment=cts_dtop_vitb sweep=merge_count
     """
-    from segsuite.bench.planned import planned_cost
     from segsuite.core.seeding import seed_everything
-    from segsuite.engine import fitting, introduction, record, training
+    from segsuite.engine import fitting, introduction, training
     from segsuite.engine.class_weights import settle_class_weights
-    from segsuite.engine.loggers import opened
+    from segsuite.engine.launch import record
+    from segsuite.engine.loggers.opened import opened
+    from segsuite.measure.planned import planned_cost
 
     seed_everything(cfg.seed)
     folder = training.begin(cfg)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import lightning as L
 
-from segsuite.bench import machine
-from segsuite.bench.candidates import Candidate
-from segsuite.bench.flops import count
-from segsuite.bench.measure import Settings, Speed, ready_to_run, speed_at
-from segsuite.bench.pictures import pictures_of
-from segsuite.bench.verdict import verdict
+from segsuite.bench.measurement import Settings, Speed, ready_to_run, speed_at
 from segsuite.core.files import write_json
 from segsuite.core.sizes import Size
+from segsuite.engine.inference.candidates import Candidate
+from segsuite.measure import machine
+from segsuite.measure.images import pictures_of
+from segsuite.measure.operations import count
+from segsuite.measure.verdict import verdict
 from segsuite.nn.segmenter import Segmenter
 
 

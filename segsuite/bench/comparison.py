@@ -1,25 +1,24 @@
-"""A whole comparison as the door makes it: from its config to measurements, and how it is shown."""
+"""A whole comparison of networks: how it is made, and how it is shown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 
-from segsuite.bench import machine, plots, report, tables
-from segsuite.bench.accuracy import accuracies
-from segsuite.bench.candidates import candidates
-from segsuite.bench.measure import Measurement, Settings, autocast, measure
-from segsuite.bench.pictures import pictures_of
-from segsuite.core.build import build
-from segsuite.core.errors import ConfigError
+from segsuite.bench import plots, report, tables
+from segsuite.bench.measurement import Measurement, Settings, autocast, measure
+from segsuite.bench.probes import Tell
+from segsuite.core.hints import Between, Count, Sides
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
-from segsuite.core.targets import trusted
-from segsuite.engine.framing import pair
+from segsuite.engine.inference.accuracy import accuracies
+from segsuite.engine.inference.candidates import NamedNetworks
+from segsuite.engine.inference.framing import pair
+from segsuite.measure import machine
+from segsuite.measure.images import pictures_of
 
 
 @dataclass(frozen=True)
@@ -85,67 +84,60 @@ class Comparison:
         )
 
 
-def compare(
-    cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
-) -> Comparison:
-    """Builds the networks that `conf/benchmark.yaml` names, and measures them.
+class CompareNetworks:
+    """`probe=speed`: operations, tokens, time and memory of networks that take turns.
 
     Args:
-        data_overrides: what was typed about the data set, which experiments are then built for too.
-
-    Raises:
-        ConfigError: settings that do not fit; found before anything is measured.
+        data: the data module whose validation images are gone through.
+        size: (height, width) that images are resized to, and networks built for.
+        images: operations and tokens are means over them; timing goes through them in turns.
+        scored_images: of the validation split, for the mIoU of checkpoints; None for all of them.
+        threads: of the CPU; None leaves torch's choice.
     """
-    settings, size = _settings(cfg), pair(cfg.size)
-    seed_everything(cfg.seed)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    found = candidates(
-        cfg.experiments,
-        cfg.checkpoints,
-        size=size,
-        overrides=cfg.overrides,
-        data_overrides=data_overrides,
-        allow=trusted(cfg),
-    )
-    data = build(cfg.data, path="data", allow=trusted(cfg))
-    data.prepare_data()
-    data.setup("validate")
-    images = pictures_of(data.val_dataloader(), count=cfg.pictures, size=size)
-    for candidate in found:
-        candidate.network.to(settings.device)
-    scores, unscored = {}, []
-    if data_overrides and cfg.accuracy.pictures != 0:
-        kind = {"size": size, "pictures": cfg.accuracy.pictures, "precision": autocast(settings)}
-        scores, unscored = accuracies(found, data, tell=tell, **kind)
-    measured = measure(found, images.to(settings.device), settings, tell=tell)
-    return Comparison(
-        measured=[replace(its, accuracy=scores.get(its.name)) for its in measured],
-        unscored=unscored,
-        settings=settings,
-        size=size,
-        pictures=cfg.pictures,
-        data=cfg.data.reader._target_.rpartition(".")[2],
-        machine=machine.machine(settings.device),
-    )
 
+    def __init__(
+        self,
+        *,
+        networks: NamedNetworks,
+        data: Any,
+        size: Sides,
+        images: Count,
+        settings: Settings,
+        scored_images: Annotated[int, Between(0)] | None = 100,
+        threads: Count | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.networks, self.data, self.size = networks, data, pair(size)
+        self.images, self.scored_images, self.settings = images, scored_images, settings
+        self.threads, self.seed = threads, seed
 
-def device_of(cfg: DictConfig) -> torch.device:
-    """Where to measure; raises ConfigError for a GPU that is not there."""
-    available = torch.cuda.is_available()
-    if cfg.device == "cuda" and not available:
-        raise ConfigError("device=cuda, but torch finds no GPU here; type device=cpu")
-    return torch.device("cuda" if available and cfg.device != "cpu" else "cpu")
+    def __call__(self, *, data_overrides: Sequence[str], tell: Tell) -> Comparison:
+        """Builds the networks and measures them.
 
-
-def _settings(cfg: DictConfig) -> Settings:
-    if not cfg.batch_sizes:
-        raise ConfigError("batch_sizes=[] measures nothing; name one, such as batch_sizes=[1]")
-    return Settings(
-        device=device_of(cfg),
-        batch_sizes=tuple(dict.fromkeys(cfg.batch_sizes)),
-        rounds=cfg.rounds,
-        warm_up=cfg.warm_up,
-        precision=cfg.precision,
-        compile=cfg.compile,
-    )
+        Raises:
+            ConfigError: settings that do not fit; found before anything is measured.
+        """
+        settings, size, data = self.settings, self.size, self.data
+        seed_everything(self.seed)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        candidates = self.networks.built(size, data_overrides=data_overrides)
+        data.prepare_data()
+        data.setup("validate")
+        images = pictures_of(data.val_dataloader(), count=self.images, size=size)
+        for candidate in candidates:
+            candidate.network.to(settings.device)
+        scores, unscored = {}, []
+        if data_overrides and self.scored_images != 0:
+            kind = {"size": size, "pictures": self.scored_images, "precision": autocast(settings)}
+            scores, unscored = accuracies(candidates, data, tell=tell, **kind)
+        measured = measure(candidates, images.to(settings.device), settings, tell=tell)
+        return Comparison(
+            measured=[replace(each, accuracy=scores.get(each.name)) for each in measured],
+            unscored=unscored,
+            settings=settings,
+            size=size,
+            pictures=self.images,
+            data=data.reader_name,
+            machine=machine.machine(settings.device),
+        )

@@ -5,11 +5,11 @@ from typing import TypedDict
 import torch
 from torch import nn
 
-from segsuite.bench.flops import OperationCounter, count_parameters
 from segsuite.core.build import build
 from segsuite.core.seeding import seed_everything
-from segsuite.engine.framing import pair
-from segsuite.engine.launch import compose
+from segsuite.engine.inference.framing import pair
+from segsuite.engine.launch.entry_point import compose
+from segsuite.measure.operations import OperationCounter, count_parameters
 from segsuite.nn.segmenter import Segmenter
 
 

@@ -1,28 +1,28 @@
 """Time and memory of losses alone, against the number of classes: one batch of pixels, in turns."""
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from segsuite.bench import machine
-from segsuite.bench.comparison import device_of
-from segsuite.bench.latency import Latency, Ratio, interleaved, ratio
-from segsuite.bench.memory import peak_bytes
+from segsuite.bench.probes import Tell
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
-from segsuite.core.hardware import free_memory, high_water_mark
-from segsuite.core.targets import trusted
-from segsuite.engine.launch import compose
+from segsuite.core.hardware import Device, device_of, free_memory, high_water_mark
+from segsuite.core.hints import Between, Count
+from segsuite.core.targets import prefixes
+from segsuite.engine.launch.entry_point import compose
+from segsuite.measure import machine
+from segsuite.measure.latency import Latency, Ratio, interleaved, ratio
+from segsuite.measure.memory import peak_bytes
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
 
@@ -125,27 +125,49 @@ def loss_table(rows: Sequence[LossRow], title: str) -> Table:
     return table
 
 
-def compare_losses(
-    cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
-) -> LossCosts:
-    """Measures what `losses` in conf/benchmark.yaml names.
+class CompareLosses:
+    """`probe=losses`: loss and gradients of drawn pixels, in turns.
 
     Args:
-        data_overrides: not used; pixels are drawn.
+        classes: numbers of classes.
+        arms: the losses by name, each as overrides of `method=essnet`.
+        side: of the square of pixels.
+        dim: numbers per pixel and class.
+        overrides: of all arms.
+        threads: of the CPU; None leaves torch's choice.
+        allow: packages of other people that are trusted.
     """
-    del data_overrides
-    device, asked = device_of(cfg), cfg.losses
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    arms = {
-        name: Arm((*cfg.overrides, *own), trusted(cfg))
-        for name, own in OmegaConf.to_container(asked.arms).items()
-    }
-    rows = []
-    for classes in asked.classes:
-        tell(f"{classes} classes")
-        rows += _rows(arms, classes, asked.side, asked.dim, device, cfg.rounds, cfg.warm_up)
-    return LossCosts(rows, asked.side**2, asked.dim, machine.machine(device))
+
+    def __init__(
+        self,
+        *,
+        classes: Sequence[Count],
+        arms: Mapping[str, Sequence[str]],
+        side: Count = 256,
+        dim: Count = 12,
+        overrides: Sequence[str] = (),
+        device: Device = "auto",
+        threads: Count | None = None,
+        rounds: Count = 20,
+        warm_up: Annotated[int, Between(0)] = 3,
+        allow: Sequence[str] = (),
+    ) -> None:
+        trusted = prefixes(list(allow))
+        self.arms = {name: Arm((*overrides, *own), trusted) for name, own in arms.items()}
+        self.classes, self.side, self.dim, self.threads = classes, side, dim, threads
+        self.device, self.rounds, self.warm_up = device_of(device), rounds, warm_up
+
+    def __call__(self, *, data_overrides: Sequence[str], tell: Tell) -> LossCosts:
+        """Measures; no data set is looked at."""
+        del data_overrides
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        kind = (self.side, self.dim, self.device, self.rounds, self.warm_up)
+        rows = []
+        for classes in self.classes:
+            tell(f"{classes} classes")
+            rows += _rows(self.arms, classes, *kind)
+        return LossCosts(rows, self.side**2, self.dim, machine.machine(self.device))
 
 
 def _rows(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segsuite.bench.breakdown import Part
-from segsuite.bench.measure import Measurement
+from segsuite.bench.measurement import Measurement
 from segsuite.core.files import written_whole
+from segsuite.measure.breakdown import Part
 
 _OPERATIONS, _TIME = "#3b6ea8", "#d9822b"
 

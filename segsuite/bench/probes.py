@@ -1,69 +1,29 @@
-"""What `probe=` can measure; each gives something to be shown and to be written."""
+"""What `probe=` can measure: each gives something to be shown and to be written."""
 
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 from omegaconf import DictConfig
 from rich.console import Console
 
-from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.core.hints import Between
-from segsuite.engine.settings import check_values
+from segsuite.core.build import build
+from segsuite.core.errors import ConfigError
+from segsuite.core.targets import trusted
+from segsuite.engine.launch.heeded import referred
 
-_COMMON = {"probe", "name", "threads", "overrides", "allow", "paths", "run", "hydra"}
-_NETWORKS = {"experiments", "checkpoints", "data", "pictures", "seed"}
-_TIMING = {"rounds", "warm_up", "device"}
+Tell = Callable[[str], None]
+"""Is told what is going on."""
 
-_Count = Annotated[int, Between(1)]
-_Sides = tuple[_Count, _Count]
-_KEYS = {
-    "experiments": Sequence[str],
-    "checkpoints": Sequence[str],
-    "overrides": Sequence[str],
-    "size": _Sides,
-    "pictures": _Count,
-    "batch_sizes": Sequence[_Count],
-    "rounds": _Count,
-    "warm_up": Annotated[int, Between(0)],
-    "device": Literal["auto", "cpu", "cuda"],
-    "threads": _Count | None,
-    "precision": Literal["fp32", "bf16"],
-    "compile": bool,
-}
-_KEYS_OF = {
-    "memory": {
-        "classes": Sequence[_Count],
-        "size": _Sides,
-        "measured_at": _Sides | None,
-        "batch": _Count,
-        "gigabytes": Annotated[float, Between(0)],
-    },
-    "losses": {"classes": Sequence[_Count], "side": _Count, "dim": _Count},
-    "runtimes": {
-        "names": Sequence[str],
-        "sizes": Sequence[_Sides],
-        "frames": _Count,
-        "warm_up": Annotated[int, Between(0)],
-        "calibration": _Count,
-        "least": _Count,
-    },
-}
-_HEEDED = {
-    "speed": {*_NETWORKS, *_TIMING, "size", "batch_sizes", "precision", "compile", "accuracy"},
-    "memory": {"memory", "device"},
-    "losses": {*_TIMING, "losses"},
-    "runtimes": {*_NETWORKS, "runtimes"},
-}
-"""Of the keys of conf/benchmark.yaml, those that each probe looks at beside the common ones."""
+_OF_EVERY_RUN = {"probe", "name", "allow", "paths", "run", "hydra"}
 
 
 class Measured(Protocol):
-    """What a probe found."""
+    """What a probe measured."""
 
     def show(self, console: Console, folder: Path) -> None:
-        """Prints tables, writes pictures."""
+        """Prints tables, writes plots."""
         ...
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
@@ -72,52 +32,38 @@ class Measured(Protocol):
 
 
 class Probe(Protocol):
-    """Measures what the config names; is told which data were typed, and tells what it does."""
+    """An object of conf/probe: what its constructor takes can be typed as `probe.KEY`."""
 
-    def __call__(
-        self, cfg: DictConfig, *, data_overrides: Sequence[str], tell: Callable[[str], None]
-    ) -> Measured: ...
+    def __call__(self, *, data_overrides: Sequence[str], tell: Tell) -> Measured:
+        """Measures.
+
+        Args:
+            data_overrides: what was typed about the data set.
+        """
+        ...
 
 
 def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
-    """The probe that `probe=` names.
+    """The probe that `probe=` chooses.
 
     Args:
         typed: the overrides on the command line.
 
     Raises:
-        ConfigError: there is none of that name, or something was typed that it does not look at.
+        ConfigError: its settings do not fit, or something was typed that it does not refer to.
     """
-    from segsuite.bench.comparison import compare
-    from segsuite.bench.loss_cost import compare_losses
-    from segsuite.bench.runtimes import compare_runtimes
-    from segsuite.bench.training_memory import compare_memory
-
-    probes: dict[str, Probe] = {
-        "speed": compare,
-        "memory": compare_memory,
-        "losses": compare_losses,
-        "runtimes": compare_runtimes,
-    }
-    if cfg.probe not in probes:
-        known = ", ".join(probes)
-        near = did_you_mean(cfg.probe, probes)
-        raise ConfigError(f"probe={cfg.probe} is not one of {known}{near}")
+    looked_at = {key.partition(".")[0] for key in referred(cfg, ("probe",))} - {"probe"}
     for override in typed:
-        key = override.lstrip("+~").partition("=")[0]
-        if re.split(r"[./@]", key)[0] not in _COMMON | _HEEDED[cfg.probe]:
-            own = [f"{cfg.probe}.{key}" for key in _KEYS_OF.get(cfg.probe, ())]
-            heeded = ", ".join([*own, *sorted(_HEEDED[cfg.probe] - {cfg.probe})])
+        key = re.split(r"[./@=]", override.lstrip("+~"))[0]
+        if key not in _OF_EVERY_RUN | looked_at:
+            chosen = [o.partition("=")[2] for o in typed if o.startswith("probe=")] or ["speed"]
+            own = [f"probe.{own}" for own in cfg.probe if own not in ("_target_", *looked_at)]
             raise ConfigError(
-                f"{override} would change nothing: probe={cfg.probe} looks at {heeded} (and "
-                "threads, overrides, allow)"
+                f"{override} would change nothing: probe={chosen[-1]} looks at "
+                f"{', '.join([*own, *sorted(looked_at)])}"
             )
     _check_accuracy(typed)
-    check_values(cfg, _KEYS)
-    check_values(cfg.accuracy, {"pictures": Annotated[int, Between(0)] | None}, "accuracy.")
-    if cfg.probe in _KEYS_OF:
-        check_values(cfg[cfg.probe], _KEYS_OF[cfg.probe], f"{cfg.probe}.")
-    return probes[cfg.probe]
+    return build(cfg.probe, path="probe", allow=trusted(cfg))
 
 
 def _check_accuracy(typed: Sequence[str]) -> None:

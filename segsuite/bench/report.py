@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segsuite.bench.cost import GIGA
-from segsuite.bench.measure import Measurement, Speed
-from segsuite.bench.tokens import to_dicts
-from segsuite.bench.verdict import verdict
+from segsuite.bench.measurement import Measurement, Speed
+from segsuite.measure.cost import GIGA
+from segsuite.measure.tokens import to_dicts
+from segsuite.measure.verdict import verdict
 
 
 def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from segsuite.bench.accuracy import percent, scored_on
-from segsuite.bench.latency import Latency, Ratio
-from segsuite.bench.measure import Measurement
-from segsuite.bench.tokens import shown
+from segsuite.bench.measurement import Measurement
+from segsuite.engine.inference.accuracy import percent, scored_on
+from segsuite.measure.latency import Latency, Ratio
+from segsuite.measure.tokens import shown
 
 
 def cost_table(measured: Sequence[Measurement], title: str) -> Table:

@@ -7,25 +7,25 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from segsuite.bench import machine
-from segsuite.bench.comparison import device_of
-from segsuite.bench.memory import peak_bytes
 from segsuite.bench.memory_report import memory_table, save_memory_plot
+from segsuite.bench.probes import Tell
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
-from segsuite.core.hardware import free_memory
+from segsuite.core.hardware import Device, device_of, free_memory
+from segsuite.core.hints import Between, Count, Sides
 from segsuite.core.sizes import Size
-from segsuite.core.targets import trusted
-from segsuite.engine.framing import pair
-from segsuite.engine.launch import compose
+from segsuite.core.targets import prefixes
+from segsuite.engine.inference.framing import pair
+from segsuite.engine.launch.entry_point import compose
+from segsuite.measure import machine
+from segsuite.measure.memory import peak_bytes
 from segsuite.methods.essnet.losses.base import PixelLoss
 
 _BATCHES = (2, 4)
@@ -121,40 +121,68 @@ class TrainingMemory:
         console.print(f"written: {folder}/memory.png, result.json", highlight=False, soft_wrap=True)
 
 
-def compare_memory(
-    cfg: DictConfig, *, data_overrides: Sequence[str] = (), tell: Callable[[str], None]
-) -> TrainingMemory:
-    """Measures what `memory` in conf/benchmark.yaml names.
+class CompareMemory:
+    """`probe=memory`: the peak of a training step against the number of classes, by loss.
 
     Args:
-        data_overrides: not used; classes and sizes are the probe's own.
+        experiment: what is trained.
+        classes: numbers of classes.
+        arms: ways to train by name, each as overrides of the experiment.
+        size: of the images that are asked about.
+        measured_at: of those that are measured; None is `size` on a GPU, 96x96 on a CPU.
+        batch: whose peak is shown.
+        gigabytes: for which the largest batch is sought.
+        overrides: of all arms.
+        threads: of the CPU; None leaves torch's choice.
+        allow: packages of other people that are trusted.
     """
-    del data_overrides
-    device, asked = device_of(cfg), cfg.memory
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    size = pair(asked.size)
-    measured_at = pair(asked.measured_at or (size if device.type == "cuda" else _ON_CPU))
-    rows = probe(
-        asked.experiment,
-        OmegaConf.to_container(asked.arms),
-        list(asked.classes),
-        size=size,
-        measured_at=measured_at,
-        device=device,
-        overrides=list(cfg.overrides),
-        allow=trusted(cfg),
-        tell=tell,
-    )
-    return TrainingMemory(
-        rows=rows,
-        experiment=asked.experiment,
-        size=size,
-        measured_at=measured_at,
-        batch=asked.batch,
-        gigabytes=asked.gigabytes,
-        machine=machine.machine(device),
-    )
+
+    def __init__(
+        self,
+        *,
+        experiment: str,
+        classes: Sequence[Annotated[int, Between(2)]],
+        arms: Mapping[str, Sequence[str]],
+        size: Sides = (450, 450),
+        measured_at: Sides | None = None,
+        batch: Count = 10,
+        gigabytes: Annotated[float, Between(0)] = 12.0,
+        overrides: Sequence[str] = (),
+        device: Device = "auto",
+        threads: Count | None = None,
+        allow: Sequence[str] = (),
+    ) -> None:
+        self.experiment, self.classes, self.arms = experiment, list(classes), arms
+        self.device, self.size = device_of(device), pair(size)
+        self.measured_at = pair(measured_at or (size if self.device.type == "cuda" else _ON_CPU))
+        self.batch, self.gigabytes, self.threads = batch, gigabytes, threads
+        self.overrides, self.allow = list(overrides), prefixes(list(allow))
+
+    def __call__(self, *, data_overrides: Sequence[str], tell: Tell) -> TrainingMemory:
+        """Measures; classes and sizes are the probe's own, not those of a data set."""
+        del data_overrides
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        rows = probe(
+            self.experiment,
+            self.arms,
+            self.classes,
+            size=self.size,
+            measured_at=self.measured_at,
+            device=self.device,
+            overrides=self.overrides,
+            allow=self.allow,
+            tell=tell,
+        )
+        return TrainingMemory(
+            rows=rows,
+            experiment=self.experiment,
+            size=self.size,
+            measured_at=self.measured_at,
+            batch=self.batch,
+            gigabytes=self.gigabytes,
+            machine=machine.machine(self.device),
+        )
 
 
 def probe(
@@ -195,7 +223,7 @@ def _memory(
     cfg: Any, measured_at: Size, size: Size, classes: int, device: torch.device, allow: tuple
 ) -> StepMemory | None:
     if classes < 2:
-        raise ConfigError(f"memory.classes: {classes} is no number of classes; give 2 or more")
+        raise ConfigError(f"probe.classes: {classes} is no number of classes; give 2 or more")
     network = build(cfg.method.network, path="method.network", allow=allow).to(device).train()
     loss = build(cfg.method.loss, path="method.loss", allow=allow)
     loss = loss.to(device) if isinstance(loss, nn.Module) else loss

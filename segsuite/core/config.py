@@ -18,6 +18,9 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 _OLD_LOSS = re.compile(r"^[+~]*method\.task\.loss\.")
 """Where the mobile family's loss stood; today all families have it at `method.loss`."""
 
+_OLD_PROBE = re.compile(r"^([+~]*)(memory|losses|runtimes)\.")
+"""Where the settings of a probe stood; today those of the chosen one are at `probe`."""
+
 _OF_LOSSES = re.compile(r"^(?=method\.loss\.(class_weights|ohem|ohem_kept|dice)=)")
 """Settings that our losses take, but that stand in no file: other people's need not take them."""
 
@@ -28,6 +31,8 @@ def as_today(overrides: Sequence[str], name: str) -> list[str]:
     A whole loss of one's own is put where it was, in place of what stands there. Settings of losses
     that stand in no file are added to what does.
     """
+    if name == "benchmark":
+        return _of_the_probe(overrides)
     if not _has_a_method(name):
         return list(overrides)
     whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", its) for its in overrides)
@@ -35,6 +40,18 @@ def as_today(overrides: Sequence[str], name: str) -> list[str]:
         return [_OLD_LOSS.sub("++method.task.loss.", override) for override in overrides]
     moved = [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]
     return [_OF_LOSSES.sub("++", override) for override in moved]
+
+
+def _of_the_probe(overrides: Sequence[str]) -> list[str]:
+    chosen = [o.partition("=")[2] for o in overrides if o.startswith("probe=")] or ["speed"]
+    for override in overrides:
+        old = _OLD_PROBE.match(override)
+        if old and old[2] not in chosen:
+            raise ConfigError(
+                f"{override} would change nothing: probe={chosen[-1]} does not look at it; type "
+                f"probe={old[2]} too"
+            )
+    return [_OLD_PROBE.sub(r"\1probe.", override) for override in overrides]
 
 
 def _has_a_method(name: str) -> bool:

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
+
+from segsuite.core.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
 
 _GROUP_FILES = {
     "": ("memory.max", "memory.current", "inactive_file", "active_file"),
@@ -17,6 +22,18 @@ _GROUP_FILES = {
 """Of a control group of version 2 and 1: its limit, what it uses, and how much of that can go."""
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def device_of(name: Device) -> torch.device:
+    """Where to run: `auto` is a GPU where torch finds one.
+
+    Raises:
+        ConfigError: a GPU was asked for that is not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("device=cuda, but torch finds no GPU here; type device=cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def free_memory(device: torch.device) -> int:

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "segsuite.data.coco_instances": "segsuite.data.readers.coco_instances",
+    "segsuite.data.decode": "segsuite.data.readers.decode",
+    "segsuite.data.paired_files": "segsuite.data.readers.paired_files",
+    "segsuite.engine.inference.MultiScale": "segsuite.engine.inference.modes.MultiScale",
+    "segsuite.engine.inference.Slide": "segsuite.engine.inference.modes.Slide",
+    "segsuite.engine.inference.Whole": "segsuite.engine.inference.modes.Whole",
+    "segsuite.engine.sweep_table": "segsuite.engine.launch.sweep_table",
+}
 """Old import path to new one: of a module, or of a class or function. One step each: a path that
 moves again is changed here, too."""
 

@@ -20,7 +20,8 @@ from segsuite.core.moved import today
 LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
 _KNOWN = ("segsuite.", *LIBRARIES)
 _PARTS = tuple(
-    f"segsuite.{package}." for package in ("bench", "data", "engine", "methods", "metrics", "nn")
+    f"segsuite.{package}."
+    for package in ("bench", "data", "engine", "exporting", "methods", "metrics", "nn")
 )
 _MODULE = "torch.nn.modules.module.Module"  # a metric is one, too
 _OPTIMIZER = "torch.optim.optimizer.Optimizer"
@@ -34,8 +35,16 @@ def trusted(cfg: DictConfig) -> tuple[str, ...]:
     Raises:
         ConfigError: it is not a list of names.
     """
-    names = cfg.allow
-    if not isinstance(names, ListConfig) or not all(isinstance(n, str) and n for n in names):
+    return prefixes(cfg.allow)
+
+
+def prefixes(names: Any) -> tuple[str, ...]:
+    """Packages as prefixes of import paths, each with one dot at its end.
+
+    Raises:
+        ConfigError: it is not a list of names.
+    """
+    if not isinstance(names, list | ListConfig) or not all(isinstance(n, str) and n for n in names):
         raise ConfigError(f"allow={names} is no list of packages; type allow=[mylab.]")
     return tuple(f"{name.rstrip('.')}." for name in names)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.core.errors import DataError, MissingExtra
-from segsuite.data.decode import decode_image
+from segsuite.data.readers.decode import decode_image
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".gif"}

@@ -20,12 +20,12 @@ from segsuite.data.batches import (
     listed,
     stacked,
 )
+from segsuite.data.checks.occurrence import check_scores, check_training, occurrence
+from segsuite.data.checks.verify import verified
 from segsuite.data.class_table import ClassTable
-from segsuite.data.occurrence import check_scores, check_training, occurrence
+from segsuite.data.readers.splits import warn_of_shared
 from segsuite.data.samplers import EndlessBatches, ShardedOnce
 from segsuite.data.samples import Facts, Reader, Samples
-from segsuite.data.splits import warn_of_shared
-from segsuite.data.verify import verified
 from segsuite.data.workers import leave_signals_to_the_training
 
 
@@ -86,6 +86,11 @@ class SegmentationData(L.LightningDataModule):
         self._ready: dict[str, Samples] = {}
         self._facts: dict[str, list[Facts]] = {}
         self._looked_at: set[str] = set()
+
+    @property
+    def reader_name(self) -> str:
+        """The class of the reader, by which measurements say what they were made on."""
+        return type(self._reader).__name__
 
     @property
     def test_split(self) -> str:

@@ -31,7 +31,7 @@ def settle_class_weights(task: nn.Module, data: Any) -> None:
 
 
 def _median_frequencies(data: Any) -> list[float]:
-    from segsuite.data.inspection import report
+    from segsuite.data.checks.inspection import report
 
     if not hasattr(data, "samples"):
         raise ConfigError(

@@ -62,7 +62,7 @@ class Distillation:
             CheckpointError: the file is no checkpoint, or of other classes.
             ConfigError: the teacher cannot see such crops, or one of the two has no probabilities.
         """
-        from segsuite.engine.rebuild import trained_network
+        from segsuite.engine.launch.rebuild import trained_network
 
         if self.source is None:
             return

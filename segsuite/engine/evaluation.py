@@ -11,13 +11,13 @@ from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError, did_you_mean
 from segsuite.core.seeding import seed_everything
 from segsuite.core.targets import trusted
-from segsuite.engine import record
 from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.callbacks.progress import EvaluationProgress
 from segsuite.engine.callbacks.table import ClassTableReport
 from segsuite.engine.iterations import check_processes
-from segsuite.engine.rebuild import figures_of, network_of
-from segsuite.engine.settings import check_trainer, for_evaluation
+from segsuite.engine.launch import record
+from segsuite.engine.launch.rebuild import figures_of, network_of
+from segsuite.engine.launch.settings import check_trainer, for_evaluation
 from segsuite.engine.trainer import built_trainer, quiet
 from segsuite.engine.training import make_task
 

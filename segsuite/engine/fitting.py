@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 
 from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Checkpoints
-from segsuite.engine.rebuild import figures_of
+from segsuite.engine.launch import folders, record
+from segsuite.engine.launch.rebuild import figures_of
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import SegmentationTask
 from segsuite.nn.dilated import split_dilations

@@ -30,7 +30,7 @@ from segsuite.core.finite import not_finite, refuse_odd
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Samples
 from segsuite.engine.callbacks.checkpoints import SAMPLES_KEY
-from segsuite.engine.rebuild import classes_of
+from segsuite.engine.launch.rebuild import classes_of
 
 log = logging.getLogger(__name__)
 

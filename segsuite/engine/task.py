@@ -13,7 +13,7 @@ from segsuite.core.errors import ConfigError, raised_in
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
 from segsuite.engine.distillation import Distillation
-from segsuite.engine.inference import Inference, Watcher
+from segsuite.engine.inference.modes import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.metrics.iou import SUMMARY, MeanIoU
 from segsuite.nn.segmenter import Segmenter

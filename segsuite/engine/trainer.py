@@ -11,8 +11,8 @@ from lightning.pytorch.accelerators import CPUAccelerator
 
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, raised_in
-from segsuite.engine.exhausted import LostProcesses
-from segsuite.engine.settings import check_trainer
+from segsuite.engine.launch.exhausted import LostProcesses
+from segsuite.engine.launch.settings import check_trainer
 
 
 def built_trainer(

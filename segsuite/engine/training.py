@@ -16,7 +16,6 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import check_size
 from segsuite.core.targets import trusted
 from segsuite.core.transfer import begin_with, same_family
-from segsuite.engine import folders, record
 from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
@@ -29,15 +28,16 @@ from segsuite.engine.iterations import (
     evaluated,
     without_epochs,
 )
-from segsuite.engine.launch import on_main_process
-from segsuite.engine.resuming import ResumePoint, fingerprints
-from segsuite.engine.settings import (
+from segsuite.engine.launch import folders, record
+from segsuite.engine.launch.entry_point import on_main_process
+from segsuite.engine.launch.settings import (
     check_figures,
     check_parts,
     check_precision,
     check_run,
     tell_limits,
 )
+from segsuite.engine.resuming import ResumePoint, fingerprints
 from segsuite.engine.task import SegmentationTask
 from segsuite.engine.trainer import built_trainer, quiet
 from segsuite.nn.backbones.lite_weights import check_same_twin

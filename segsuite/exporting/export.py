@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from segsuite.bench.accuracy import Accuracy, miou, percent, scored_on
 from segsuite.core.build import build
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import remove_leftovers, write_json, written_whole
@@ -20,13 +19,14 @@ from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.framing import pair
-from segsuite.engine.rebuild import check_same, iteration_of, network_of
-from segsuite.engine.settings import check_values
+from segsuite.engine.inference.accuracy import Accuracy, miou, percent, scored_on
+from segsuite.engine.inference.framing import pair
+from segsuite.engine.launch.rebuild import check_same, iteration_of, network_of
+from segsuite.engine.launch.settings import check_values
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
+from segsuite.exporting.images import calibration_pictures, other_pictures
 from segsuite.exporting.parity import Parity, compared, labelled
-from segsuite.exporting.pictures import calibration_pictures, other_pictures
 from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.description import Description
 

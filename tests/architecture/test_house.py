@@ -10,54 +10,149 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "segsuite"
 FLOORS = [
-    {"core", "ops"},
+    {"core"},
+    {"ops"},
     {"nn", "metrics", "data"},
-    {"runtime"},
+    {"measure", "runtime"},
     {"engine"},
     {"methods"},
     {"bench", "exporting", "search", "reporting"},
 ]
-"""From the ground up; doors (files directly in segsuite/) stand on top of everything."""
+"""From the ground up: a package imports those below it, and none beside it. Entry points (files
+directly in segsuite/) stand on top of everything."""
+ENGINE = ["launch", "loggers", "inference", "callbacks"]
+"""The same within segsuite/engine/, whose own files stand on top of these."""
 MAX_LINES = 400
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
-def floor(room: str) -> int:
-    for level, rooms in enumerate(FLOORS):
-        if room in rooms:
-            return level
-    raise AssertionError(f"segsuite/{room}/ stands on no floor: add it to FLOORS")
+Module = tuple[str, ...]
+"""Parts of an import path after `segsuite`."""
 
 
-def imported(path: Path) -> set[tuple[str, ...]]:
-    """The modules of segsuite that a file imports, anywhere in it, as parts after `segsuite`."""
-    found = set()
+def module_of(path: Path, package: Path) -> Module:
+    parts = path.relative_to(package).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imported(path: Path, package: Path) -> set[Module]:
+    """The modules of segsuite that a file imports, anywhere in it."""
+    modules: set[Module] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import; write the whole path"
-            names = [node.module]
-        found |= {tuple(n.split(".")[1:]) for n in names if n.split(".")[0] == "segsuite"}
-    return {parts for parts in found if parts}
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            first, *parts = name.split(".")
+            if first == "segsuite" and parts:
+                modules.add(_existing(tuple(parts), package))
+    return modules - {()}
+
+
+def _existing(parts: Module, package: Path) -> Module:
+    """The module that a name is in: its own, or the one that defines it."""
+    if package.joinpath(*parts).is_dir() or package.joinpath(*parts).with_suffix(".py").exists():
+        return parts
+    return parts[:-1]
+
+
+def graph(package: Path) -> dict[Module, set[Module]]:
+    """Every module and what it imports; a package's own file is left out where it re-exports."""
+    paths = sorted(package.rglob("*.py"))
+    return {module_of(path, package): imported(path, package) for path in paths}
+
+
+def misdirected(path: Path, package: Path) -> list[str]:
+    """What a file imports that is above it or beside it."""
+    module = module_of(path, package)
+    directed = {other: _direction(module, other) for other in sorted(imported(path, package))}
+    return [f"imports {why}: {'.'.join(other)}" for other, why in directed.items() if why]
+
+
+def _direction(module: Module, other: Module) -> str | None:
+    if len(module) == 1 and module[0] not in set().union(*FLOORS):
+        return None  # an entry point may import everything
+    if len(other) == 1 and other[0] not in set().union(*FLOORS):
+        return "an entry point"
+    ours, theirs = floor(module[0]), floor(other[0])
+    if theirs > ours:
+        return "upward"
+    if theirs == ours and module[0] != other[0]:
+        return "sideways"
+    if module[0] == other[0] == "methods" and module[1:2] != other[1:2]:
+        return "another method"
+    if module[0] == other[0] == "engine" and _room(other) > _room(module):
+        return "upward"
+    return None
+
+
+def floor(package: str) -> int:
+    for level, packages in enumerate(FLOORS):
+        if package in packages:
+            return level
+    raise AssertionError(f"segsuite/{package}/ stands on no floor: add it to FLOORS")
+
+
+def _room(module: Module) -> int:
+    return ENGINE.index(module[1]) if module[1:] and module[1] in ENGINE else len(ENGINE)
+
+
+def circles(modules: dict[Module, set[Module]]) -> list[list[Module]]:
+    """One way around each group of modules that import each other, however far around."""
+    from graphlib import CycleError, TopologicalSorter
+
+    try:
+        list(TopologicalSorter(modules).static_order())
+    except CycleError as error:
+        return [error.args[1]]
+    return []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_flow_one_way(path):
-    room = path.relative_to(PACKAGE).parts
-    if len(room) == 1:
-        return  # a door may import everything
-    for parts in imported(path):
-        assert len(parts) > 1 or (PACKAGE / parts[0]).is_dir(), (
-            f"{path} imports the door {parts[0]}"
-        )
-        theirs, ours = floor(parts[0]), floor(room[0])
-        assert theirs <= ours, f"{path} imports upward: segsuite.{'.'.join(parts)}"
-        if theirs == ours and room[0] in {"nn", "metrics", "data"}:
-            assert parts[0] == room[0], f"{path} imports sideways: segsuite.{'.'.join(parts)}"
-        if room[0] == "methods" and parts[0] == "methods":
-            assert parts[1] == room[1], f"{path}: methods never import each other"
+    assert misdirected(path, PACKAGE) == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles(graph(PACKAGE)) == []
+
+
+@pytest.mark.parametrize(
+    "where, content, said",
+    [
+        ("bench/report.py", "from segsuite.measure import latency", ""),
+        ("ops/upsample.py", "from segsuite.nn.blocks import X", "imports upward: nn.blocks"),
+        ("bench/report.py", "import segsuite.exporting.graph", "imports sideways: exporting.graph"),
+        ("engine/launch/typed.py", "from segsuite.engine.task import Task", "imports upward"),
+        ("methods/essnet/a.py", "from segsuite.methods.mobile.b import X", "another method"),
+        ("core/errors.py", "from segsuite.train import main", "imports an entry point"),
+    ],
+)
+def test_a_wrong_import_is_found(tmp_path, where, content, said):
+    """A house of two files, in which one import is wrong."""
+    rooms = ("measure/latency.py", "nn/blocks.py", "exporting/graph.py", "engine/task.py")
+    for name in (*rooms, "methods/mobile/b.py", "train.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("from segsuite.measure.cost import X" if "latency" in name else "")
+    (tmp_path / where).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / where).write_text(content)
+    found = misdirected(tmp_path / where, tmp_path)
+    assert [said in fault for fault in found] == ([True] if said else [])
+    assert circles(graph(tmp_path)) == []
+
+
+def test_a_circle_on_one_floor_is_found(tmp_path):
+    """Of three modules, one of which imports the next only when it is called."""
+    for name, following in (("cost", "latency"), ("latency", "tokens"), ("tokens", "cost")):
+        path = tmp_path / "measure" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"def f():\n    from segsuite.measure.{following} import X")
+    (circle,) = circles(graph(tmp_path))
+    assert {module[-1] for module in circle} == {"cost", "latency", "tokens"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from segsuite.bench.accuracy import Accuracy, accuracies
-from segsuite.bench.candidates import Candidate, candidates
 from segsuite.bench.probes import probe_of
 from segsuite.core.errors import ConfigError
 from segsuite.data.class_table import ClassTable, distinct_colors
-from segsuite.engine.launch import compose
+from segsuite.engine.inference.accuracy import Accuracy, accuracies
+from segsuite.engine.inference.candidates import Candidate, candidates
+from segsuite.engine.launch.entry_point import compose
 from tests.bench.toy import half_bright
 from tests.toy import ToySegmenter
 

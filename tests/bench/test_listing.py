@@ -4,7 +4,7 @@ import pytest
 
 from segsuite.bench.listing import listed
 from segsuite.core.config import CONF
-from segsuite.engine.help import costs, help_text, options, paper_miou
+from segsuite.engine.launch.help import costs, help_text, options, paper_miou
 
 
 @pytest.mark.parametrize("name", ["quickstart", "segvit_vitt", "mobile_dpc_coco9"])

@@ -9,10 +9,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from segsuite.bench.labelling import RUNTIMES, check_names, prepared
-from segsuite.bench.runtimes import Runtimes, timed_side_by_side
 from segsuite.core.errors import ConfigError
 from segsuite.exporting.errors import ExportError
+from segsuite.exporting.labelling import RUNTIMES, check_names, prepared
+from segsuite.exporting.runtimes import Runtimes, timed_side_by_side
 from tests.exporting.made import SIZE, Unknown, pictures, small
 
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from segsuite.bench import loss_cost, probes
-from segsuite.bench.latency import Latency
 from segsuite.bench.loss_cost import LossRow
 from segsuite.bench.memory_report import save_memory_plot
 from segsuite.bench.training_memory import StepMemory, state_bytes
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.heeded import referred
+from segsuite.engine.launch.help import options
+from segsuite.measure.latency import Latency
 from tests.bench.test_benchmark_door import run
 
 
@@ -165,5 +167,8 @@ def test_a_key_that_the_probe_does_not_look_at_is_refused(
 
 
 def test_every_key_is_looked_at_by_some_probe() -> None:
-    heeded = probes._COMMON.union(*probes._HEEDED.values())
+    heeded = set(probes._OF_EVERY_RUN)
+    for choice in options("probe"):
+        cfg = compose("benchmark", [f"probe={choice}"])
+        heeded |= {key.partition(".")[0] for key in referred(cfg, ("probe",))}
     assert set(compose("benchmark")) - {"hydra"} == heeded - {"hydra"}

@@ -5,8 +5,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from segsuite.core.config import CONF
-from segsuite.engine.help import options
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.help import options
 
 EXPERIMENTS = options("experiment")
 DATA = options("data")

@@ -11,7 +11,7 @@ import yaml
 from segsuite.core.build import build, check
 from segsuite.core.config import CONF, methods_of
 from segsuite.core.sizes import check_size
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.training import check_arguments
 from tests.config.composed import DATA, DOORS, EXPERIMENTS, PARTS, composed, own_data
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segsuite.bench.candidates import from_checkpoint
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.errors import CheckpointError
+from segsuite.engine.inference.candidates import from_checkpoint
 from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
@@ -29,7 +29,7 @@ eval_batch_size: 2
 num_workers: 0
 seed: ${seed}
 reader:
-  _target_: segsuite.data.paired_files.PairedFiles
+  _target_: segsuite.data.readers.paired_files.PairedFiles
   images: "{split}/photos/{id}.*"
   masks: "{split}/truth/{id}.png"
   splits: {train: early, val: late}

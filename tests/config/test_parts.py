@@ -8,7 +8,7 @@ from omegaconf import OmegaConf, open_dict
 
 from segsuite.core.config import CONF, as_today, check_choices
 from segsuite.core.errors import ConfigError
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.training import check_arguments
 
 PARTS = {

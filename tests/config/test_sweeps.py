@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core.build import build
 from segsuite.core.config import CONF
-from segsuite.engine import record, sweeps
+from segsuite.engine.launch import record, sweeps
 from segsuite.engine.training import check_arguments
 from segsuite.train import main as train
 from tests.config.composed import SWEEPS, composed

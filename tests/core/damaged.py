@@ -19,9 +19,9 @@ from segsuite.core.build import build
 from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint, save_checkpoint
 from segsuite.core.errors import SegsuiteError
 from segsuite.core.transfer import begin_with
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import as_checkpoint, classes_of, config_from_checkpoint
-from segsuite.engine.record import plain
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint, classes_of, config_from_checkpoint
+from segsuite.engine.launch.record import plain
 from segsuite.engine.resuming import ResumePoint
 from tests.toy import toy_classes
 

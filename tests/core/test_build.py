@@ -226,7 +226,7 @@ def test_what_a_library_cannot_make_of_numbers_that_fit_is_no_traceback():
 )
 def test_strides_that_no_head_has_are_named(chosen, key):
     """Rates of convolutions follow from them."""
-    from segsuite.engine.launch import compose
+    from segsuite.engine.launch.entry_point import compose
 
     cfg = compose("train", [*chosen, f"{key}=20240501"])
     with pytest.raises(ConfigError, match=r"output_stride.*20240501.* 16"):

@@ -111,7 +111,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         {"_target_": "segsuite.core.files.write_json", "content": {}, "path": "PWNED"},
         {
             **CONFIG["method"]["network"],
-            "dim": {"_target_": "segsuite.engine.video_output.VideoFile"},
+            "dim": {"_target_": "segsuite.engine.inference.video_output.VideoFile"},
         },
     ],
 )

@@ -12,7 +12,7 @@ from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
 from segsuite.core.errors import CheckpointError
 from segsuite.core.files import written_whole
 from segsuite.core.transfer import begin_with
-from segsuite.engine.rebuild import config_from_checkpoint
+from segsuite.engine.launch.rebuild import config_from_checkpoint
 from segsuite.nn.backbones.weight_files import read_tensors, weights_file
 from tests.core.damaged import damaged, faults, write_whole
 

@@ -27,7 +27,7 @@ from segsuite.core.targets import locate, trusted
         ("segsuite.core.targets.locate", "is none of the kinds"),
         ("segsuite.core.files.write_json", "is none of the kinds"),
         ("segsuite.nn.backbones.weight_files.weights_file", "is none of the kinds"),
-        ("segsuite.engine.video_output.VideoFile", "is none of the kinds"),
+        ("segsuite.engine.inference.video_output.VideoFile", "is none of the kinds"),
         ("torch.float32", "is no class or function, but torch.float32"),
         ("torch", "is no import path"),
         (None, "is no import path"),

@@ -20,10 +20,10 @@ import numpy as np
 
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.coco_instances import CocoInstances
 from segsuite.data.preparation.annotations import read_annotations, whole
 from segsuite.data.preparation.coco_lvis import Sources, merged, read_split
 from segsuite.data.preparation.rasterise import covered
+from segsuite.data.readers.coco_instances import CocoInstances
 from tests.data.layouts import write_image
 
 SIZE = (12, 16)

@@ -9,11 +9,11 @@ from PIL import Image
 
 from segsuite.core.build import build
 from segsuite.core.config import CONF
+from segsuite.data.checks.inspection import median_frequency_weights, report
+from segsuite.data.checks.preview import write_preview, write_table
 from segsuite.data.class_table import ClassTable, count_classes
-from segsuite.data.inspection import median_frequency_weights, report
 from segsuite.data.module import SegmentationData
-from segsuite.data.paired_files import PairedFiles
-from segsuite.data.preview import write_preview, write_table
+from segsuite.data.readers.paired_files import PairedFiles
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 
 TABLE = ClassTable.load("camvid11")

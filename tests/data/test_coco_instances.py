@@ -9,12 +9,12 @@ import pytest
 
 from segsuite.core.build import build
 from segsuite.core.errors import DataError
-from segsuite.data import coco_instances
+from segsuite.data.checks.inspection import report
+from segsuite.data.checks.verify import inspected
 from segsuite.data.class_table import ClassTable
-from segsuite.data.coco_instances import CocoInstances
-from segsuite.data.inspection import report
-from segsuite.data.verify import inspected
-from segsuite.engine.launch import compose
+from segsuite.data.readers import coco_instances
+from segsuite.data.readers.coco_instances import CocoInstances
+from segsuite.engine.launch.entry_point import compose
 from tests.data.layouts import write_image
 from tests.data.test_decode import write_tagged
 from tests.data.test_preparation import SIZE, annotation, run_lengths, square

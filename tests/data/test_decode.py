@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.data import decode
 from segsuite.data.class_table import ClassTable
-from segsuite.data.decode import decode_image, decode_mask, is_image
-from segsuite.data.paired_files import PairedFiles
+from segsuite.data.readers import decode
+from segsuite.data.readers.decode import decode_image, decode_mask, is_image
+from segsuite.data.readers.paired_files import PairedFiles
 from tests.data.layouts import mask_of, write_image, write_mask
 
 UPRIGHT = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)

@@ -8,7 +8,7 @@ from PIL import Image
 from segsuite.core.config import CONF
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.mask_values import MaskReader
+from segsuite.data.readers.mask_values import MaskReader
 from tests.data.layouts import mask_of, write_mask
 
 TABLE = """

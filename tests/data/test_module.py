@@ -8,14 +8,9 @@ import torch
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.module import SegmentationData
-from segsuite.data.paired_files import PairedFiles
+from segsuite.data.readers.paired_files import PairedFiles
 from segsuite.data.scenes import Scenes
-from segsuite.data.transforms import (
-    AsItIs,
-    FitWithin,
-    PhotometricDistortion,
-    ScaleCropFlip,
-)
+from segsuite.data.transforms import AsItIs, FitWithin, PhotometricDistortion, ScaleCropFlip
 from tests.data.layouts import ListedReader, camvid, write_image
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segsuite.core.errors import DataError
-from segsuite.data.occurrence import Occurrence, faults_of
+from segsuite.data.checks.occurrence import Occurrence, faults_of
 from tests.data.layouts import mask_of, write_image, write_mask
 from tests.data.test_own_splits import of_folder
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from segsuite.core.build import build
 from segsuite.core.errors import DataError
 from segsuite.data.module import SegmentationData
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from tests.data.layouts import mask_of, write_image, write_mask
 
 

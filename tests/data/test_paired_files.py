@@ -9,10 +9,10 @@ from PIL import Image
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.decode import GreenChannel, ThingNumbers, decode_mask
-from segsuite.data.paired_files import PairedFiles
-from segsuite.data.splits import chosen
-from segsuite.engine.launch import compose
+from segsuite.data.readers.decode import GreenChannel, ThingNumbers, decode_mask
+from segsuite.data.readers.paired_files import PairedFiles
+from segsuite.data.readers.splits import chosen
+from segsuite.engine.launch.entry_point import compose
 from tests.data.cityscapes import write_frames
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 

@@ -13,11 +13,11 @@ import pytest
 
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.decode import decode_mask
 from segsuite.data.preparation import coco_lvis
 from segsuite.data.preparation.annotations import read_annotations
 from segsuite.data.preparation.coco_lvis import lvis_ids, merged, stuff_ids
 from segsuite.data.preparation.rasterise import painted, region, unpacked
+from segsuite.data.readers.decode import decode_mask
 from tests.data.layouts import write_image
 
 pytest.importorskip("pycocotools")
@@ -164,7 +164,7 @@ def test_masks_are_lvis_first_and_stuff_where_it_says_nothing(coco):
 
 def test_the_reader_finds_what_was_prepared(coco):
     from segsuite.core.build import build
-    from segsuite.engine.launch import compose
+    from segsuite.engine.launch.entry_point import compose
 
     assert prepared(coco).returncode == 0
     cfg = compose("train", ["experiment=essnet_coco_lvis_resnet50", f"data.root={coco}"])

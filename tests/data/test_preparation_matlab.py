@@ -8,8 +8,8 @@ import pytest
 
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.decode import decode_mask
 from segsuite.data.preparation import matlab
+from segsuite.data.readers.decode import decode_mask
 from tests.data.layouts import mask_of, write_image, write_mask
 
 scipy_io = pytest.importorskip("scipy.io")

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from segsuite.core.errors import DataError
-from segsuite.data import paired_files, verify
+from segsuite.data.checks import verify
+from segsuite.data.checks.verify import inspected, verified
 from segsuite.data.class_table import ClassTable
-from segsuite.data.paired_files import PairedFiles
-from segsuite.data.verify import inspected, verified
+from segsuite.data.readers import paired_files
+from segsuite.data.readers.paired_files import PairedFiles
 from tests.data.layouts import camvid, mask_of, write_mask
 
 TABLE = ClassTable.load("camvid11")

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from segsuite.bench.comparison import CompareNetworks
+from segsuite.bench.training_memory import CompareMemory
 from segsuite.core.config import CONF, as_today
 from segsuite.engine import training
-from segsuite.engine.help import options
+from segsuite.engine.launch.help import options
+from segsuite.exporting.runtimes import CompareRuntimes
 from segsuite.methods.mobile.loss import PixelCrossEntropy
 from tests.config.composed import composed
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
@@ -154,13 +157,14 @@ def test_comparisons_name_what_exists(arguments, tmp_path, monkeypatch):
     class Reached(BaseException):
         pass
 
-    def compared(cfg, **_):
-        assert {*cfg.experiments, cfg.memory.experiment} <= set(options("experiment"))
+    def measured(probe, **_):
+        networks = getattr(probe, "networks", None)
+        named = [probe.experiment] if networks is None else networks.experiments
+        assert set(named) <= set(options("experiment"))
         raise Reached
 
-    monkeypatch.setattr("segsuite.bench.comparison.compare", compared)
-    monkeypatch.setattr("segsuite.bench.training_memory.compare_memory", compared)
-    monkeypatch.setattr("segsuite.bench.runtimes.compare_runtimes", compared)
+    for probe in (CompareNetworks, CompareMemory, CompareRuntimes):
+        monkeypatch.setattr(probe, "__call__", measured)
     with pytest.raises(Reached):
         called(import_module("segsuite.benchmark").main, *arguments, f"paths.logs={tmp_path}")
 

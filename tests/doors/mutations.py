@@ -76,8 +76,8 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         from segsuite.core.build import build
         from segsuite.core.checkpoint import save_checkpoint
-        from segsuite.engine.launch import compose
-        from segsuite.engine.rebuild import as_checkpoint
+        from segsuite.engine.launch.entry_point import compose
+        from segsuite.engine.launch.rebuild import as_checkpoint
 
         self.folder = folder
         self._keys: dict[tuple[str, ...], list[str]] = {}
@@ -113,8 +113,8 @@ class Workshop:
 
     def _keys_of(self, door: str, base: tuple[str, ...]) -> list[str]:
         """Every key of the config that these arguments give."""
-        from segsuite.engine import rebuild
-        from segsuite.engine.launch import compose
+        from segsuite.engine.launch import rebuild
+        from segsuite.engine.launch.entry_point import compose
 
         if base not in self._keys:
             typed = list(base)

@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-IMPORTED = ("segsuite.engine.training", "segsuite.engine.fitting", "segsuite.bench.planned")
+IMPORTED = ("segsuite.engine.training", "segsuite.engine.fitting", "segsuite.measure.planned")
 """Nothing that is run as `__main__`, reads a setting, or starts a thread, which forks lose."""
 
 

@@ -11,7 +11,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.files import write_json
 from segsuite.engine.callbacks import checkpoints
 from segsuite.engine.callbacks.checkpoints import Checkpoints
-from segsuite.engine.rebuild import figures_of
+from segsuite.engine.launch.rebuild import figures_of
 from segsuite.train import main as train
 from tests.engine.doors import called, only, training
 

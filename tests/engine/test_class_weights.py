@@ -132,7 +132,7 @@ def test_the_mobile_familys_loss_is_that_of_the_formulas(weights, ohem):
 @pytest.mark.parametrize("given", ["median_frequency", "gone.json"])
 def test_a_checkpoint_is_evaluated_without_what_its_weights_came_from(given):
     """No training image is looked at, and the file may be on another machine."""
-    from segsuite.engine.launch import compose
+    from segsuite.engine.launch.entry_point import compose
     from segsuite.engine.training import make_task
 
     typed = ["experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none"]

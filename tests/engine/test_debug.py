@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from lightning.pytorch.profilers import SimpleProfiler
 
 from segsuite.engine.fitting import profiles
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.train import main as train
 from tests.engine.doors import TOY, called, only
 

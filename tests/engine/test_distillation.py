@@ -13,7 +13,7 @@ from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable
 from segsuite.engine import distillation
 from segsuite.engine.distillation import Distillation
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.task import SegmentationTask
 from segsuite.train import main as train
 from tests.engine.doors import called, only
@@ -42,7 +42,9 @@ def batch() -> dict:
 
 
 def taught_by(teacher, pupil, monkeypatch, **settings) -> Distillation:
-    monkeypatch.setattr("segsuite.engine.rebuild.trained_network", lambda *_a, **_k: teacher.eval())
+    monkeypatch.setattr(
+        "segsuite.engine.launch.rebuild.trained_network", lambda *_a, **_k: teacher.eval()
+    )
     lessons = Distillation(teacher="some.ckpt", **settings)
     lessons.begin(pupil, ClassTable.load("cityscapes19"), (64, 64))
     return lessons
@@ -101,7 +103,7 @@ def test_what_cannot_teach_is_refused(monkeypatch):
         taught_by(blind, network("mobile"), monkeypatch)
     with pytest.raises(ConfigError, match=r"multiples of 16.*data\.crop_size is \[64, 72\]"):
         monkeypatch.setattr(
-            "segsuite.engine.rebuild.trained_network", lambda *_a, **_k: network("segvit")
+            "segsuite.engine.launch.rebuild.trained_network", lambda *_a, **_k: network("segvit")
         )
         Distillation(teacher="some.ckpt").begin(network("mobile"), silent, (64, 72))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segsuite.engine.panels import contact_sheet, token_panels
+from segsuite.engine.callbacks.panels import contact_sheet, token_panels
 from segsuite.evaluate import main as evaluate
 from segsuite.nn.token_trace import TokenStage, TokenTrace
 from segsuite.predict import main as predict

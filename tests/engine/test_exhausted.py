@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from segsuite.core.errors import DataError, SegsuiteError
-from segsuite.engine.exhausted import LostProcesses, exhausted, exhaustion_explained
-from segsuite.engine.folders import LAST
+from segsuite.engine.launch.exhausted import LostProcesses, exhausted, exhaustion_explained
+from segsuite.engine.launch.folders import LAST
 from segsuite.train import main as train
 from tests.engine.doors import called, training
 

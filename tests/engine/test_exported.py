@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.exported import config_to_predict
+from segsuite.engine.inference.exported import config_to_predict
 from segsuite.runtime.description import Description
 from segsuite.runtime.onnx_model import nearest, stretched
 from tests.engine.doors import called
@@ -51,7 +51,7 @@ def door(name: str, *arguments: str) -> int:
 
 
 def test_images_become_the_files_that_a_checkpoint_gives(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr("segsuite.engine.prediction.network_of", None)  # none is built
+    monkeypatch.setattr("segsuite.engine.inference.prediction.network_of", None)  # none is built
     random = np.random.default_rng(0)
     images = {"a": (16, 24), "b": (30, 20)}
     (tmp_path / "in").mkdir()
@@ -87,6 +87,8 @@ def test_what_a_file_cannot_do_is_said(name, typed, said, exported, tmp_path, ca
 
 
 def test_a_checkpoint_is_read_as_before(monkeypatch):
-    monkeypatch.setattr("segsuite.engine.rebuild.config_from_checkpoint", lambda given: ["read"])
+    monkeypatch.setattr(
+        "segsuite.engine.launch.rebuild.config_from_checkpoint", lambda given: ["read"]
+    )
     assert config_to_predict(["ckpt_path=a.ckpt", "inference=slide"]) == ["read"]
     assert config_to_predict(["ckpt_path=A.ONNX"]) == ["ckpt_path=A.ONNX"]

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from segsuite.bench.syncs import host_syncs
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.errors import DivergedError
 from segsuite.core.finite import not_finite
 from segsuite.engine.callbacks import finite
 from segsuite.engine.callbacks.finite import FiniteTraining
+from segsuite.measure.syncs import host_syncs
 from segsuite.train import main as train
 from tests.engine.doors import called, only, training
 

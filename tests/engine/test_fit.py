@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.core.errors import ConfigError
-from segsuite.engine import record
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.callbacks.table import is_final
 from segsuite.engine.fitting import final_figures, finish, fit
+from segsuite.engine.launch import record
 from segsuite.engine.task import SegmentationTask
 from segsuite.engine.training import check_task
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from segsuite.core.errors import ConfigError
-from segsuite.engine import folders, record
-from segsuite.engine.resolvers import _run_folder, _sweep_folder
-from segsuite.engine.sweep_table import swept_noted
+from segsuite.engine.launch import folders, record
+from segsuite.engine.launch.resolvers import _run_folder, _sweep_folder
+from segsuite.engine.launch.sweep_table import swept_noted
 from segsuite.train import main as train
 from tests.engine.doors import called
 

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError
 from segsuite.core.targets import locate
-from segsuite.engine.heeded import check_heeded
-from segsuite.engine.launch import compose
-from segsuite.engine.settings import check_groups
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.heeded import check_heeded
+from segsuite.engine.launch.settings import check_groups
 
 METHOD = {
     "dim": 8,
@@ -116,7 +116,7 @@ def test_a_folder_that_drawn_data_would_not_read_is_refused(name):
     with pytest.raises(ConfigError, match=r"`data\.root=mine` would be left unread.* data=folder"):
         check_heeded(cfg, name, ["data.root=mine"])
     check_heeded(cfg, name, ["data.root=null"])
-    cfg.data.reader._target_ = "segsuite.data.paired_files.PairedFiles"
+    cfg.data.reader._target_ = "segsuite.data.readers.paired_files.PairedFiles"
     check_heeded(cfg, name, ["data.root=mine"])
 
 

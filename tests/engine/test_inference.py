@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
-from segsuite.engine.framing import resized, resized_picture
-from segsuite.engine.inference import MultiScale, Slide, Whole
+from segsuite.engine.inference.framing import resized, resized_picture
+from segsuite.engine.inference.modes import MultiScale, Slide, Whole
 from tests.reference.slide_loops import slide_by_loops
 from tests.toy import ToySegmenter
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from segsuite.engine.callbacks.interrupts import Interrupts
-from segsuite.engine.launch import Interrupted
+from segsuite.engine.launch.entry_point import Interrupted
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import torch
 
 from segsuite.engine.introduction import introduce
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.trainer import built_trainer
 from tests.toy import ToyData, ToySegmenter
 

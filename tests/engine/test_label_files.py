@@ -8,12 +8,12 @@ from PIL import Image
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.palette import colourise, overlay
-from segsuite.engine import label_files
-from segsuite.engine.inference import Whole
-from segsuite.engine.inputs import as_path, frames_of, images_of
-from segsuite.engine.label_files import LabelFiles
-from segsuite.engine.legend import PAPER, legend, with_below
-from segsuite.engine.prediction import NetworkPredictor
+from segsuite.engine.inference import label_files
+from segsuite.engine.inference.inputs import as_path, frames_of, images_of
+from segsuite.engine.inference.label_files import LabelFiles
+from segsuite.engine.inference.legend import PAPER, legend, with_below
+from segsuite.engine.inference.modes import Whole
+from segsuite.engine.inference.prediction import NetworkPredictor
 from tests.toy import ToySegmenter, toy_classes
 
 

@@ -12,9 +12,9 @@ from hydra.core.config_store import ConfigStore
 from torch._utils import ExceptionWrapper
 
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.engine import folders
-from segsuite.engine.launch import compose
-from segsuite.engine.mistakes import explain
+from segsuite.engine.launch import folders
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.mistakes import explain
 from segsuite.train import main as train
 from tests.engine.doors import ROOT, training
 
@@ -235,7 +235,7 @@ def test_help_answers_at_once_and_lists_experiments():
 def test_a_start_says_within_two_seconds_that_it_loads_and_leaves_stdout_alone():
     """To a file or a pipe as well; and nothing heavy is imported by then."""
     code = (
-        "import sys, segsuite.train as train, segsuite.engine.launch as launch;"
+        "import sys, segsuite.train as train, segsuite.engine.launch.entry_point as launch;"
         "launch._hydra = lambda name: lambda job: lambda: print('torch' in sys.modules);"
         "sys.argv[1:] = ['experiment=quickstart']; train.main()"
     )

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from segsuite.engine.record import differences, write_start
+from segsuite.engine.launch.record import differences, write_start
 
 PART = {"_target_": "segsuite.methods.segvit.token_pruning.TokenPruning", "after": [6]}
 FOREIGN = {"_target_": "torch.optim.SGD", "lr": 0.1}

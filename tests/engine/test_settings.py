@@ -8,8 +8,8 @@ from omegaconf import open_dict
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.engine import training
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
-from segsuite.engine.launch import compose
-from segsuite.engine.settings import (
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.settings import (
     check_figures,
     check_run,
     check_trainer,

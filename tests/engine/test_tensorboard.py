@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from segsuite.engine.loggers import TensorBoardLogger, opened
+from segsuite.engine.loggers import TensorBoardLogger
+from segsuite.engine.loggers.opened import opened
 
 
 def test_the_config_stands_beside_the_figure_that_runs_are_compared_by(tmp_path):

@@ -7,9 +7,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from segsuite.core.errors import ConfigError
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import config_from_checkpoint
-from segsuite.engine.typed import as_text, mended
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import config_from_checkpoint
+from segsuite.engine.launch.typed import as_text, mended
 from segsuite.train import main as train
 from tests.engine.doors import called
 

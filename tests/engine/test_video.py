@@ -15,10 +15,10 @@ from PIL import Image
 from segsuite.core import files as whole_files
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.data.frames import Faults, PictureFrames, VideoFrames
-from segsuite.engine import video, video_output
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import as_checkpoint
-from segsuite.engine.video import decoded_ahead
+from segsuite.engine.inference import video, video_output
+from segsuite.engine.inference.video import decoded_ahead
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint
 from segsuite.predict import main as predict
 from tests.engine.doors import TOY, called, training
 from tests.toy import ToySegmenter, toy_classes

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from segsuite.engine.journal import Journal
-from segsuite.engine.loggers import CsvLogger, WandbLogger, opened
-from segsuite.engine.record import run_id
+from segsuite.engine.launch.record import run_id
+from segsuite.engine.loggers import CsvLogger, WandbLogger
+from segsuite.engine.loggers.journal import Journal
+from segsuite.engine.loggers.opened import opened
 from tests.engine.wandb_files import read, runs
 
 

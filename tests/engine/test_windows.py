@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segsuite.engine import inference, windows
-from segsuite.engine.inference import Slide, decided
+from segsuite.engine import inference
+from segsuite.engine.inference import windows
+from segsuite.engine.inference.modes import Slide, decided
 from tests.reference.slide_loops import slide_by_loops
 from tests.toy import ToySegmenter
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import CheckpointError, ConfigError
-from segsuite.engine.inference import MultiScale, Slide, Whole
+from segsuite.engine.inference.modes import MultiScale, Slide, Whole
 from segsuite.methods.essnet.predictions import EssnetPrediction
 from segsuite.nn.backbones.feature_maps import FeatureMaps, load_body
 from tests.essnet.made import logits, network, output
@@ -159,7 +159,7 @@ def test_labels_and_scores_are_those_of_all_logits(metric, normalize_after):
 )
 def test_no_map_of_all_classes_is_ever_made(head, inference):
     """6,000 classes at 64x96 would be 147 MB; features of 256 channels are 6."""
-    from segsuite.bench.memory import LiveBytes
+    from segsuite.measure.memory import LiveBytes
 
     built = network(f"method/head={head}", "method.separable=true", classes=6000).eval()
     with torch.inference_mode(), LiveBytes() as live:

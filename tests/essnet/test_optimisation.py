@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from segsuite.core.build import build
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.record import plain
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
-from segsuite.engine.record import plain
 from tests.essnet.made import network
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segsuite.bench.syncs import host_syncs
 from segsuite.core.errors import ConfigError
+from segsuite.measure.syncs import host_syncs
 from segsuite.methods.essnet.losses.dense import DenseLoss
 from segsuite.methods.essnet.losses.exact import ExactLoss
 from segsuite.methods.essnet.losses.knn import NeighbourLoss

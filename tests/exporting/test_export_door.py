@@ -9,8 +9,8 @@ import torch
 from omegaconf import open_dict
 
 from segsuite.core.build import build
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import as_checkpoint
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint
 from segsuite.export import main as export
 from segsuite.exporting.formats import formats
 from segsuite.runtime.onnx_model import OnnxModel

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from segsuite.bench.accuracy import Accuracy, miou
 from segsuite.core.errors import ConfigError, DataError, MissingExtra
+from segsuite.engine.inference.accuracy import Accuracy, miou
 from segsuite.exporting.errors import needed
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph, WithScores
-from segsuite.exporting.pictures import calibration_pictures, other_pictures
+from segsuite.exporting.images import calibration_pictures, other_pictures
 from segsuite.nn.predictions import GridPrediction, StridedPrediction
 from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
 from tests.exporting.made import CLASSES, SIZE, Data, pictures, small

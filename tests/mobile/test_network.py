@@ -7,10 +7,10 @@ from torch import nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.labels import IGNORE
-from segsuite.engine.inference import MultiScale, Slide, Whole
-from segsuite.engine.launch import compose
+from segsuite.engine.inference.modes import MultiScale, Slide, Whole
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.record import plain
 from segsuite.engine.optim import parameter_groups
-from segsuite.engine.record import plain
 from segsuite.methods.mobile.loss import PixelCrossEntropy
 from segsuite.methods.mobile.network import MobileSegmenter
 from segsuite.nn.folding import for_inference

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segsuite.bench.flops import count
+from segsuite.measure.operations import count
 from tests.mobile.made import folded_megabytes, network, parameters, tally
 
 SHUFFLE, NARROW = "method/backbone=shufflenet_v2", "method.backbone.narrow=true"

@@ -5,7 +5,7 @@ import torch
 
 from segsuite.core.errors import CheckpointError
 from segsuite.core.transfer import begin_with
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.methods.mobile.network import MobileSegmenter
 from tests.mobile.made import network
 

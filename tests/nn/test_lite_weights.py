@@ -11,8 +11,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from segsuite.core.errors import CheckpointError, ConfigError, MissingExtra
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import as_checkpoint
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.nn.backbones import lite_weights
 from segsuite.nn.backbones.feature_maps import FeatureMaps

@@ -54,7 +54,7 @@ def test_a_padded_picture_is_cropped_again():
 
 def test_labels_hold_no_map_of_all_classes():
     """40 classes at 512x512 are 42 MB in float32."""
-    from segsuite.bench.memory import LiveBytes
+    from segsuite.measure.memory import LiveBytes
 
     scores = torch.randn(1, 40, 32, 32)
     with LiveBytes() as live:

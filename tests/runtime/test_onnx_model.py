@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from segsuite.bench.pictures import resized
 from segsuite.core.errors import CheckpointError
 from segsuite.data.class_table import ClassTable, distinct_colors
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
+from segsuite.measure.images import resized
 from segsuite.runtime.description import Description
 from segsuite.runtime.onnx_model import OnnxModel, labels_of_grid, nearest, stretched
 from tests.docs.readme import BLOCKS

@@ -10,8 +10,8 @@ import torch
 from segsuite.core.build import build
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.data.scenes import Scenes
-from segsuite.engine.launch import compose
-from segsuite.engine.rebuild import as_checkpoint
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint
 
 SMALL = (
     "data=scenes",

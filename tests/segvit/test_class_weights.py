@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from segsuite.bench.syncs import host_syncs
 from segsuite.core.errors import ConfigError
+from segsuite.measure.syncs import host_syncs
 from segsuite.methods.segvit.exits import exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.objective import SegVitObjective

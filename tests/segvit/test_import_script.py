@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from segsuite.bench.candidates import from_checkpoint
 from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.transfer import begin_with
+from segsuite.engine.inference.candidates import from_checkpoint
 from segsuite.methods.segvit.attention_to_mask import AtmSingle
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.predict import main as predict

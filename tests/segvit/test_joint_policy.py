@@ -5,7 +5,7 @@ import torch
 
 from segsuite.core.build import build
 from segsuite.core.labels import IGNORE
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from tests.segvit.made import SMALL
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segsuite.core.build import build
-from segsuite.engine.launch import compose
+from segsuite.engine.launch.entry_point import compose
 from segsuite.methods.segvit.policy_task import PolicyTask
 from segsuite.methods.segvit.sharing_metric import SharedRight
 

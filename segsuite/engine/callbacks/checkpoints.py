@@ -16,7 +16,7 @@ from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, read_checkpoint, sa
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
 from segsuite.core.hints import Between
-from segsuite.engine.folders import read_best
+from segsuite.engine.launch.folders import read_best
 
 SAMPLES_KEY = "samples"
 """Where a checkpoint keeps fingerprints of the samples that it was trained and validated on."""

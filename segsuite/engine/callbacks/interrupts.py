@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from segsuite.engine.launch import Interrupted
+from segsuite.engine.launch.entry_point import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

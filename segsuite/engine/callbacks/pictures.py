@@ -11,9 +11,9 @@ from lightning import Callback, LightningModule, Trainer
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
 from segsuite.data.samples import Batch
-from segsuite.engine.legend import legend, with_below
-from segsuite.engine.loggers import log_picture
-from segsuite.engine.panels import contact_sheet, label_panel, picture_panel, token_panels
+from segsuite.engine.callbacks.panels import contact_sheet, label_panel, picture_panel, token_panels
+from segsuite.engine.inference.legend import legend, with_below
+from segsuite.engine.loggers.opened import log_picture
 from segsuite.nn.segmenter import Prediction
 from segsuite.nn.token_trace import TokenTrace
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.files import written_whole
-from segsuite.engine.loggers import log_picture
+from segsuite.engine.loggers.opened import log_picture
 from segsuite.methods.essnet.embedding_map import nearest_text, plane, save_map
 
 

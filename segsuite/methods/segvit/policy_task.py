@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from segsuite.core.hints import Above
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
-from segsuite.engine.inference import Inference
+from segsuite.engine.inference.modes import Inference
 from segsuite.engine.task import SegmentationTask
 from segsuite.methods.segvit.objective import policy_loss
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.data.samples import Batch
-from segsuite.engine.inference import Watcher
+from segsuite.engine.inference.modes import Watcher
 from segsuite.engine.task import SegmentationTask
 from segsuite.methods.segvit.token_sharing import OracleSharing
 

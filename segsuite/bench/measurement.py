@@ -1,0 +1,289 @@
+"""Everything that is measured of several networks, on the same pictures and in turns."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from statistics import pstdev
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.bench.paper import Published, published
+from segsuite.core.errors import ConfigError
+from segsuite.core.hardware import Device, device_of
+from segsuite.core.hints import Between
+from segsuite.core.sizes import Size
+from segsuite.engine.inference.accuracy import Accuracy
+from segsuite.engine.inference.candidates import Candidate, named
+from segsuite.measure.breakdown import Part, breakdown
+from segsuite.measure.closed_form import closed_form_of
+from segsuite.measure.cost import Cost, total
+from segsuite.measure.images import batch_of
+from segsuite.measure.latency import Latency, Ratio, Step, interleaved, ratio, timed
+from segsuite.measure.memory import peak_bytes
+from segsuite.measure.operations import Count, count, count_parameters
+from segsuite.measure.tokens import StageTokens, tokens_per_stage
+from segsuite.nn.folding import for_inference
+from segsuite.nn.segmenter import Prediction
+
+_SAME = 0.01
+"""How far counts of one network by two programs may lie apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        rounds: measured rounds at each batch size; each takes the next pictures.
+        warm_up: rounds before that.
+        precision: fp32, or autocast to bf16.
+        compile: measure the networks compiled; operations, parts and memory stay eager.
+    """
+
+    device: torch.device
+    batch_sizes: tuple[int, ...] = (1, 8)
+    rounds: int = 20
+    warm_up: int = 3
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+
+
+def settings(
+    *,
+    device: Device = "auto",
+    batch_sizes: Sequence[Annotated[int, Between(1)]] = (1, 8),
+    rounds: Annotated[int, Between(1)] = 20,
+    warm_up: Annotated[int, Between(0)] = 3,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    compile: bool = False,
+) -> Settings:
+    """Settings as they are typed.
+
+    Raises:
+        ConfigError: no batch size is named, or a GPU that is not there.
+    """
+    if not batch_sizes:
+        raise ConfigError("batch_sizes=[] measures nothing; name one, such as batch_sizes=[1]")
+    return Settings(
+        device=device_of(device),
+        batch_sizes=tuple(dict.fromkeys(batch_sizes)),
+        rounds=rounds,
+        warm_up=warm_up,
+        precision=precision,
+        compile=compile,
+    )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Time and memory at one batch size.
+
+    Attributes:
+        network: to scores at native stride.
+        labels: to class ids at the pictures' size.
+        network_ratio, labels_ratio: how many times as fast as the first network.
+        peak: bytes held at most on the way to labels, beyond weights and pictures.
+    """
+
+    network: Latency
+    labels: Latency
+    network_ratio: Ratio
+    labels_ratio: Ratio
+    peak: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that was found of one network; costs are for one picture, means over the pictures.
+
+    Attributes:
+        spread: standard deviation of the multiply-adds over pictures; 0 unless they depend on it.
+        accuracy: None where it was not measured.
+        closed_form: by formula, excluded modules left out; None where no formula is known.
+        tokens: None for networks without a trace.
+    """
+
+    name: str
+    trained: bool
+    size: Size
+    num_classes: int
+    parameters: int
+    parameters_excluded: int
+    everything: Cost
+    excluded: Cost
+    spread: float
+    closed_form: Cost | None
+    published: Published | None
+    tokens: list[StageTokens] | None
+    parts: list[Part]
+    speed: dict[int, Speed]
+    accuracy: Accuracy | None = None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the paper's count is of the same task: the same size and number of classes."""
+        paper = self.published
+        return paper is not None and paper.comparable(self.size, self.num_classes)
+
+    @property
+    def beside_paper(self) -> float | None:
+        """The counted cost as a multiple of the paper's; None where that is of another task."""
+        if not self.comparable:
+            return None
+        return self.as_published.gfvcore / self.published.gflops
+
+    @property
+    def is_another(self) -> bool:
+        """Whether it costs otherwise than the paper's network: it is not the same one."""
+        return self.beside_paper is not None and abs(self.beside_paper - 1) > _SAME
+
+    @property
+    def as_published(self) -> Cost:
+        """The counted cost without what papers leave out."""
+        return self.everything - self.excluded
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    pictures: Tensor,
+    settings: Settings,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Measurement]:
+    """One measurement per network, in order; ratios refer to the first.
+
+    Args:
+        pictures: (P, 3, H, W) uint8 on the device.
+        tell: is told what is going on.
+    """
+    with autocast(settings):
+        counts = []
+        for candidate in candidates:
+            tell(f"counting operations of {candidate.name}")
+            with named(candidate.name):
+                counts.append([count(candidate.network, picture[None]) for picture in pictures])
+        ready = []
+        for candidate in candidates:
+            with named(candidate.name):
+                ready.append(ready_to_run(candidate, pictures[:1]))
+        speed = {}
+        for batch in settings.batch_sizes:
+            tell(f"timing {len(ready)} networks in turns at batch {batch}")
+            speed[batch] = speed_at(batch, ready, pictures, settings)
+        tell("timing the parts of each network")
+        parts = []
+        for candidate, its in zip(ready, counts, strict=True):
+            with named(candidate.name):
+                rounds = settings.rounds
+                parts.append(breakdown(candidate.network, pictures[:1], its[0], rounds=rounds))
+    size = (pictures.shape[-2], pictures.shape[-1])
+    return [
+        _gathered(c, size, its, p, {batch: found[c.name] for batch, found in speed.items()})
+        for c, its, p in zip(candidates, counts, parts, strict=True)
+    ]
+
+
+def ready_to_run(candidate: Candidate, example: Tensor) -> Candidate:
+    """The candidate as it is run in earnest: batch norms folded into convolutions, same answers.
+
+    Operations are counted before, since papers count the network as it is trained.
+    """
+    return replace(
+        candidate, network=for_inference(candidate.network, lambda n: n.predict(example))
+    )
+
+
+def speed_at(
+    batch: int, candidates: Sequence[Candidate], pictures: Tensor, settings: Settings
+) -> dict[str, Speed]:
+    """Time and memory of each network at one batch size."""
+    size = (pictures.shape[-2], pictures.shape[-1])
+
+    def labels(prediction: Prediction) -> Tensor:
+        return prediction.labels(size)
+
+    runs: dict[str, list[Step]] = {
+        c.name: [_predictor(c.network, settings), labels] for c in candidates
+    }
+    with torch.inference_mode(), autocast(settings), _compilation(settings, len(candidates)):
+        for name, steps in runs.items():  # before anything is timed, so that it can be named
+            with named(f"{name} at batch {batch}"):
+                timed(steps, batch_of(pictures, batch, 0), settings.device)
+        times = interleaved(
+            runs,
+            lambda turn: batch_of(pictures, batch, turn),
+            rounds=settings.rounds,
+            warm_up=settings.warm_up,
+            device=settings.device,
+            batch=batch,
+        )
+        images = batch_of(pictures, batch, 0)
+        peaks = {
+            c.name: peak_bytes(lambda c=c: labels(c.network.predict(images)), settings.device)
+            for c in candidates
+        }
+    first = times[candidates[0].name]
+    return {
+        name: Speed(*found, *map(ratio, first, found), peak=peaks[name])
+        for name, found in times.items()
+    }
+
+
+def _predictor(network: nn.Module, settings: Settings) -> Step:
+    return torch.compile(network.predict, dynamic=False) if settings.compile else network.predict
+
+
+def _compilation(settings: Settings, networks: int) -> Any:
+    """Lets every network be compiled, or fail: torch stops silently at 8 versions of one code."""
+    if not settings.compile:
+        return nullcontext()
+    versions = 4 * networks * len(settings.batch_sizes) + 8
+    return torch._dynamo.config.patch(
+        recompile_limit=versions,
+        accumulated_recompile_limit=8 * versions,
+        fail_on_recompile_limit_hit=True,
+    )
+
+
+def autocast(settings: Settings) -> Any:
+    """A context in which networks run at the precision asked for."""
+    if settings.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(settings.device.type, dtype=torch.bfloat16)
+
+
+def _gathered(
+    candidate: Candidate,
+    size: Size,
+    counts: Sequence[Count],
+    parts: list[Part],
+    speed: dict[int, Speed],
+) -> Measurement:
+    network = candidate.network
+    traces = [its.prediction.trace for its in counts]
+    forms = [closed_form_of(network, trace) for trace in traces]
+    known = [form for form in forms if form is not None]
+    excluded = [_submodule(network, name) for name in network.excluded_from_cost]
+    return Measurement(
+        name=candidate.name,
+        trained=candidate.trained,
+        size=size,
+        num_classes=network.num_classes,
+        parameters=count_parameters(network),
+        parameters_excluded=sum(count_parameters(module) for module in excluded if module),
+        everything=total(its.everything for its in counts) // len(counts),
+        excluded=total(its.excluded for its in counts) // len(counts),
+        spread=pstdev([its.everything.macs for its in counts]),
+        closed_form=total(known) // len(known) if known else None,
+        published=published().get(candidate.experiment),
+        tokens=None if traces[0] is None else tokens_per_stage(traces),
+        parts=parts,
+        speed=speed,
+    )
+
+
+def _submodule(network: nn.Module, name: str) -> nn.Module | None:
+    """A part by its dotted name; None where this network was built without it."""
+    return dict(network.named_modules()).get(name)

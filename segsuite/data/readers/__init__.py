@@ -1,0 +1,1 @@
+"""From files in the layout of a data set to images with labels."""

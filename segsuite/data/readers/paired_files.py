@@ -1,0 +1,331 @@
+"""Images and masks in files, paired by id: every data set that is unpacked on a disk."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.data.class_table import ClassTable
+from segsuite.data.readers.decode import (
+    IMAGE_SUFFIXES,
+    MASK_SUFFIXES,
+    InstanceFiles,
+    decode_image,
+    is_turned,
+)
+from segsuite.data.readers.mask_values import MaskReader, MaskValues
+from segsuite.data.readers.missing import ExpectedFiles, pattern_hint
+from segsuite.data.readers.own_splits import settled
+from segsuite.data.readers.patterns import folder_of, found, layout
+from segsuite.data.readers.splits import Part, Split, check_folders, chosen, is_list, why_none
+from segsuite.data.samples import Facts, Sample
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PairedSamples:
+    """The samples of a split, read from files on demand."""
+
+    key: str
+    ids: Sequence[str]
+    images: Sequence[Path]
+    masks: Sequence[Path]
+    classes: ClassTable
+    read_mask: MaskReader
+    white: float | None = None
+    gaps: Sequence[str] = ()
+    instance_files: Sequence[Path] = ()
+    instances: InstanceFiles | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample; raises DataError, naming the file, for whatever does not fit."""
+        image, raw = self._image(self.images[index]), self.read_mask(self.masks[index])
+        if image.shape[:2] != raw.shape:
+            raise DataError(self._sizes_differ(index, image.shape, raw.shape))
+        return Sample(
+            id=self.ids[index],
+            # The tensor keeps the decoder's memory order, so that resizing need not copy it.
+            image=torch.from_numpy(image).permute(2, 0, 1),
+            label=torch.from_numpy(self.classes.labels(raw, self.masks[index])),
+            instances=self._instance_ids(index),
+        )
+
+    def raw(self, index: int) -> NDArray[Any]:
+        """(H, W) the raw ids of a sample's mask."""
+        return self.read_mask(self.masks[index])
+
+    def _image(self, path: Path) -> NDArray[np.uint8]:
+        return decode_image(path, white=self.white)
+
+    def _sizes_differ(self, index: int, image: Sequence[int], mask: Sequence[int]) -> str:
+        """What to say of it; that one of them is turned by its tag is the usual reason."""
+        hint = ""
+        if is_turned(self.images[index]) != is_turned(self.masks[index]):
+            hint = (
+                ": it is turned upright by its EXIF orientation, and its mask is not (or the other "
+                "way round); turn the mask too, or write the image again without the tag"
+            )
+        return _differ(self.images[index], image, mask) + hint
+
+    def _instance_ids(self, index: int) -> Tensor | None:
+        if self.instances is None:
+            return None
+        return torch.from_numpy(self.instances.decode(self.instance_files[index]))
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        more = self.instance_files[index : index + 1]
+        return (self.images[index], self.masks[index], *more)
+
+    def inspect(self, index: int) -> Facts:
+        image, fault = _tried(self._image, self.images[index])
+        raw, mask_fault = _tried(self.read_mask, self.masks[index])
+        marks_fault = self._fault_of_instances(index, raw)
+        fault = fault or mask_fault or marks_fault
+        if image is not None and raw is not None and image.shape[:2] != raw.shape:
+            fault = self._sizes_differ(index, image.shape, raw.shape)
+        elif image is not None and image.size > 3 and (image == image[0, 0]).all():
+            fault = f"{self.images[index]} is one colour all over"
+        ids, pixels = np.unique(raw, return_counts=True) if raw is not None else ((), ())
+        return Facts(
+            image_size=None if image is None else image.shape[:2],
+            label_size=None if raw is None else raw.shape,
+            counts={int(i): int(n) for i, n in zip(ids, pixels, strict=True)},
+            fault=fault,
+        )
+
+    def _fault_of_instances(self, index: int, raw: NDArray[Any] | None) -> str | None:
+        if self.instances is None:
+            return None
+        marks, fault = _tried(self.instances.decode, self.instance_files[index])
+        if marks is not None and raw is not None and marks.shape != raw.shape:
+            return _differ(self.instance_files[index], marks.shape, raw.shape)
+        return fault
+
+    def only(self, indices: Sequence[int]) -> Self:
+        return replace(
+            self,
+            ids=[self.ids[i] for i in indices],
+            images=[self.images[i] for i in indices],
+            masks=[self.masks[i] for i in indices],
+            instance_files=[self.instance_files[i] for i in indices if self.instance_files],
+        )
+
+
+class PairedFiles:
+    """A data set of files, described by where they lie.
+
+    Args:
+        images, masks: patterns below `data.root` with `{id}` and, where splits are folders,
+            `{split}`; an end of `.*` means any suffix of images. Masks may have one for each split.
+        splits: for each split its folder, or its list file (`*.txt`, one id a line), or its share
+            of all samples (0..1), or null for what the data set has (see `own_splits.settled`).
+        source: where the data come from, for the message when they are not there.
+        expected: how many samples each split has, where that is known.
+        instances: where instance ids are stored; None when the data have none.
+        without: ids that are left out, such as an image that is known to be black.
+        mask_values: whether masks hold ids or colours of the class table; `auto` looks.
+        white: of grey images with more than 8 bits, the value that is white (see `decode_image`).
+    """
+
+    own_classes = None
+
+    def __init__(
+        self,
+        *,
+        images: str,
+        masks: str | Mapping[str, str],
+        splits: Mapping[str, Split | None],
+        source: str = "",
+        expected: Mapping[str, int] | None = None,
+        instances: InstanceFiles | None = None,
+        without: Sequence[str] = (),
+        mask_values: MaskValues = "auto",
+        white: float | None = None,
+    ) -> None:
+        self._images = images
+        self._masks = dict.fromkeys(splits, masks) if isinstance(masks, str) else dict(masks)
+        self._splits = dict(splits)
+        if apart := {s for s in self._masks.keys() ^ self._splits.keys() if self._is_given(s)}:
+            raise ConfigError(
+                f"data.reader.masks has {', '.join(self._masks)} and data.reader.splits has "
+                f"{', '.join(self._splits)}; give both for `{min(apart)}`, or one pattern for all"
+            )
+        for split in self._masks:
+            check_folders(splits[split], (images, self._masks[split]))
+        if white is not None and not white > 0:
+            raise ConfigError(f"data.reader.white={white} is not above 0, which is black")
+        self._mask_values, self._white = mask_values, white
+        self._known = dict(expected or {})
+        self._found: dict[Path, dict[str, Split | Part]] = {}
+        self._instances = instances
+        self._without = frozenset(without)
+        self._expected = ExpectedFiles(
+            {
+                split: [
+                    layout(images, str(where or split)),
+                    layout(self._masks[split], str(where or split), ".png|.tif|..."),
+                ]
+                for split, where in splits.items()
+                if split in self._masks
+            },
+            source,
+        )
+
+    def _is_given(self, split: str) -> bool:
+        """Whether it is no more than a split that data may have."""
+        return split not in self._splits or self._splits[split] is not None
+
+    def split_names(self, root: Path | None) -> list[str]:
+        """The splits that there are below `root`."""
+        return list(self._settled(root)) if root is not None else []
+
+    def _settled(self, root: Path) -> dict[str, Split | Part]:
+        """Where each split is, found once; a folder of images to be tested may have no masks."""
+        if root not in self._found:
+            patterns = (self._images, *self._masks.values())
+            splits = settled(self._splits, self._images, patterns, root)
+            splits = {name: where for name, where in splits.items() if name in self._masks}
+            if isinstance(test := splits.get("test"), Part) and not is_list(test):
+                images, masks = self._files("test", test, root)
+                if not images.keys() & masks.keys():
+                    top = folder_of(self._images, root, "")
+                    logger.warning("%s/%s has no masks and is left out", top, test.name)
+                    del splits["test"]
+            self._found[root] = splits
+        return self._found[root]
+
+    def open(
+        self, split: str, *, root: Path | None, classes: ClassTable, instances: bool, strict: bool
+    ) -> PairedSamples:
+        """The samples of a split, paired and counted, but not decoded yet.
+
+        Raises:
+            DataError: no such folder or split, nothing in it, or (if `strict`) pairs that are
+                incomplete or another number of them than is known of the data set.
+        """
+        self._expected.check(split, root)
+        splits = self._settled(root)
+        if split not in splits:
+            raise DataError(
+                f"there is no split `{split}`, but {' and '.join(splits)}; give its images a "
+                f"folder `{split}` below {folder_of(self._images, root, '')}, or type "
+                "'data.reader.splits={train: 0.7, val: 0.2, test: 0.1}'"
+            )
+        where = splits[split]
+        images, masks = self._files(split, where, root)
+        pairs = images.keys() & masks.keys()
+        ids, gaps = chosen(split, splits, pairs, root)
+        if images and not pairs:
+            hint = pattern_hint(self._masks[split], images, root, _folder(where))
+            if hint:
+                raise DataError(f"split `{split}` is empty: {hint}")
+        if not is_list(where):  # what a list does not name may be incomplete
+            gaps += _alone(images, masks)
+        known = self._known.get(split, len(ids))
+        if len(ids) != known:
+            gaps.append(f"{len(ids)} pairs were found where the data set has {known}")
+        marks, lacking = self._marks(ids, root, split, where) if instances else ({}, [])
+        gaps += lacking
+        if gaps and (images or masks):
+            self._expected.complain(split, gaps, root, strict=strict)
+        if lacking:
+            ids = [i for i in ids if i in marks]
+        if not ids:
+            none = why_none(where, len(pairs)) if pairs else ""
+            why = lacking[0] if lacking else none or self._expected.told(root)
+            raise DataError(f"split `{split}` is empty: {why}")
+        read_mask = MaskReader(classes, self._mask_values)
+        return PairedSamples(
+            key=self._key(split, root, read_mask),
+            ids=ids,
+            images=[images[i] for i in ids],
+            masks=[masks[i] for i in ids],
+            classes=classes,
+            read_mask=read_mask,
+            white=self._white,
+            gaps=gaps,
+            instance_files=[marks[i] for i in ids] if instances else (),
+            instances=self._instances if instances else None,
+        )
+
+    def _key(self, split: str, root: Path, read_mask: MaskReader) -> str:
+        """Of what is remembered, with all that changes what is read from the same files."""
+        how = f"{self._mask_values} {self._white} {read_mask.colors}"
+        return f"{root.resolve()} {self._images} {self._masks[split]} {split} {how}"
+
+    def _files(
+        self, split: str, where: Split | Part, root: Path
+    ) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Images and masks by id: of the split where folders tell, else of all splits."""
+        folder = _folder(where)
+        images = self._list(self._images, root, folder)
+        masks = self._list(self._masks[split], root, folder, MASK_SUFFIXES)
+        if not isinstance(where, Part) or is_list(where):
+            return images, masks
+        top = f"{where.name}/"
+        images = {i: path for i, path in images.items() if i.startswith(top)}
+        own = {i: path for i, path in masks.items() if i.startswith(top)}
+        if not own:  # images lie in folders, masks in one
+            own = {i: masks[i.removeprefix(top)] for i in images if i.removeprefix(top) in masks}
+        return images, own
+
+    def _marks(
+        self, ids: Sequence[str], root: Path, split: str, where: Split | Part
+    ) -> tuple[dict[str, Path], list[str]]:
+        """The files of instance ids, and what to say of the pairs that have none."""
+        if self._instances is None:
+            raise DataError(
+                "data.instances=true, but data.reader.instances does not say where instance ids are"
+            )
+        marks = self._list(self._instances.pattern, root, _folder(where))
+        absent = [i for i in ids if i not in marks]
+        if not absent:
+            return marks, []
+        place = layout(self._instances.pattern, _folder(where))
+        return marks, [
+            f"{len(absent)} of {len(ids)} pairs have no instance ids, such as {absent[0]}; "
+            f"expected {root}/{place}"
+        ]
+
+    def _list(
+        self, pattern: str, root: Path, folder: str, suffixes: Collection[str] = IMAGE_SUFFIXES
+    ) -> dict[str, Path]:
+        files = found(pattern, root, folder, suffixes)
+        return {sample: path for sample, path in files.items() if sample not in self._without}
+
+
+def _folder(where: Split | Part) -> str:
+    """What stands at `{split}`, which patterns of whole folders do not have."""
+    return where.name if isinstance(where, Part) else str(where)
+
+
+def _tried(
+    decode: Callable[[Path], NDArray[Any]], path: Path
+) -> tuple[NDArray[Any] | None, str | None]:
+    """What a decoder makes of a file, or what is wrong with it."""
+    try:
+        return decode(path), None
+    except DataError as error:
+        return None, str(error)
+
+
+def _differ(path: Path, image: Sequence[int], mask: Sequence[int]) -> str:
+    return f"{path} is {image[0]}x{image[1]}, but its mask is {mask[0]}x{mask[1]} (height x width)"
+
+
+def _alone(images: Mapping[str, Path], masks: Mapping[str, Path]) -> list[str]:
+    """Files without a partner, images first."""
+    return [f"{images[i]} has no mask" for i in sorted(images.keys() - masks.keys())] + [
+        f"{masks[i]} has no image" for i in sorted(masks.keys() - images.keys())
+    ]

@@ -1,0 +1,1 @@
+"""Trained networks answering: whole images, windows, files, videos."""

@@ -1,0 +1,189 @@
+"""The networks to compare: experiments as composed, and trained checkpoints."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from segsuite.core.build import build
+from segsuite.core.checkpoint import network_from_checkpoint
+from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.sizes import Size, check_size
+from segsuite.core.targets import prefixes
+from segsuite.engine.launch.entry_point import compose
+from segsuite.nn.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to measure.
+
+    Attributes:
+        name: as shown.
+        experiment: the name that papers' figures are kept under.
+        trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
+        path: of its checkpoint.
+    """
+
+    name: str
+    experiment: str
+    network: Segmenter
+    trained: bool
+    path: str | None = None
+
+
+def from_experiment(
+    typed: str, *, size: Size, overrides: Sequence[str] = (), allow: Sequence[str] = ()
+) -> Candidate:
+    """The network of an experiment, with random weights.
+
+    Args:
+        typed: its name, and overrides of its own after spaces:
+            "cts_dtop_vitb_static method.sharing.windows=128".
+        overrides: for all experiments, such as the data set that was typed.
+        allow: import prefixes of other people's packages.
+
+    Raises:
+        ConfigError: no such experiment, an override that does not fit, or a size that does not.
+    """
+    experiment, *own = typed.split()
+    cfg = compose(
+        "train",
+        [
+            f"experiment={experiment}",
+            *overrides,
+            f"data.crop_size=[{size[0]},{size[1]}]",
+            *own,
+        ],
+    )
+    # Constructors fetch nothing: without `load_initial_weights` the weights stay random.
+    try:
+        network = build(cfg.method.network, path="method.network", allow=tuple(allow))
+    except ConfigError as error:  # of the size, which is typed by another name here
+        raise ConfigError(str(error).replace("data.crop_size", "size")) from error
+    if not isinstance(network, Segmenter):
+        raise ConfigError(
+            f"experiments=[{typed}]: {type(network).__name__} segments nothing, so that it cannot "
+            "be compared; name the experiments that use it"
+        )
+    check_size(size, network.size_divisor, key="size")
+    return Candidate(typed, experiment, network.eval().requires_grad_(False), trained=False)
+
+
+def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Candidate:
+    """The trained network of a checkpoint, named by its run and file.
+
+    Raises:
+        CheckpointError: the file cannot be read as a checkpoint of ours.
+    """
+    network, config = network_from_checkpoint(path, allow=tuple(allow))
+    check_size(size, network.size_divisor, key="size")
+    experiment = str(config.get("name") or Path(path).stem)
+    return Candidate(
+        f"{experiment} ({_short(Path(path))})",
+        experiment,
+        network.requires_grad_(False),
+        trained=True,
+        path=path,
+    )
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Says of which of several networks an error is.
+
+    Raises:
+        ConfigError: the GPU's memory does not suffice.
+    """
+    try:
+        yield
+    except (ConfigError, CheckpointError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f"{name}: the memory does not suffice ({str(error).splitlines()[0]}); type smaller "
+            "batch_sizes=[1] or a smaller size"
+        ) from error
+    except Exception as error:
+        error.add_note(f"while measuring {name}")
+        raise
+
+
+def candidates(
+    experiments: Sequence[str],
+    checkpoints: Sequence[str],
+    *,
+    size: Size,
+    overrides: Sequence[str] = (),
+    data_overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+) -> list[Candidate]:
+    """All networks to compare; ratios refer to the first.
+
+    Args:
+        overrides: of all experiments.
+        data_overrides: what was typed about the data set, which experiments are built for too.
+
+    Raises:
+        ConfigError: none was named, one was named twice, or overrides are of none of them.
+    """
+    if overrides and not experiments and checkpoints:
+        raise ConfigError(
+            f"{' '.join(overrides)} would change nothing: overrides are of experiments=[...], and "
+            "a checkpoint is the network that was trained"
+        )
+    found = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
+    untrained = []
+    for typed in experiments:
+        with named(typed) if len(experiments) > 1 else nullcontext():
+            kind = {"size": size, "overrides": [*data_overrides, *overrides], "allow": allow}
+            untrained.append(from_experiment(typed, **kind))
+    found = untrained + found
+    names = [candidate.name for candidate in found]
+    if not names:
+        raise ConfigError(
+            "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or checkpoints=[FILE]"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"named twice: {', '.join(twice)}; name each network once")
+    return found
+
+
+def _short(path: Path) -> str:
+    """ "2026-11-21_10-00-00/best" for .../2026-11-21_10-00-00/checkpoints/best.ckpt."""
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    return f"{run.name}/{path.stem}" if run.name else path.stem
+
+
+class NamedNetworks:
+    """The networks that a command names, to be built once their size is known.
+
+    Args:
+        experiments, checkpoints: see `candidates`.
+        overrides: of all experiments.
+        allow: packages of other people that are trusted.
+    """
+
+    def __init__(
+        self,
+        *,
+        experiments: Sequence[str] = (),
+        checkpoints: Sequence[str] = (),
+        overrides: Sequence[str] = (),
+        allow: Sequence[str] = (),
+    ) -> None:
+        self.experiments, self.checkpoints = list(experiments), list(checkpoints)
+        self._kind = {"overrides": list(overrides), "allow": prefixes(list(allow))}
+
+    def built(self, size: Size, *, data_overrides: Sequence[str] = ()) -> list[Candidate]:
+        """See `candidates`."""
+        return candidates(
+            self.experiments,
+            self.checkpoints,
+            size=size,
+            data_overrides=data_overrides,
+            **self._kind,
+        )

@@ -1,0 +1,87 @@
+"""An exported ONNX file in the place of a checkpoint: `predict ckpt_path=FILE.onnx`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.sizes import Size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_OF_CHECKPOINTS = ("inference", "method", "data")
+"""Parts of a checkpoint's config; a file has none of them."""
+
+
+def is_exported(path: str | Path | None) -> bool:
+    """Whether it is an ONNX file by its name."""
+    return Path(str(path)).suffix.lower() == ".onnx"
+
+
+def config_to_predict(arguments: list[str]) -> list[str]:
+    """As `rebuild.config_from_checkpoint`, unless it is an ONNX file that is to predict.
+
+    Raises:
+        ConfigError: no single ckpt_path was given, or something was typed that such a file lacks.
+        CheckpointError: the file is not one of ours.
+    """
+    from segsuite.engine.launch.rebuild import config_from_checkpoint
+
+    typed = [argument.lstrip("+~") for argument in arguments if "=" in argument]
+    paths = [its.partition("=")[2].strip("'\"") for its in typed if its.startswith("ckpt_path=")]
+    if len(paths) != 1 or not is_exported(paths[0]):
+        return config_from_checkpoint(arguments)
+    for override in typed:
+        if override.partition("=")[0].replace("/", ".").split(".")[0] in _OF_CHECKPOINTS:
+            raise ConfigError(
+                f"{override} would change nothing: an exported file is the whole network, and "
+                "takes each image stretched to its own size; give the checkpoint that it was "
+                "exported from instead, ckpt_path=FILE.ckpt"
+            )
+    return arguments
+
+
+class ExportedPredictor:
+    """Labels images by ONNX Runtime on the CPU; no network is built.
+
+    Attributes:
+        classes: what the labels are numbers of.
+        device: the CPU.
+
+    Raises:
+        CheckpointError: the file cannot be run, or does not say what its classes are.
+        ConfigError: another device was asked for.
+        MissingExtra: onnxruntime is not installed.
+    """
+
+    def __init__(self, path: str | Path, *, device: str = "auto") -> None:
+        import torch
+
+        from segsuite.runtime.onnx_model import OnnxModel
+
+        if device not in ("auto", "cpu"):
+            raise ConfigError(
+                f"device={device}: an ONNX file is run on the CPU here; leave device out, or give "
+                "the checkpoint that it was exported from"
+            )
+        self._model = OnnxModel(path)
+        self.classes, self.device = self._model.description.classes, torch.device("cpu")
+        self._dtype = torch.int16 if len(self.classes) < 2**15 else torch.int32
+
+    def shown(self, image: "Tensor") -> "Tensor":
+        """The image: the file stretches it to its own size.
+
+        Shapes: image (3, H, W) uint8
+        """
+        return image
+
+    def labels(self, shown: "Sequence[Tensor]", sizes: "Sequence[Size]") -> "list[Tensor]":
+        """Class numbers (H, W) of each image at its size, in a narrow integer type."""
+        import torch
+
+        found = (
+            self._model.labels(image.permute(1, 2, 0).contiguous().numpy(), size)
+            for image, size in zip(shown, sizes, strict=True)
+        )
+        return [torch.from_numpy(labels).to(self._dtype) for labels in found]

@@ -1,0 +1,278 @@
+"""From image files to mask files, with a trained network."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from segsuite.core.build import build
+from segsuite.core.errors import CheckpointError, ConfigError, DataError
+from segsuite.core.hints import Between, Share
+from segsuite.core.sizes import Size
+from segsuite.core.targets import trusted
+from segsuite.data.class_table import ClassTable
+from segsuite.data.frames import Faults
+from segsuite.data.readers.decode import decode_image
+from segsuite.data.submission import CityscapesSubmission
+from segsuite.engine.inference.exported import ExportedPredictor, is_exported
+from segsuite.engine.inference.framing import size_of
+from segsuite.engine.inference.inputs import Source, Sources, as_path, images_of
+from segsuite.engine.inference.label_files import LabelFiles
+from segsuite.engine.inference.modes import Inference
+from segsuite.engine.launch.rebuild import network_of
+from segsuite.engine.launch.settings import check_values
+from segsuite.nn.segmenter import Segmenter
+
+_PIXELS = 2**25
+"""Pixels from which on no further image is read into a batch: 100 MB of them."""
+
+_SETTINGS = {
+    "batch_size": Annotated[int, Between(1)],
+    "opacity": Share,
+    "legend": bool,
+    "colors": bool,
+    "strict": bool,
+}
+
+
+class Predictor(Protocol):
+    """Labels images: a network of a checkpoint, or whatever else can.
+
+    Attributes:
+        classes: what the labels are numbers of.
+        device: where it works.
+    """
+
+    classes: ClassTable
+    device: torch.device
+
+    def shown(self, image: Tensor) -> Tensor:
+        """What it is shown of an image, on its device.
+
+        Shapes: image (3, H, W) uint8 -> (3, h, w)
+        """
+        ...
+
+    def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
+        """Class numbers (H, W) of each image at its size, in a narrow integer type, there."""
+        ...
+
+
+class NetworkPredictor:
+    """A network, and how it is applied to images of any size.
+
+    Args:
+        transform: what the data set does to images before evaluation.
+    """
+
+    def __init__(
+        self,
+        network: Segmenter,
+        classes: ClassTable,
+        *,
+        inference: Inference,
+        transform: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.classes, self.device = classes, next(network.parameters()).device
+        self._network, self._inference, self._transform = network, inference, transform
+        fitting = {2**8: torch.uint8, 2**15: torch.int16}
+        self._dtype = next((t for most, t in fitting.items() if len(classes) < most), torch.int32)
+
+    def shown(self, image: Tensor) -> Tensor:
+        return self._transform(image).to(self.device)
+
+    def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
+        with torch.inference_mode():
+            return self._inference.labels(self._network, shown, sizes, dtype=self._dtype)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """How many images were segmented, and where that is; as text, a line for people."""
+
+    count: int
+    folders: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        images = "image" if self.count == 1 else "images"
+        return f"{self.count} {images} segmented: {', '.join(map(str, self.folders))}"
+
+
+def predict(cfg: DictConfig) -> Predicted:
+    """Writes a mask and an overlay for every image.
+
+    With a submission also a file in its form, `output/submission/...`.
+
+    Raises:
+        ConfigError: no input or output was given.
+        DataError: no image was found, or one of them cannot be decoded.
+        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
+    """
+    if cfg.input is None or cfg.output is None:
+        raise ConfigError("give input=IMAGE, FOLDER or 'GLOB', and output=FOLDER")
+    given, folder = as_path(cfg, "input"), Path(as_path(cfg, "output")).expanduser()
+    check_values(cfg, _SETTINGS)
+    own = [folder / kind for kind in ("masks", "overlays", "colors", "submission")]
+    sources = images_of(given, without=[folder, *own])
+    predictor = loaded(cfg)
+    submission = _submission(cfg, predictor.classes, sources)
+    files = LabelFiles(
+        folder, predictor.classes, opacity=cfg.opacity, legend=cfg.legend, colors=cfg.colors
+    )
+    faults, console = Faults(strict=cfg.strict), Console(stderr=True)
+    _check_folder(folder)
+
+    batches = _batches(sources.images, cfg.batch_size, faults, white=white_of(cfg))
+
+    def write(answer: tuple[Source, Tensor, Tensor]) -> None:
+        source, image, labels = answer
+        files.write(source.name, image.numpy(), labels.numpy())
+        if submission is not None:
+            submission.write(
+                folder / "submission", source.path.stem, labels.numpy(), predictor.classes
+            )
+
+    # Not a loop over answers: its names would hold a large image while the next one is read.
+    done = map(write, _answers(batches, predictor))
+    total = len(sources.images)
+    for _ in track(done, "segmenting", total=total, console=console):
+        pass
+    if faults.count == total:
+        raise DataError(f"input={given}: nothing could be read; {faults.first}")
+    for line in _left_out(sources, faults):
+        console.print(line, highlight=False, markup=False)
+    return Predicted(total - faults.count, tuple(folder / kind for kind in files.kinds))
+
+
+def _left_out(sources: Sources, faults: Faults) -> Iterator[str]:
+    """A sentence for each kind of file that was not segmented."""
+    if faults.count:
+        yield f"skipped {faults.count} that cannot be read, first: {faults.first}"
+    if sources.others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sources.others.most_common(5))
+        yield f"left out, since their names are not those of images: {kinds}"
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises ConfigError unless it is a folder or can be made one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output={folder} cannot be a folder: {error.strerror}") from error
+
+
+def loaded(cfg: DictConfig) -> Predictor:
+    """The network of the checkpoint on its device, or an exported file.
+
+    Raises:
+        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
+    """
+    if is_exported(cfg.ckpt_path):
+        return ExportedPredictor(cfg.ckpt_path, device=str(cfg.device))
+    device = _device(str(cfg.device))
+    network, classes = network_of(cfg)
+    if not isinstance(network, Segmenter):
+        raise CheckpointError(
+            f"{cfg.ckpt_path} holds a {type(network).__name__}, which segments no images; give "
+            "the checkpoint of a network that does"
+        )
+    inference = build(cfg.inference, path="inference", allow=trusted(cfg))
+    return NetworkPredictor(
+        network.to(device), classes, inference=inference, transform=_transform(cfg)
+    )
+
+
+def _batches(
+    sources: Iterable[Source], size: int, faults: Faults, *, white: float | None
+) -> Iterator[list[tuple[Source, Tensor]]]:
+    """Images that can be read, (3, H, W) uint8 each: `size` of them, fewer if large."""
+    batch, pixels = [], 0
+    for source in sources:
+        try:
+            image = torch.from_numpy(decode_image(source.path, white=white))
+        except DataError as error:
+            faults.met(str(error))
+            continue
+        # Contiguous here, so that no transform copies it.
+        image = image.permute(2, 0, 1).contiguous()
+        batch.append((source, image))
+        pixels += image[0].numel()
+        if len(batch) == size or pixels >= _PIXELS:
+            yield batch
+            batch, pixels = [], 0
+        del image
+    if batch:
+        yield batch
+
+
+def _answers(
+    batches: Iterable[list[tuple[Source, Tensor]]], predictor: Predictor
+) -> Iterator[tuple[Source, Tensor, Tensor]]:
+    """What is segmented of each image in turn; batches are forgotten as soon as they are done."""
+    for batch in batches:
+        yield from segmented(batch, predictor)
+        batch.clear()
+
+
+def segmented(
+    batch: Sequence[tuple[Source, Tensor]], predictor: Predictor
+) -> Iterator[tuple[Source, Tensor, Tensor]]:
+    """Each image with where it is from and its labels (H, W), on the CPU."""
+    shown = [predictor.shown(image) for _, image in batch]
+    found = predictor.labels(shown, [size_of(image) for _, image in batch])
+    del shown
+    for (source, image), labels in zip(batch, found, strict=True):
+        yield source, image, labels.cpu()
+
+
+def white_of(cfg: DictConfig) -> float | None:
+    """What is white in the data set's 16-bit images, as in training."""
+    return OmegaConf.select(cfg, "data.reader.white")
+
+
+def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:
+    """What the data set does to images before evaluation."""
+    if cfg.data.get("eval_transform") is None:
+        return lambda image: image
+    return build(cfg.data.eval_transform, path="data.eval_transform", allow=trusted(cfg))
+
+
+def _submission(
+    cfg: DictConfig, classes: ClassTable, sources: Sources
+) -> CityscapesSubmission | None:
+    """What writes in a benchmark's form, if that is asked for and the classes are the benchmark's.
+
+    Raises:
+        ConfigError: they are others.
+        DataError: two images would become one file of it.
+    """
+    if cfg.get("submission") is None:
+        return None
+    submission = build(cfg.submission, path="submission", allow=trusted(cfg))
+    submission.check(classes)
+    seen: dict[str, Path] = {}
+    for path in (source.path for source in sources.images):
+        if (other := seen.setdefault(path.stem, path)) != path:
+            raise DataError(f"{other} and {path} would become one file of the submission")
+    return submission
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # as torch without CUDA puts it
+        said = str(error).splitlines()[0]
+        raise ConfigError(f"device={name}: {said}; type device=auto, cpu or cuda") from error

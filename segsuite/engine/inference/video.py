@@ -1,0 +1,202 @@
+"""From a video to an overlaid video, a few frames at a time."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from segsuite.core.errors import ConfigError, DataError
+from segsuite.data.frames import (
+    VIDEO_SUFFIXES,
+    Faults,
+    Frame,
+    FrameSource,
+    PictureFrames,
+    VideoFrames,
+)
+from segsuite.data.palette import overlay
+from segsuite.engine.inference.inputs import as_path, frames_of
+from segsuite.engine.inference.prediction import Predictor, loaded, white_of
+from segsuite.engine.inference.video_output import check_output, sink
+
+_PICTURES_RATE = Fraction(25)
+
+
+@dataclass
+class Speed:
+    """Frames and seconds, batch by batch.
+
+    Attributes:
+        network: seconds of pictures on the device to labels on the device, of each batch.
+        frames: of each batch.
+        everything: seconds from the first frame's decoding to the finished output.
+    """
+
+    network: list[float] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    everything: float = 0.0
+
+    @property
+    def network_rate(self) -> float:
+        """Frames a second; without the first batch, in which libraries wake up, if there are more.
+
+        The clock stops only when the device is done. What the encoder still does in threads of its
+        own is not kept off the cores meanwhile.
+        """
+        first = 1 if len(self.frames) > 1 else 0
+        return sum(self.frames[first:]) / sum(self.network[first:])
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, decoding, overlaying and encoding included, from first to last."""
+        return sum(self.frames) / self.everything
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What became of a video; as text, a line for people."""
+
+    output: Path
+    speed: Speed
+    faults: Faults
+
+    def __str__(self) -> str:
+        lines = [
+            f"{sum(self.speed.frames)} frames segmented: {self.output}",
+            f"{self.speed.network_rate:.2f} frames/s by the network alone, "
+            f"{self.speed.rate:.2f} frames/s with everything (decoding, overlay, encoding)",
+        ]
+        if self.faults.count:
+            lines.insert(1, f"{self.faults.count} skipped, the first: {self.faults.first}")
+        return "\n".join(lines)
+
+
+def is_video(cfg: DictConfig) -> bool:
+    """Whether input and output are to be taken as a video.
+
+    Raises:
+        ConfigError: `video` is none of auto, true, false.
+    """
+    if isinstance(cfg.video, bool):
+        return cfg.video
+    if cfg.video != "auto":
+        raise ConfigError(f"video={cfg.video} is not one of auto, true, false")
+    named = (Path(str(name)).suffix.lower() for name in (cfg.input, cfg.output))
+    return any(suffix in VIDEO_SUFFIXES for suffix in named)
+
+
+def predict_video(cfg: DictConfig) -> Segmented:
+    """Writes the overlaid video, or the folder of its frames, whole or not at all.
+
+    Raises:
+        ConfigError: input and output are not given or do not fit together.
+        MissingExtra: a video file is to be read or written, and PyAV is not installed.
+        DataError: the input holds no frame, or one that cannot be read if cfg.strict.
+        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
+    """
+    if cfg.input is None or cfg.output is None:
+        raise ConfigError("give input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER")
+    if cfg.batch_size < 1:
+        raise ConfigError(f"batch_size={cfg.batch_size} must be at least 1")
+    if cfg.colors:
+        raise ConfigError("colors=true: of a video, overlaid frames are written and no masks")
+    output = Path(as_path(cfg, "output")).expanduser()
+    check_output(output, Path(as_path(cfg, "input")).expanduser())
+    faults = Faults(strict=cfg.strict)
+    source = _source(cfg, faults)
+    predictor, speed, begun = loaded(cfg), Speed(), time.perf_counter()
+    with _ended_by_sigterm(), sink(output, source.rate) as to:
+        for frame, labels in _labelled(source, cfg.batch_size, predictor, speed):
+            image = frame.pixels.transpose(2, 0, 1)
+            to.write(frame, overlay(image, labels.numpy(), predictor.classes.colors, cfg.opacity))
+        if not speed.frames:
+            said = f": {faults.first}" if faults.count else ""
+            raise DataError(f"input={cfg.input} holds no frame that can be read{said}")
+    speed.everything = time.perf_counter() - begun
+    return Segmented(output, speed, faults)
+
+
+def _source(cfg: DictConfig, faults: Faults) -> FrameSource:
+    rate = None
+    if cfg.fps is not None:
+        if not isinstance(cfg.fps, int | float) or not 0 < cfg.fps <= 1000:
+            raise ConfigError(f"fps={cfg.fps} must be above 0 and at most 1000 frames a second")
+        # 29.97 is meant as 30000/1001, which no short decimal says exactly.
+        rate = Fraction(cfg.fps).limit_denominator(1001)
+    path = Path(as_path(cfg, "input")).expanduser()
+    if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
+        return VideoFrames(path, rate=rate, faults=faults)
+    return PictureFrames(
+        frames_of(str(cfg.input)),
+        rate=rate or _PICTURES_RATE,
+        faults=faults,
+        white=white_of(cfg),
+    )
+
+
+def _labelled(
+    source: FrameSource, batch_size: int, predictor: Predictor, speed: Speed
+) -> Iterator[tuple[Frame, Tensor]]:
+    """Each frame with its labels (H, W) on the CPU; beside a GPU the next are decoded meanwhile."""
+    device = predictor.device
+    batches = _batches(source, batch_size)
+    if device.type != "cpu":  # there it would take the network's own cores, and spoil its figure
+        batches = decoded_ahead(batches)
+    total = -(-source.count // batch_size) if source.count else None
+    for batch in track(batches, "segmenting", total=total, console=Console(stderr=True)):
+        images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in batch]
+        sizes = [tuple(image.shape[-2:]) for image in images]
+        shown = [predictor.shown(image) for image in images]
+        _finish(device)
+        begun = time.perf_counter()
+        found = predictor.labels(shown, sizes)
+        _finish(device)
+        speed.network.append(time.perf_counter() - begun)
+        speed.frames.append(len(batch))
+        yield from zip(batch, (labels.cpu() for labels in found), strict=True)
+
+
+def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    frames = iter(frames)
+    while batch := list(islice(frames, size)):
+        yield batch
+
+
+def decoded_ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:
+    """The same, but the next one is made in a thread while the last one is worked on."""
+    with ThreadPoolExecutor(1, "decoding") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM becomes an exception, so that what is half-written is removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,316 @@
+"""What every door shares: Hydra, clean errors, run folders, sweeps that can be typed again.
+
+    @door("train")
+    def main(cfg: DictConfig) -> float | None: ...
+
+Imports nothing heavy, so that `--help` and tab completion answer at once.
+"""
+
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from segsuite.core.config import CONF, as_today, check_choices, composed_and_chosen
+from segsuite.core.errors import ConfigError, SegsuiteError
+from segsuite.engine.launch import folders, resolvers
+from segsuite.engine.launch.exhausted import exhaustion_explained
+from segsuite.engine.launch.heeded import check_heeded
+from segsuite.engine.launch.settings import check_groups
+from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
+
+# At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
+# where a job's folder is resolved before any code of ours is called.
+resolvers.register()
+
+log = logging.getLogger(__name__)
+
+_LAUNCHERS = {
+    "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
+    "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+}
+"""The variables by which a launcher is known, and by which it says how many it has started."""
+
+Main = Callable[[DictConfig], Any]
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM came. No Exception, so that nobody takes it for a file that is broken.
+
+    Args:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by signal {number}")
+        self.number = number
+
+
+def door(
+    name: str, *, prepare: Callable[[list[str]], list[str]] | None = None
+) -> Callable[[Main], Callable[[], None]]:
+    """Turns `main(cfg)` into a command-line entry point with the config `conf/<name>.yaml`.
+
+    Mistakes of the user (`SegsuiteError`, misspelt overrides) end in one paragraph on stderr and
+    exit code 2, Ctrl-C in 130 and SIGTERM in 143; everything else keeps its traceback.
+    `HYDRA_FULL_ERROR=1` keeps every traceback.
+
+    Args:
+        prepare: may replace the command line's arguments before Hydra reads them.
+    """
+
+    def decorate(main: Main) -> Callable[[], None]:
+        full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+        @functools.wraps(main)
+        def job(cfg: DictConfig) -> Any:
+            return _run_job(main, cfg, name, full)
+
+        @functools.wraps(main)
+        def entry() -> None:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                from segsuite.engine.launch.help import help_text
+
+                _print_to_whom_reads(help_text(name, main.__doc__ or ""))
+                return
+            _say_that_it_loads(name)
+            from segsuite.engine.launch.sweep_table import ending_with_a_table, swept_noted
+
+            with _one_paragraph_errors(name, full), _errors_pass_hydra():
+                _refuse_launchers(name)
+                check_spelling(sys.argv[1:])
+                if prepare is not None:
+                    sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
+                sys.argv[1:] = as_today(as_text(sys.argv[1:], name), name)
+                sys.argv[1:] = swept_noted(sys.argv[1:])
+                with ending_with_a_table():
+                    _hydra(name)(job)()
+
+        return entry
+
+    return decorate
+
+
+def _print_to_whom_reads(text: str) -> None:
+    """Prints; a reader that has had enough, such as `head`, is no mistake."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that a door would get for these overrides, without running it.
+
+    Raises:
+        ConfigError: an override does not fit.
+    """
+    from hydra.errors import HydraException
+
+    from segsuite.engine.launch.mistakes import explain, no_choice
+
+    try:
+        cfg, choices = composed_and_chosen(name, as_text(overrides, name))
+    except HydraException as error:
+        raise ConfigError(explain(error, name, overrides)) from error
+    except (ValueError, TypeError) as error:
+        if (said := no_choice(overrides)) is None:
+            raise
+        raise ConfigError(said) from error
+    check_choices(choices)
+    return cfg
+
+
+def on_main_process() -> bool:
+    """False on the further ranks of a distributed run."""
+    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+    return all(os.environ.get(rank, "0") in ("", "0") for rank in ranks)
+
+
+def _hydra(name: str) -> Callable[[Main], Main]:
+    import hydra
+
+    return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
+
+
+def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    _fill_in(cfg, folder, hydra_config, sweeping=sweeping)
+
+    def job(cfg: DictConfig) -> Any:
+        check_groups(cfg, name)
+        check_choices(hydra_config.runtime.choices)  # keys of a wrong part would be told before it
+        check_heeded(cfg, name, hydra_config.overrides.task)
+        for key, parent in cfg.paths.items():
+            folders.parent(f"paths.{key}", parent)
+        with exhaustion_explained(cfg, folder):
+            return main(cfg)
+
+    try:
+        # Within Hydra and not around it, which would print a headline of its own above ours.
+        logs = OmegaConf.select(cfg, "paths.logs") or folder
+        with _nothing_left_of_refusals(folder, logs), _signals_raise():
+            if sweeping:
+                return _one_of_many(job, cfg, folder)
+            with _one_paragraph_errors(name, full):
+                return job(cfg)
+    except Interrupted as stop:
+        trains = name == "train"
+        _say(_after_interrupt(folder / folders.LAST, sweeping) if trains else "interrupted")
+        # Not an Exception: a sweep must stop here too, and not start its next job.
+        sys.exit(128 + stop.number)
+
+
+def _after_interrupt(last: Path, sweeping: bool) -> str:
+    if not last.exists():
+        return "interrupted before there was anything to save"
+    again = "again" if sweeping else "with resume=true"
+    return f"interrupted; saved in {last}. To go on, type the same command {again}"
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Ctrl-C and SIGTERM become `Interrupted`; training finishes its iteration (`Interrupts`).
+
+    Lightning would end a test by Ctrl-C with exit code 1 and no word, and overhear a SIGTERM.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
+    from segsuite.engine.launch.sweeps import one_job
+
+    try:
+        return one_job(main, cfg, folder)
+    except SegsuiteError as error:
+        _say(f"job {folder.name} failed: {error}")
+        raise  # Hydra goes on with the next job and raises at the end
+
+
+def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig, *, sweeping: bool) -> None:
+    """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
+    with open_dict(cfg):
+        if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
+            cfg.run.folder = str(folder)
+            if sweeping:
+                cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
+        cfg.name = folders.run_name(cfg.get("name"), hydra_config.runtime.choices)
+
+
+@contextmanager
+def _nothing_left_of_refusals(folder: Path, logs: str) -> Iterator[None]:
+    """A mistake changes nothing on disk; what Hydra has begun by then goes again.
+
+    What was in the folder before stays, and so does the log of a run that was interrupted.
+    """
+    ours = on_main_process() and folders.begun_by_hydra(folder)
+    try:
+        yield
+    except (SegsuiteError, SystemExit) as stop:
+        if ours and getattr(stop, "code", 2) == 2:
+            folders.discard_if_bare(folder, up_to=logs)
+        raise
+
+
+@contextmanager
+def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("interrupted before there was anything to save")
+        sys.exit(130)
+    except Exception as error:
+        from segsuite.engine.launch.mistakes import explain
+
+        paragraph = explain(error, name, typed_overrides(sys.argv[1:]))
+        if full or paragraph is None:
+            raise
+        _say(f"error: {paragraph}", everywhere=True)
+        sys.exit(2)
+
+
+@contextmanager
+def _errors_pass_hydra() -> Iterator[None]:
+    """Keeps Hydra from printing errors in its own way and exiting."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # repeats failed imports
+    try:
+        yield
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _say_that_it_loads(name: str) -> None:
+    """Says what the next seconds are spent on, where they are: a silent start looks like none."""
+    brief = {
+        "-c",
+        "--cfg",
+        "-i",
+        "--info",
+        "-sc",
+        "--shell-completion",
+        "--hydra-help",
+        "--version",
+    }
+    if "torch" not in sys.modules and on_main_process() and not brief & set(sys.argv[1:]):
+        print(
+            f"segsuite.{name}: importing torch and Lightning (up to a minute at the first start)",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _refuse_launchers(name: str) -> None:
+    """Raises ConfigError within torchrun, srun or mpirun: each process would make its own run."""
+    for launcher, (mark, count) in _LAUNCHERS.items():
+        if mark in os.environ and os.environ.get(count, "1") != "1":
+            if not on_main_process():
+                sys.exit(2)  # the first one tells
+            raise ConfigError(
+                f"{launcher} has started this {os.environ[count]} times; start it once, without "
+                f"{launcher}: python -m segsuite.{name} trainer=ddp starts a process for each GPU "
+                "of the machine by itself"
+            )
+
+
+def _say(text: str, *, everywhere: bool = False) -> None:
+    """Tells the user.
+
+    Args:
+        everywhere: from further processes of a distributed run too, of which one alone may fail.
+    """
+    if on_main_process():
+        print(f"segsuite: {text}", file=sys.stderr, flush=True)
+    elif everywhere:
+        rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK")
+        print(f"segsuite (process {rank}): {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,199 @@
+"""What is written about a run: its config, where and by what it was run, and its result.
+
+config.yaml   the resolved config
+run.json      id, command, git commit, versions, device; one entry more each time it is resumed
+result.json   the final figures; a run that has it is finished
+"""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from segsuite.core.files import remove_leftovers, write_json, written_whole
+from segsuite.core.hints import default_of
+from segsuite.core.moved import with_targets_of_today
+from segsuite.core.targets import locate
+from segsuite.engine.launch.folders import (
+    BEST,
+    CONFIG,
+    LAST,
+    RESULT,
+    RUN,
+    damaged,
+    read_best,
+    read_record,
+)
+
+_PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
+_MAY_DIFFER = (
+    *("resume", "ckpt_path", "run.", "paths.", "logger.", "hydra.", "callbacks.progress"),
+    "trainer.log_every_n_steps",  # follows trainer.max_steps
+)
+
+
+def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """The config as plain dicts and lists."""
+    return OmegaConf.to_container(cfg, resolve=resolve)
+
+
+def flat(cfg: DictConfig) -> dict[str, Any]:
+    """The whole config by dotted keys: `{"data.batch_size": 8, ...}`; lists stay whole."""
+    return dict(_leaves(plain(cfg), ""))
+
+
+def run_id(folder: Path) -> str:
+    """The run's identity, the same however often it is resumed: W&B goes on with the same run."""
+    import hashlib
+
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+
+
+def write_start(folder: Path, cfg: DictConfig) -> None:
+    """Writes config.yaml, and begins run.json or adds a start to it; removes leftovers."""
+    for place in (folder, (folder / LAST).parent):
+        remove_leftovers(place)
+    path = folder / RUN
+    record = starts(folder) or {"id": run_id(folder), "starts": []}
+    record["starts"].append(_circumstances())
+    write_json(path, record)
+    with written_whole(folder / CONFIG) as beside:
+        beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def starts(folder: Path) -> dict[str, Any] | None:
+    """run.json, or None where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    record = read_record(folder / RUN)
+    if record is not None and not isinstance(record.get("starts"), list):
+        raise damaged(folder / RUN, "no list of starts")
+    return record
+
+
+def check_whole(folder: Path) -> None:
+    """Raises ConfigError for the first record of an earlier start in this folder that is damaged.
+
+    Before anything is trained: some are read, or written again, hours later.
+    """
+    starts(folder)
+    earlier_config(folder)
+    read_best(folder / BEST.with_suffix(".json"))
+
+
+def earlier_config(folder: Path) -> dict[str, Any] | None:
+    """The config of an earlier start in this folder, or None.
+
+    Raises:
+        ConfigError: config.yaml is damaged.
+    """
+    from yaml import YAMLError
+
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise damaged(path, " ".join(str(error).split())) from error
+    if not isinstance(config, dict) or not config:
+        raise damaged(path, "no mapping of keys")
+    return with_targets_of_today(config)
+
+
+def write_result(folder: Path, **figures: Any) -> None:
+    """Writes result.json, which marks the run as finished."""
+    write_json(folder / RESULT, figures)
+
+
+def differences(folder: Path, cfg: DictConfig) -> list[str]:
+    """What the config of an earlier start in this folder has otherwise: "key: then -> now".
+
+    A setting that a part got since, and that is what the part was without it, is none.
+    """
+    earlier = earlier_config(folder)
+    if earlier is None:
+        return []
+    then = dict(_leaves(earlier, ""))
+    now = flat(cfg)
+    return [
+        f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+        and not key.startswith(_MAY_DIFFER)
+        and not (key not in then and _is_default(cfg, key))
+    ]
+
+
+def _is_default(cfg: DictConfig, key: str) -> bool:
+    """Whether a setting of a part of the suite is what the part takes without it."""
+    owner, _, name = key.rpartition(".")
+    part = OmegaConf.select(cfg, owner) if owner else None
+    if not isinstance(part, DictConfig) or not str(part.get("_target_")).startswith("segsuite."):
+        return False
+    return default_of(locate(part._target_, owner), name) == part[name]
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, child in node.items():
+            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _circumstances() -> dict[str, Any]:
+    import torch
+
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "git": _git(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "threads": torch.get_num_threads(),
+        "host": platform.node(),
+        "system": platform.platform(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit of the checkout that the suite is run from, or None outside of one."""
+    here = Path(__file__).parent
+    try:
+        commit = _output("git", "-C", str(here), "rev-parse", "HEAD")
+        changed = _output("git", "-C", str(here), "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str:
+    """The CPU's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,137 @@
+"""What a sweep ends with: a table of its jobs, also as `sweep.csv` in its folder."""
+
+import csv
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.files import written_whole
+from segsuite.engine.launch import folders
+
+_begun: list[DictConfig] = []
+"""The config of the sweep that this process has begun."""
+
+
+class SweepTable(Callback):
+    """Notes that a sweep begins. Hydra tells of its end only where no job has failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _begun.append(config)
+
+
+def swept_noted(arguments: list[str]) -> list[str]:
+    """The arguments of a sweep, and one that tells its jobs which keys have several values."""
+    from segsuite.engine.launch.typed import read_override
+
+    parsed = [read_override(a) for a in arguments if "=" in a and not a.startswith("-")]
+    swept = [f"'{o.key_or_group}'" for o in parsed if o is not None and o.is_sweep_override()]
+    return [*arguments, f"run.swept=[{','.join(swept)}]"] if swept else arguments
+
+
+@contextmanager
+def ending_with_a_table() -> Iterator[None]:
+    """Prints the table of the sweep that begins within the block, however the block ends."""
+    try:
+        yield
+    finally:
+        ended = sys.exception()
+        interrupted = isinstance(ended, KeyboardInterrupt | SystemExit)
+        while _begun:
+            _report(_begun.pop(), interrupted=interrupted)
+
+
+def _report(config: DictConfig, *, interrupted: bool) -> None:
+    sweep = Path(config.hydra.sweep.dir)
+    swept, jobs = _expanded(config)
+    if not any(job.is_dir() for job in jobs):
+        return  # nothing was begun
+    metric = config.get("optimized_metric") or "result"
+    rows = [
+        {"job": os.path.relpath(job, sweep), **values, **_outcome(job, metric, interrupted)}
+        for job, values in jobs.items()
+    ]
+    columns = ["job", *swept, metric, "status"]
+    with written_whole(sweep / "sweep.csv") as beside, open(beside, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    _print(rows, [*swept, metric, "status"], title=sweep.name)
+    print(
+        f"{sum(row['status'] == 'finished' for row in rows)} of {len(rows)} jobs have finished: "
+        f"{sweep / 'sweep.csv'}",
+        flush=True,
+    )
+
+
+def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]]:
+    """The swept keys; and by its folder, the values of each job, as Hydra's own sweeper makes them.
+
+    Of other sweepers, which choose as they go, the folders that are there.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    sweeper, sweep = config.hydra.sweeper, Path(config.hydra.sweep.dir)
+    in_files = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    typed = OmegaConf.to_container(config.hydra.overrides.task)
+    parsed = {
+        o.get_key_element(): o
+        for o in OverridesParser.create().parse_overrides([*in_files, *typed])
+    }
+    swept = {key: o.key_or_group for key, o in parsed.items() if o.is_sweep_override()}
+    if not sweeper["_target_"].endswith(".BasicSweeper"):
+        there = sorted(path.parent for path in sweep.glob("*/.hydra"))
+        return [], {job: {} for job in there}
+    values = [
+        [*o.sweep_string_iterator()] if key in swept else [o.get_value_element_as_str()]
+        for key, o in parsed.items()
+    ]
+    jobs = {}
+    for chosen in product(*values):
+        overrides = [f"{key}={value}" for key, value in zip(parsed, chosen, strict=True)]
+        of_key = dict(zip(parsed, chosen, strict=True))
+        # Not `sweep`: a name that is swept is that of a folder for each of its values.
+        of_job = of_key.get("name", config.get("name"))
+        its = folders.sweep_folder(config.paths.logs, of_job, config.hydra.runtime.choices)
+        job = its / folders.job_folder(its, overrides, swept.values())
+        jobs[job] = {name: of_key[key] for key, name in swept.items()}
+    return list(swept.values()), jobs
+
+
+def _outcome(job: Path, metric: str, interrupted: bool) -> dict[str, Any]:
+    """The figure of a job, as far as it has one, and what became of it."""
+    try:
+        result = folders.recorded_result(job)
+    except ConfigError:
+        return {metric: None, "status": f"damaged {folders.RESULT}"}
+    if result is not None:
+        return {metric: result.get("optimized"), "status": "finished"}
+    if not interrupted:
+        return {metric: None, "status": "failed"}
+    return {metric: None, "status": "unfinished" if job.is_dir() else "not begun"}
+
+
+def _print(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, title: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title))
+    for column in columns:
+        table.add_column(escape(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_text(row[column])) for column in columns))
+    Console().print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

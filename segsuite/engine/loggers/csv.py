@@ -1,0 +1,74 @@
+"""`metrics.csv`: the metrics of a run, a row for each step."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from segsuite.core.files import written_whole
+
+
+class CsvLogger(Logger):
+    """`metrics.csv` in the run's folder, a row per step; the file is whole at any time.
+
+    A resumed run goes on in the same file: rows of steps that are done again are replaced.
+    """
+
+    def __init__(self, *, folder: str) -> None:
+        super().__init__()
+        self.path = Path(folder) / "metrics.csv"
+        self._rows: dict[int, dict[str, Any]] | None = None
+        self._columns: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the config stands in config.yaml."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        rows = self._loaded()
+        step = 0 if step is None else int(step)
+        # What an interrupted run had logged beyond this step has not happened now.
+        for later in [known for known in rows if known > step]:
+            del rows[later]
+        row = rows.setdefault(step, {"step": step})
+        row |= {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        self._columns += [name for name in row if name not in self._columns]
+        self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        if not self._rows:
+            return
+        with written_whole(self.path) as beside, open(beside, "w", newline="") as handle:
+            writer = csv.DictWriter(handle, self._columns)
+            writer.writeheader()
+            writer.writerows(self._rows.values())
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+
+    def _loaded(self) -> dict[int, dict[str, Any]]:
+        if self._rows is None:
+            self._rows = {}
+            if self.path.exists():
+                with open(self.path, newline="") as handle:
+                    reader = csv.DictReader(handle)
+                    self._columns = list(reader.fieldnames or [])
+                    self._rows = {
+                        int(row["step"]): {k: v for k, v in row.items() if v != ""}
+                        for row in reader
+                    }
+        return self._rows

@@ -1,0 +1,49 @@
+"""Loggers from the start of a run to its end, and what all of them are shown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+
+from segsuite.engine.loggers.wandb import WandbLogger
+
+
+@contextmanager
+def opened(
+    loggers: Sequence[Logger], config: Mapping[str, Any], *, step: int = 0
+) -> Iterator[None]:
+    """Gives every logger the config, and ends their runs with the block, however it ends.
+
+    Args:
+        config: flat and plain, so that each key is a column of a comparison.
+        step: iterations that a run has behind it which is resumed.
+    """
+    for logger in loggers:
+        if step and hasattr(logger, "go_on_at"):
+            logger.go_on_at(step)
+        logger.log_hyperparams(dict(config))
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.finish(failed=failed)
+
+
+def log_picture(trainer: Trainer, name: str, path: Path) -> None:
+    """Shows a PNG file in every logger that can show pictures."""
+    step = max(trainer.global_step - 1, 0)  # of the figures beside it: Lightning counts from 0
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_image"):  # wandb
+            logger.log_image(name, [str(path)], step=step)
+        elif hasattr(getattr(logger, "experiment", None), "add_image"):  # tensorboard
+            import numpy as np
+            from PIL import Image
+
+            pixels = np.asarray(Image.open(path))
+            logger.experiment.add_image(name, pixels, step, dataformats="HWC")

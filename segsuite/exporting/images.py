@@ -1,0 +1,57 @@
+"""Pictures to calibrate with, and others to compare on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segsuite.core.errors import DataError
+from segsuite.core.sizes import Size
+from segsuite.measure.images import resized
+
+
+def calibration_pictures(data: Any, *, count: int, least: int, size: Size) -> Tensor:
+    """Training pictures as they are evaluated, evenly spread over the split.
+
+    Augmented ones would widen the ranges beyond what the network will see.
+
+    Shapes: -> (P, 3, *size) uint8, with P at most `count`
+
+    Raises:
+        DataError: there are fewer than `least`, or fewer that differ, which would leave ranges to
+            chance.
+    """
+    samples = data.samples("train")
+    found = min(count, len(samples))
+    if found < least:
+        what = f"calibration.pictures={count}" if count < least else f"{len(samples)} pictures"
+        raise DataError(
+            f"{what} are too few to calibrate int8 with: ranges of activations need {least} or "
+            f"more; give more training pictures, or type calibration.least={max(found, 1)} to "
+            "take the risk"
+        )
+    chosen = _chosen(samples, found, data.eval_transform, size)
+    different = len({picture.numpy().tobytes() for picture in chosen})
+    if different < least:
+        raise DataError(
+            f"of the {found} training pictures that int8 is to be calibrated with only {different} "
+            f"differ, and ranges of activations need {least} or more; give other training "
+            f"pictures, or type calibration.least={different} to take the risk"
+        )
+    return chosen
+
+
+def other_pictures(data: Any, *, count: int, size: Size) -> Tensor:
+    """Validation pictures, evenly spread: no export and no calibration has seen them.
+
+    Shapes: -> (P, 3, *size) uint8
+    """
+    samples = data.samples("val")
+    return _chosen(samples, min(count, len(samples)), data.eval_transform, size)
+
+
+def _chosen(samples: Sequence[Any], count: int, transform: Any, size: Size) -> Tensor:
+    step = len(samples) / count
+    picked = (samples[int(number * step)] for number in range(count))
+    return torch.stack([resized(transform(sample.image), size) for sample in picked])

@@ -1,0 +1,263 @@
+"""One network in all runtimes side by side: from a picture in memory to labels of every pixel.
+
+The paper's table 5 (Turkmen and Heikkila, 2019): preprocessing and argmax included, 300 frames,
+mean and variance.
+"""
+
+import gc
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import pvariance
+from typing import Annotated, Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.hints import Between, Count, Sides
+from segsuite.core.seeding import seed_everything
+from segsuite.core.sizes import Size
+from segsuite.engine.inference.candidates import NamedNetworks
+from segsuite.engine.inference.framing import pair
+from segsuite.exporting.images import calibration_pictures, other_pictures
+from segsuite.exporting.labelling import Labelling, NotPossible, check_names, prepared
+from segsuite.measure import machine
+from segsuite.measure.latency import Latency, Ratio, interleaved, ratio
+from segsuite.nn.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Row:
+    """One runtime at one size.
+
+    Attributes:
+        times: how many times as fast as the first runtime.
+        agreement: share of pixels labelled as by the first runtime, over the pictures.
+    """
+
+    runtime: str
+    size: Size
+    latency: Latency
+    times: Ratio
+    agreement: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers; the variance in square milliseconds."""
+        return self.latency.to_dict() | {
+            "runtime": self.runtime,
+            "size": list(self.size),
+            "variance_ms2": pvariance([1e3 * s for s in self.latency.seconds]),
+            "times_as_fast": self.times.to_dict(),
+            "agreement": self.agreement,
+        }
+
+
+@dataclass(frozen=True)
+class Runtimes:
+    """What was found, about which network.
+
+    Attributes:
+        not_possible: runtimes without a row.
+        data: class name of the reader that gave the pictures, of the calibration too.
+        load: how many programs wanted a core before and after; above the number of cores, figures
+            are of a busy machine.
+    """
+
+    network: str
+    trained: bool
+    rows: list[Row]
+    not_possible: list[NotPossible]
+    machine: dict[str, str | int]
+    load: tuple[float, float]
+    data: str = ""
+
+    def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
+        """Plain types; the rows are the parts and the whole."""
+        del parts
+        return {
+            "network": self.network,
+            "trained": self.trained,
+            "machine": self.machine,
+            "data": self.data,
+            "load": list(self.load),
+            "rows": [row.to_dict() for row in self.rows],
+            "not_possible": [its.to_dict() for its in self.not_possible],
+        }
+
+    def show(self, console: Console, folder: Path) -> None:
+        """Prints a table."""
+        title = f"{self.network}, picture to labels, {machine.shown(self.machine)}"
+        table = Table(title=title, title_justify="left", caption_justify="left")
+        for name in ("runtime", "size", "ms (p10–p90)", "variance ms²", "fps", "times", "same"):
+            table.add_column(name, justify="left" if name == "runtime" else "right")
+        for row in self.rows:
+            its, found = row.latency, row.to_dict()
+            table.add_row(
+                row.runtime,
+                f"{row.size[1]}x{row.size[0]}",
+                f"{1e3 * its.median:.1f} ({1e3 * its.p10:.1f}–{1e3 * its.p90:.1f})",
+                f"{found['variance_ms2']:.2f}",
+                f"{its.images_per_second:.1f}",
+                f"{row.times.median:.2f} ({row.times.low:.2f}–{row.times.high:.2f})",
+                f"{100 * row.agreement:.2f} %",
+            )
+        interval = self.rows[0].times.interval if self.rows else "95 % interval"
+        table.caption = (
+            f"in turns; times: median of the paired ratios to the first ({interval}); same: "
+            f"labels as in the first, on pictures of {self.data}, which int8 is calibrated with too"
+        )
+        console.print(table)
+        for its in self.not_possible:
+            console.print(
+                f"{its.runtime} at {its.size[1]}x{its.size[0]} is not possible: {its.reason}",
+                markup=False,
+                highlight=False,
+            )
+        if not self.trained:
+            console.print("random weights: how int8 answers says nothing of a trained network")
+        cores = int(self.machine["cores"])
+        if max(self.load) > cores:
+            console.print(
+                f"the machine was busy (load {max(self.load):.1f} on {cores} cores): the ratios "
+                "tell more than the milliseconds"
+            )
+        console.print(f"written: {folder}/result.json", highlight=False, soft_wrap=True)
+
+
+class CompareRuntimes:
+    """`probe=runtimes`: measures the runtimes that are named, on the CPU.
+
+    A runtime that is not installed or cannot take the network is told of; the others go on.
+
+    Args:
+        networks: exactly one.
+        data: the data module whose training images int8 is calibrated with, and whose validation
+            images are labelled.
+        names: runtimes, see `labelling.RUNTIMES`.
+        sizes: (height, width) of each turn.
+        frames, warm_up: images that are timed, and before that.
+        calibration, least: training images for int8, and how few of them will do.
+        images: how many validation images are gone through.
+        threads: of the CPU; None is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        networks: NamedNetworks,
+        data: Any,
+        names: Sequence[str],
+        sizes: Sequence[Sides],
+        frames: Count = 300,
+        warm_up: Annotated[int, Between(0)] = 10,
+        calibration: Count = 32,
+        least: Count = 16,
+        images: Count = 4,
+        threads: Count | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_names(names)
+        self.networks, self.data, self.names = networks, data, list(names)
+        self.sizes, self.frames, self.warm_up = [pair(size) for size in sizes], frames, warm_up
+        self.calibration, self.images, self.seed = calibration, images, seed
+        self.least = least if any(name.endswith("int8") for name in names) else 1
+        self.threads = threads or 1
+
+    def __call__(self, *, data_overrides: Sequence[str], tell: Callable[[str], None]) -> Runtimes:
+        """Measures.
+
+        Raises:
+            ConfigError: not exactly one network.
+            ExportError: none of the runtimes can take the network.
+        """
+        before = os.getloadavg()[0]
+        seed_everything(self.seed)
+        torch.set_num_threads(self.threads)
+        rows: list[Row] = []
+        refused: list[NotPossible] = []
+        for size in self.sizes:
+            candidates = self.networks.built(size, data_overrides=data_overrides)
+            if len(candidates) != 1:
+                raise ConfigError(
+                    f"probe=runtimes compares one network, not {len(candidates)}; name one"
+                )
+            timed, others = self._at(size, candidates[0].network.eval(), tell)
+            rows += timed
+            refused += others
+        return Runtimes(
+            network=candidates[0].name,
+            trained=candidates[0].trained,
+            rows=rows,
+            not_possible=refused,
+            machine=machine.machine(torch.device("cpu")),
+            data=self.data.reader_name,
+            load=(before, os.getloadavg()[0]),
+        )
+
+    def _at(
+        self, size: Size, network: Segmenter, tell: Callable[[str], None]
+    ) -> tuple[list[Row], list[NotPossible]]:
+        """The rows of one size, and the runtimes that are not possible."""
+        self.data.prepare_data()
+        calibration = calibration_pictures(
+            self.data, count=self.calibration, least=self.least, size=size
+        )
+        runs, others = prepared(self.names, network, size, calibration, self.threads, tell=tell)
+        tell(f"timing {len(runs)} runtimes in turns, {self.frames} frames")
+        images = other_pictures(self.data, count=self.images, size=size)
+        timing = {"frames": self.frames, "warm_up": self.warm_up}
+        return timed_side_by_side(runs, images, size=size, **timing), others
+
+
+def timed_side_by_side(
+    runs: dict[str, Labelling], pictures: Tensor, *, size: Size, frames: int, warm_up: int
+) -> list[Row]:
+    """A row for each way to label; all see the same pictures and take turns.
+
+    Shapes: pictures (P, 3, *size) uint8
+    """
+    with torch.inference_mode():
+        agreement = {name: [] for name in runs}
+        for picture in pictures.split(1):
+            found = {name: run(picture) for name, run in runs.items()}
+            first = next(iter(found.values()))
+            for name, labels in found.items():
+                agreement[name].append(float((labels == first).double().mean()))
+        with _no_garbage_collection():
+            taken = interleaved(
+                {name: [run] for name, run in runs.items()},
+                lambda turn: pictures[turn % len(pictures)][None],
+                rounds=frames,
+                warm_up=warm_up,
+                device=torch.device("cpu"),
+            )
+    baseline = taken[next(iter(runs))][0]
+    return [
+        Row(
+            runtime=name,
+            size=size,
+            latency=its,
+            times=ratio(baseline, its),
+            agreement=sum(agreement[name]) / len(pictures),
+        )
+        for name, (its,) in taken.items()
+    ]
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """As `timeit` does: after compilers and exporters, a collection looks at millions of objects.
+
+    It would take up to a second, out of whichever frame it comes upon.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

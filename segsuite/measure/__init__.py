@@ -1,0 +1,1 @@
+"""Honest measurement of any network: operations, time, memory, tokens. No config, no method."""

@@ -1,0 +1,206 @@
+"""Operations in closed form, to check the counter and the published figures against.
+
+Every formula is for one picture and gives a `Cost`: its `fvcore` total is what papers print.
+Source: exact arithmetic on the papers' modules, which reproduces the published figures of SegViT v1
+(120.9, 637.9, 321.6, 383.9) and DToP (109.9, 617.0, 315.4, 366.9); see tests/bench.
+"""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from segsuite.core.sizes import Size
+from segsuite.measure.closed_form import closed_form_of
+from segsuite.measure.cost import Cost, total
+from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
+from segsuite.methods.segvit.exits import AtmExit, LinearExit
+from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.token_sharing import CosineSharing
+from segsuite.nn.token_trace import TokenTrace
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionTransformerForm:
+    """A plain ViT: `dim` channels, `depth` blocks, patches of `patch` pixels a side."""
+
+    dim: int
+    depth: int
+    patch: int = 16
+    mlp_ratio: float = 4.0
+
+    def embedding(self, patches: int) -> Cost:
+        """The patch embedding of so many patches."""
+        return Cost(macs=3 * self.patch**2 * self.dim * patches)
+
+    def block(self, tokens: int, context: int = 0) -> Cost:
+        """One block on `tokens` alive tokens; `context` more are keys and values only."""
+        dim, keys = self.dim, tokens + context
+        projections = (2 + 2 * self.mlp_ratio) * dim**2 * tokens + 2 * dim**2 * keys
+        attention = 2 * tokens * keys * dim
+        return Cost(macs=int(projections) + attention, norm=5 * dim * (tokens + keys))
+
+    def backbone(self, tokens: int, patches: int | None = None) -> Cost:
+        """All blocks on `tokens` tokens, and the embedding of `patches` (else the tokens)."""
+        embedded = tokens if patches is None else patches
+        return self.embedding(embedded) + self.depth * self.block(tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionToMaskForm:
+    """One stage of an attention-to-mask head.
+
+    `answers` is the width of the class layer: 2 (present or not), or classes + 1 in SegViT v1.
+    `masks_apart`: whether masks are a product of their own, beside a fused attention, instead of
+    the attention's logits as in the papers.
+    """
+
+    in_dim: int
+    dim: int
+    classes: int
+    layers: int = 3
+    answers: int = 2
+    masks_apart: bool = False
+
+    def layer(self, tokens: int) -> Cost:
+        """Self-attention of the queries, attention to the tokens, and a perceptron 4 times wide."""
+        k, d, n = self.classes, self.dim, tokens
+        self_attention = 4 * k * d**2 + 2 * k**2 * d
+        cross_attention = 2 * k * d**2 + 2 * n * d**2 + 2 * k * n * d
+        perceptron = 8 * k * d**2
+        return Cost(macs=self_attention + cross_attention + perceptron, norm=3 * 5 * k * d)
+
+    def stage(self, tokens: int) -> Cost:
+        """The projection of the tokens and the decoder layers."""
+        projection = Cost(macs=tokens * self.in_dim * self.dim, norm=5 * tokens * self.dim)
+        masks = Cost(macs=self.classes * tokens * self.dim * self.masks_apart)
+        return projection + self.layers * self.layer(tokens) + masks
+
+    def class_layer(self) -> Cost:
+        """The class scores of the queries."""
+        return Cost(macs=self.answers * self.classes * self.dim)
+
+    def single(self, tokens: int) -> Cost:
+        """DToP's head on so many tokens."""
+        return self.stage(tokens) + self.class_layer()
+
+    def cascade(self, tokens: int, stages: int = 3) -> Cost:
+        """SegViT v1's head: every stage sees every token and asks the class layer."""
+        return stages * self.single(tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearScorerForm:
+    """A cheap exit: a norm and a linear layer to the classes."""
+
+    dim: int
+    classes: int
+
+    def single(self, tokens: int) -> Cost:
+        """The scores of so many tokens."""
+        return Cost(macs=tokens * self.dim * self.classes, norm=5 * tokens * self.dim)
+
+
+def upsampling(classes: int, size: Size) -> Cost:
+    """A bilinear resize of a map of scores to `size`."""
+    return Cost(resize=4 * classes * size[0] * size[1])
+
+
+def query_mixing(classes: int, size: Size) -> Cost:
+    """SegViT v1's product of K class probabilities with K masks at full resolution."""
+    return Cost(macs=classes**2 * size[0] * size[1])
+
+
+def staged_blocks(vit: VisionTransformerForm, tokens: list[tuple[int, int]]) -> Cost:
+    """Blocks under pruning: (blocks, alive tokens) for each stretch."""
+    if sum(blocks for blocks, _ in tokens) != vit.depth:
+        raise ValueError(f"stretches of {tokens} do not add up to {vit.depth} blocks")
+    return total(blocks * vit.block(alive) for blocks, alive in tokens)
+
+
+def dtop(
+    vit: VisionTransformerForm, head: AttentionToMaskForm, size: Size, *, kept: dict[int, int]
+) -> Cost:
+    """DToP as its authors count: every head that prunes, the final head, and two resizes.
+
+    Args:
+        kept: tokens that stay alive after each pruning head, by the block it stands after.
+    """
+    patches = (size[0] // vit.patch) * (size[1] // vit.patch)
+    starts, alive = [0, *kept, vit.depth], [patches, *kept.values()]
+    stretches = [(end - start, n) for start, end, n in zip(starts, starts[1:], alive, strict=False)]
+    return (
+        vit.embedding(patches)
+        + staged_blocks(vit, stretches)
+        + total(head.single(seen) for seen in alive)
+        + 2 * upsampling(head.classes, size)
+    )
+
+
+def segvit_v1(vit: VisionTransformerForm, head: AttentionToMaskForm, size: Size) -> Cost:
+    """SegViT v1 as its authors count: the cascade, the mixing of queries, and two resizes."""
+    patches = (size[0] // vit.patch) * (size[1] // vit.patch)
+    return (
+        vit.backbone(patches)
+        + head.cascade(patches)
+        + query_mixing(head.classes, size)
+        + 2 * upsampling(head.classes, size)
+    )
+
+
+@closed_form_of.register
+def _(network: SegVit, trace: TokenTrace) -> Cost:
+    vit = _vit_form(network)
+    computed = [stage.slots.shape[1] for stage in trace.stages]
+    slots, patches = computed[0], trace.grid[0] * trace.grid[1]
+    keeps_context = network.pruning is not None and network.pruning.context == "kv"
+    ends = [*(stage.after for stage in trace.stages[1:]), vit.depth]
+    blocks = total(
+        (end - stage.after) * vit.block(alive, slots - alive if keeps_context else 0)
+        for stage, end, alive in zip(trace.stages, ends, computed, strict=True)
+    )
+    compares = isinstance(network.sharing, CosineSharing) and slots < patches
+    embedded = slots + (patches if compares else 0)
+    scorers = () if network.pruning is None else network.pruning.scorers
+    exits = total(_exit(scorer, seen) for scorer, seen in zip(scorers, computed, strict=False))
+    carries = network.pruning is None or network.pruning.carries
+    return (
+        vit.embedding(embedded)
+        + blocks
+        + exits
+        + _head(network, slots if carries else computed[-1])
+    )
+
+
+def _vit_form(network: SegVit) -> VisionTransformerForm:
+    vit = network.backbone
+    ratio = vit.blocks[0].mlp.fc1.out_features / vit.dim
+    return VisionTransformerForm(dim=vit.dim, depth=vit.depth, patch=vit.patch, mlp_ratio=ratio)
+
+
+def _exit(scorer: nn.Module, seen: int) -> Cost:
+    if isinstance(scorer, LinearExit):
+        form = LinearScorerForm(
+            dim=scorer.classify.in_features, classes=scorer.classify.out_features
+        )
+        return form.single(seen)
+    assert isinstance(scorer, AtmExit), type(scorer)
+    return _atm_form(scorer.head, scorer.head.stage).single(seen)
+
+
+def _head(network: SegVit, tokens: int) -> Cost:
+    head = network.head
+    if isinstance(head, AtmCascade):
+        return _atm_form(head, head.stages[0]).cascade(tokens, len(head.stages))
+    return _atm_form(head, head.stage).single(tokens)
+
+
+def _atm_form(head: AtmSingle | AtmCascade, stage: nn.Module) -> AttentionToMaskForm:
+    classes, dim = head.queries.shape
+    return AttentionToMaskForm(
+        in_dim=stage.project.in_features,
+        dim=dim,
+        classes=classes,
+        layers=len(stage.layers),
+        answers=head.classify.out_features,
+        masks_apart=True,
+    )
