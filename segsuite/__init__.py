@@ -1,3 +1,3 @@
 """Efficient semantic segmentation, measured honestly. Importing it imports nothing heavy."""
 
-__version__ = "0.1.0"
+__version__ = "2026.11.0"

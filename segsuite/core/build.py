@@ -182,7 +182,7 @@ def _check_arguments(
     _check_values(target, config, keys, where)
 
 
-def _check_values(target: Any, config: DictConfig, keys: list[str], where: str) -> None:
+def _check_values(target: Any, config: DictConfig, keys: list[Any], where: str) -> None:
     """Values against the annotations of their arguments; an argument's default always fits."""
     hints, defaults = hints_of(target), inspect.signature(target).parameters
     for key in keys:

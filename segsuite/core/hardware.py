@@ -1,6 +1,6 @@
 """What the machine still has, and what a process took of it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ class Mark:
 
 
 @contextmanager
-def high_water_mark() -> Iterator[Mark]:
+def high_water_mark() -> Generator[Mark]:
     """Follows the memory of this process, everything included, to its peak within the block."""
     mark = Mark()
     if not _RESET.exists():

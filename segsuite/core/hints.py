@@ -86,7 +86,6 @@ Share = Annotated[float, Between(0, 1)]
 Positive = Annotated[float, Above(0)]
 NotNegative = Annotated[float, Between(0)]
 Count = Annotated[int, Between(1)]
-Sides = tuple[Count, Count]
 """How many there are of something that cannot be missing."""
 Pixels = Count
 Sides = tuple[Pixels, Pixels]

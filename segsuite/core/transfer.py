@@ -79,15 +79,15 @@ def begin_with(network: nn.Module, checkpoint: Mapping[str, Any], *, source: str
     check_finite(state, source=f"init_from={source}", apart_from=not_finite(own))
     fitting = dict(_fitting(network, state, config))
     _check_substance(own, state, fitting.keys(), source)
-    owns = []
-    for path, part in _parts(network):
+    owns, parts = [], dict(_parts(network))
+    for path, part in parts.items():
         names = _inside(path, own)
         if names and (getattr(part, "keeps_initial_weights", False) or names - fitting.keys()):
             owns.append(path)
             fitting = {name: fitting[name] for name in fitting.keys() - names}
     network.load_state_dict(fitting, strict=False)
     for path in owns:
-        network.get_submodule(path).load_initial_weights()
+        parts[path].load_initial_weights()
     resized = {name for name, weight in fitting.items() if weight is not state[name]}
     beside = {name for path in owns for name in _inside(path, own)}
     return Transfer(

@@ -17,6 +17,10 @@ class ConvNorm(nn.Sequential):
         momentum, eps: of the batch norm.
     """
 
+    conv: nn.Conv2d
+    depthwise: nn.Conv2d
+    norm: nn.Module
+
     def __init__(
         self,
         in_channels: int,
@@ -31,13 +35,14 @@ class ConvNorm(nn.Sequential):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
+        (rows, columns), reach = rate, kernel // 2
         convolution = nn.Conv2d(
             in_channels,
             out_channels,
             kernel,
             stride=stride,
-            padding=tuple(step * (kernel // 2) for step in rate),
-            dilation=tuple(rate),
+            padding=(rows * reach, columns * reach),
+            dilation=(rows, columns),
             groups=in_channels if depthwise else 1,
             bias=False,
         )

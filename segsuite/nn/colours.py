@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -35,6 +35,10 @@ class Backbone(Protocol):
 
     def load_initial_weights(self) -> None: ...
 
+    def modules(self) -> Iterator[nn.Module]:
+        """As of any module."""
+        ...
+
 
 def stated(mean: Sequence[float] | None, std: Sequence[float] | None) -> Pixels | None:
     """`weights_mean` and `weights_std` of a network; None where the backbone is to say it.
@@ -47,7 +51,7 @@ def stated(mean: Sequence[float] | None, std: Sequence[float] | None) -> Pixels 
             "method.network.weights_mean and method.network.weights_std belong together; give "
             "both, or neither"
         )
-    return None if mean is None else (tuple(mean), tuple(std))
+    return None if mean is None or std is None else (tuple(mean), tuple(std))
 
 
 def load_initial_weights(backbone: Backbone, *, trained: Pixels | None, given: Pixels) -> None:
@@ -87,7 +91,7 @@ def _alike(one: Pixels, other: Pixels) -> bool:
 
 @torch.no_grad()
 def read_colours(
-    body: nn.Module,
+    body: nn.Module | Backbone,
     *,
     trained: Pixels,
     given: Pixels,

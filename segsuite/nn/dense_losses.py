@@ -40,6 +40,7 @@ class HardPixels:
 
     def labels(self, losses: Tensor, labels: Tensor) -> Tensor:
         """The labels of those pixels, the others ignored; see `ops.class_weighting.hardest`."""
+        assert self.probability is not None  # who looks at all pixels does not ask
         return hardest(losses, labels, probability=self.probability, share=self.share)
 
 

@@ -5,6 +5,8 @@ its own remainders of row and column, so that the image falls into rate x rate s
 dilation: at rate 2, forward and backward take a sixth (3x3) to a half (5x5) of the time.
 """
 
+from typing import TypeGuard
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,18 +18,18 @@ class SplitDilation(nn.Conv2d):
     Who looks for plain convolutions, to fold or to fuse them, finds one in it: see `is_plain`.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h, w)."""
-        rate, sides = self.dilation[0], x.shape[-2:]
+        rate, sides = self.dilation[0], input.shape[-2:]
         rows, columns = (-(-side // rate) for side in sides)
         learns = torch.is_grad_enabled() and self.weight.requires_grad
         narrow = min(rows, columns) < max(self.kernel_size)  # grids so small are slower
-        elsewhere = x.device.type != "cpu" or x.ndim != 4 or torch.compiler.is_compiling()
+        elsewhere = input.device.type != "cpu" or input.ndim != 4 or torch.compiler.is_compiling()
         if not learns or narrow or elsewhere:
-            return super().forward(x)
-        layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+            return super().forward(input)
+        layout = torch.contiguous_format if input.is_contiguous() else torch.channels_last
         # Zeros beyond the border, as those that the convolution itself adds.
-        x = F.pad(x, (0, rate * columns - sides[1], 0, rate * rows - sides[0]))
+        x = F.pad(input, (0, rate * columns - sides[1], 0, rate * rows - sides[0]))
         grids = x.permute(0, 2, 3, 1).reshape(-1, rows, rate, columns, rate, x.shape[1])
         grids = grids.permute(2, 4, 0, 1, 3, 5).flatten(0, 2).permute(0, 3, 1, 2)
         padding = [side // 2 for side in self.kernel_size]
@@ -47,12 +49,12 @@ def split_dilations(network: nn.Module) -> None:
                 setattr(parent, name, made.setdefault(child, _split(child)))
 
 
-def is_plain(module: nn.Module) -> bool:
+def is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether it is a convolution that does nothing else; timm's own kinds do (same padding...)."""
     return type(module) in (nn.Conv2d, SplitDilation)
 
 
-def _is_served(module: nn.Module) -> bool:
+def _is_served(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether it is such a convolution, centred and of stride 1; timm's own kinds are not."""
     return (
         type(module) is nn.Conv2d
@@ -66,13 +68,14 @@ def _is_served(module: nn.Module) -> bool:
 
 
 def _split(convolution: nn.Conv2d) -> SplitDilation:
+    (rows, columns), rate = convolution.kernel_size, convolution.dilation[0]
     with torch.device("meta"):
         made = SplitDilation(
             convolution.in_channels,
             convolution.out_channels,
-            convolution.kernel_size,
-            padding=convolution.padding,
-            dilation=convolution.dilation,
+            (rows, columns),
+            padding=(rate * (rows // 2), rate * (columns // 2)),  # it is centred
+            dilation=(rate, rate),
             groups=convolution.groups,
             bias=convolution.bias is not None,
         )

@@ -25,28 +25,35 @@ def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     pairs = _pairs(folded, run)
     names = {module: name for name, module in folded.named_modules()}
     for convolution, norm in pairs:
-        statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-        convolution.weight, convolution.bias = fuse_conv_bn_weights(
-            convolution.weight, convolution.bias, *statistics
-        )
+        convolution.weight, convolution.bias = folded_weights(convolution, norm)
         # timm keeps the activation inside the batch norm.
         activation = nn.Sequential(*(getattr(norm, n) for n in ("drop", "act") if hasattr(norm, n)))
         _replace(folded, names[norm], activation)
     return folded
 
 
+def folded_weights(
+    convolution: nn.Conv2d, norm: nn.BatchNorm2d
+) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weight and bias of a convolution that does the work of the batch norm behind it, too."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None  # no network here norms by the batch alone
+    weight, bias = convolution.weight, convolution.bias
+    return fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, norm.weight, norm.bias)
+
+
 def _pairs(
     network: nn.Module, run: Callable[[nn.Module], Any]
-) -> list[tuple[nn.Module, nn.Module]]:
-    made: dict[int, tuple[nn.Module, Tensor]] = {}  # keeps tensors alive, so that ids stay unique
-    pairs: dict[nn.Module, list[nn.Module]] = {}
+) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps tensors alive, so that ids stay unique
+    pairs: dict[nn.Conv2d, list[nn.BatchNorm2d]] = {}
     calls: dict[nn.Module, int] = {}
 
-    def after_convolution(module: nn.Module, _: Any, output: Tensor) -> None:
+    def after_convolution(module: nn.Conv2d, _: Any, output: Tensor) -> None:
         made[id(output)] = (module, output)
         calls[module] = calls.get(module, 0) + 1
 
-    def before_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def before_norm(module: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
         calls[module] = calls.get(module, 0) + 1
         if id(inputs[0]) in made:
             pairs.setdefault(made[id(inputs[0])][0], []).append(module)

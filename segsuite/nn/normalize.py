@@ -15,6 +15,9 @@ class Normalize(nn.Module):
     Shapes: images (B, C, H, W), uint8 or floating point -> (B, C, H, W)
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         center = torch.tensor(mean, dtype=torch.float).view(-1, 1, 1)

@@ -1,7 +1,7 @@
 """Normalisation layers swapped throughout a network."""
 
 import math
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,12 +39,12 @@ class GroupNormAct(nn.GroupNorm):
         super().__init__(groups, channels)
         self.drop, self.act = drop, act
 
-    def forward(self, x: Tensor) -> Tensor:
-        normed = F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        normed = F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
         return self.act(self.drop(normed))
 
 
-def _is_batch_norm(module: nn.Module) -> bool:
+def _is_batch_norm(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     return isinstance(module, nn.BatchNorm2d)
 
 

@@ -4,6 +4,8 @@ One step of oneDNN each, bias and activation included. By itself torch leaves a 
 one thread to a slower way, which goes through memory twice more: for the bias and for the ReLU.
 """
 
+from typing import Any, TypeGuard
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,7 +36,7 @@ class FusedConvolution(nn.Module):
         if torch.compiler.is_compiling() or not _served(x, its):
             x = its(x)
             return x.relu() if self.relu else x
-        padding = list(its.padding)
+        padding: list[Any] = list(its.padding)  # numbers: see `_is_served`
         if its.groups > 1 and padding[1] > _WIDEST:
             x, padding[1] = F.pad(x, (padding[1], padding[1])), 0
         return torch.ops.mkldnn._convolution_pointwise(
@@ -57,7 +59,7 @@ def fused(network: nn.Module) -> nn.Module:
     return network
 
 
-def _is_served(module: nn.Module) -> bool:
+def _is_served(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether it is a convolution whose padding oneDNN makes."""
     return (
         is_plain(module) and module.padding_mode == "zeros" and not isinstance(module.padding, str)
@@ -79,7 +81,7 @@ def _takes_relu(parent: nn.Module, name: str) -> bool:
     return False
 
 
-def _does_nothing(step: nn.Module) -> bool:
+def _does_nothing(step: nn.Module | None) -> bool:
     """Whether it is what folding leaves of a batch norm, or the like."""
     return isinstance(step, nn.Identity) or (isinstance(step, nn.Sequential) and len(step) == 0)
 

@@ -71,11 +71,12 @@ class StridedPrediction:
         for start in range(0, self.grid_scores.shape[1], _CLASSES):
             part = self._upsampled(self.grid_scores[:, start : start + _CLASSES], size)
             value, index = part.max(dim=1)
-            if best is None:
+            if best is None or labels is None:
                 best, labels = value, index
             else:
                 labels = torch.where(value > best, index + start, labels)
                 best = torch.maximum(best, value)
+        assert labels is not None  # there is always a class
         return labels
 
     def scores(self, size: Size) -> Tensor:

@@ -90,4 +90,5 @@ class Segmenter(nn.Module, ABC):
 
     def check_size(self, images: Tensor) -> None:
         """Raises ConfigError unless the images' sides are multiples of `size_divisor`."""
-        check_size(tuple(images.shape[-2:]), self.size_divisor)
+        height, width = images.shape[-2:]
+        check_size((height, width), self.size_divisor)

@@ -1,5 +1,7 @@
 """The class that fits best, out of any number of classes, without a map of all their logits."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,13 +54,14 @@ def _best(x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
     best, label, start = None, None, 0
     for table, offset in parts:
         value, index = _maximum(torch.addmm(offset, x, table.T))
-        if best is None:
+        if best is None or label is None:
             best, label = value, index
         else:
             better = value > best
             best = torch.where(better, value, best)
             label = torch.where(better, index + start, label)
         start += len(table)
+    assert label is not None  # there is always a chunk
     return label
 
 
@@ -106,7 +109,7 @@ def _picture(
     features: Tensor, table: Tensor, offset: Tensor | None, size: Size, *, normalize_after: bool
 ) -> Tensor:
     """(H, W) labels of (d, h, w) features."""
-    kind = {"device": features.device, "dtype": features.dtype}
+    kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(features.shape[1], size[0], **kind)
     across = bilinear_matrix(features.shape[2], size[1], **kind)
     wide = features @ across.T

@@ -71,9 +71,8 @@ def streaming_cross_entropy(
         IndexError, RuntimeError, TypeError: labels that no class has, as `check_labels` says.
     """
     check(table, bias=bias, metric=metric, weights=weights)
-    tensors = [t if t is None else full(t) for t in (features, table, bias)]
-    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    x, e, b = tensors
+    x, e, b = full(features), full(table), None if bias is None else full(bias)
+    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, wanted, weights)
@@ -185,7 +184,7 @@ def _flat(
         rows = (near != IGNORE).nonzero().squeeze(1)
         x = features[start : start + block].index_select(0, rows)
         part = chunks.add(x, near.index_select(0, rows))
-        if part is not None:
+        if found is not None and part is not None:
             found[start : start + block].index_copy_(0, rows, part)
     return results(chunks, found, bias)
 
@@ -217,8 +216,8 @@ def results(
     table = chunks.table
     total = chunks.sums.loss.to(table.dtype)
     if found is None:
-        return total, *(table.new_empty(0) for _ in range(3))
-    of_bias = table.new_empty(0) if bias is None else chunks.sums.classes
+        return total, table.new_empty(0), table.new_empty(0), table.new_empty(0)
+    of_bias = table.new_empty(0) if bias is None else chunks.sums.of_gradients()[1]
     return total, found, chunks.table_gradient(), of_bias
 
 

@@ -38,6 +38,11 @@ class Sums:
     table: Tensor | None
     classes: Tensor | None
 
+    def of_gradients(self) -> tuple[Tensor, Tensor]:
+        """`table` and `classes`, for those who know that gradients are wanted."""
+        assert self.table is not None and self.classes is not None
+        return self.table, self.classes
+
 
 def sums_of(table: Tensor, *, gradients: bool) -> Sums:
     """Nothing added up yet; the table's sum lies in memory as `table` does."""
@@ -94,7 +99,7 @@ class ClassChunks:
             x, y = features[rows], labels[rows].unsqueeze(1)
             own = None if each is None else each[rows]
             parts = self._l2(x, y, own) if self.metric == "l2" else self._linear(x, y, own)
-            if found is not None:
+            if found is not None and parts is not None:
                 found[rows] = parts
         return found
 
@@ -115,15 +120,16 @@ class ClassChunks:
             weight, others = self._judge(logits, labels[rows].unsqueeze(1), own)
             if found is not None:
                 found.addmm_((mix[rows] * weight).T, others)
-        if found is None:
+        total, classes = self.sums.table, self.sums.classes
+        if found is None or total is None or classes is None:
             return None
-        self.sums.table.addmm_(found.T, points)
-        self.sums.classes.add_(found.sum(0))
+        total.addmm_(found.T, points)
+        classes.add_(found.sum(0))
         return torch.mm(found, self.table).mul_(self.slope)
 
     def table_gradient(self) -> Tensor:
         """(C, d) gradient of the summed loss; uses the sums up."""
-        total, classes = self.sums.table, self.sums.classes
+        total, classes = self.sums.of_gradients()
         if self.metric != "dot":
             total.addcmul_(self.table, classes.unsqueeze(1), value=-1)
         return total.mul_(self.slope).contiguous()
@@ -131,10 +137,11 @@ class ClassChunks:
     def _linear(self, x: Tensor, y: Tensor, each: Tensor | None) -> Tensor | None:
         """Logits that are affine in x."""
         weight, others = self._judge(self._affine(x, self._place(len(x))), y, each)
-        if not self.gradients:
+        total, classes = self.sums.table, self.sums.classes
+        if total is None or classes is None:
             return None
-        self.sums.table.addmm_(others.T, x * weight)
-        self.sums.classes.addmv_(others.T, weight.squeeze(1))
+        total.addmm_(others.T, x * weight)
+        classes.addmv_(others.T, weight.squeeze(1))
         # Each row of `others` sums to 0, so that a term in x alone would vanish.
         return torch.mm(others, self._wide)[:, : x.shape[1]] * (weight * self.slope)
 
@@ -152,12 +159,13 @@ class ClassChunks:
         """Logits of the original code: distances, not squared."""
         distance = torch.cdist(x, self.table, compute_mode="donot_use_mm_for_euclid_dist")
         weight, others = self._judge(distance * -self.slope, y, each)
-        if not self.gradients:
+        total, classes = self.sums.table, self.sums.classes
+        if total is None or classes is None:
             return None
         # The gradient of |x - e| at x = e is taken as 0.
         others = (others / distance.where(distance > 0, torch.inf)) * weight
-        self.sums.table.addmm_(others.T, x)
-        self.sums.classes.addmv_(others.T, torch.ones_like(weight).squeeze(1))
+        total.addmm_(others.T, x)
+        classes.addmv_(others.T, torch.ones_like(weight).squeeze(1))
         return (torch.mm(others, self.table) - x * others.sum(1, keepdim=True)) * self.slope
 
     def _judge(self, logits: Tensor, y: Tensor, each: Tensor | None) -> tuple[Tensor, Tensor]:

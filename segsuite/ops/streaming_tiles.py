@@ -7,6 +7,7 @@ numbers a pixel, by one small matrix from the few points of a tile to its pixels
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,16 +57,16 @@ def add_tiles(
         mix = tile.mix if len(seen) == len(y) else tile.mix.index_select(0, seen)
         losses = None if each is None else points.new_empty(len(seen))
         found = chunks.add_mixed(points, mix, y.index_select(0, seen), losses)
-        if each is not None:
+        if each is not None and losses is not None:
             part = each[tile.rows, tile.columns]
             part.copy_(losses.new_zeros(len(y)).index_copy_(0, seen, losses).view_as(part))
-        if found is not None:
+        if found is not None and into is not None:
             into[where] += found.T.view_as(into[where])
 
 
 def _tiles(features: Tensor, labels: Tensor, pixels: int) -> Iterator[_Tile]:
     """The tiles of a picture, of about `pixels` pixels each, at most."""
-    kind = {"device": features.device, "dtype": features.dtype}
+    kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     height, width = labels.shape
     side = max(min(_SIDE, int(pixels**0.5)), 1)
     across = min(max(pixels // side, 1), 2 * _SIDE)
@@ -77,7 +78,7 @@ def _tiles(features: Tensor, labels: Tensor, pixels: int) -> Iterator[_Tile]:
 
 
 def _axis(
-    source: int, target: int, step: int, kind: dict[str, object]
+    source: int, target: int, step: int, kind: dict[str, Any]
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Along one axis: some positions, the coarse ones that they lie between, and the weights."""
     low, upper = bilinear_neighbours(source, target, **kind)

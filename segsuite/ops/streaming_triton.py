@@ -82,7 +82,7 @@ class TritonChunks:
 
     def table_gradient(self) -> Tensor:
         """(C, d) gradient of the summed loss; uses the sums up."""
-        total, classes = self.sums.table, self.sums.classes
+        total, classes = self.sums.of_gradients()
         if self.metric != "dot":
             total.addcmul_(self.table, classes.unsqueeze(1), value=-1)
         return total.mul_(self.slope)

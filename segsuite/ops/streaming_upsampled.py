@@ -4,7 +4,7 @@ Neither the logits nor the features ever exist at full resolution: memory is tha
 map's gradient. Bilinear upsampling is linear, so that features or affine logits may be upsampled.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -64,9 +64,8 @@ def upsampled_cross_entropy(
         weights (C,)
     """
     check(table, bias=bias, metric=metric, weights=weights)
-    tensors = [t if t is None else full(t) for t in (features, table, bias)]
-    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    x, e, b = tensors
+    x, e, b = full(features), full(table), None if bias is None else full(bias)
+    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _upsampled(
@@ -93,7 +92,7 @@ def upsampled_losses(
     For choosing pixels: without gradients, which cost twice as much as the losses.
     """
     check(table, bias=bias, metric=metric, weights=None)
-    x, e, b = (t if t is None else full(t) for t in (features, table, bias))
+    x, e, b = full(features), full(table), None if bias is None else full(bias)
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
     with torch.autocast(features.device.type, enabled=False):
         return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how)
@@ -179,7 +178,7 @@ def _add_strips(
 ) -> None:
     """As `_add_picture`, a few rows of pixels at a time."""
     dim, height, width = features.shape
-    kind = {"device": features.device, "dtype": features.dtype}
+    kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)
     across = bilinear_matrix(width, labels.shape[1], **kind)
     step = max(_STRIP // (dim * labels.shape[1]), 1)
@@ -197,9 +196,9 @@ def _add_strips(
         x = x if length is None else x / length
         losses = None if each is None else x.new_empty(len(seen))
         found = chunks.add(x, y.index_select(0, seen), losses)
-        if each is not None:
+        if each is not None and losses is not None:
             each[start : start + step].view(-1).index_copy_(0, seen, losses)
-        if into is None:
+        if into is None or found is None:
             continue
         if length is not None:
             found = (found - x * (found * x).sum(1, keepdim=True)) / length
@@ -217,7 +216,7 @@ def _add_whole_strips(
 ) -> None:
     """As `_add_strips`, without asking the host which pixels are labelled: it would wait."""
     dim, height, width = features.shape
-    kind = {"device": features.device, "dtype": features.dtype}
+    kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)
     across = bilinear_matrix(width, labels.shape[1], **kind)
     wide = features @ across.T
@@ -228,7 +227,7 @@ def _add_whole_strips(
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
         found = chunks.add(x, y.reshape(-1), None if part is None else part.view(-1))
-        if into is None:
+        if into is None or found is None:
             continue
         if length is not None:
             found = (found - x * (found * x).sum(1, keepdim=True)) / length

@@ -78,12 +78,13 @@ def argmax_by_classes(
             align_corners=align_corners,
         )
         value, index = part.max(dim=1)
-        if best is None:
+        if best is None or labels is None:
             best, labels = value, index
         else:
             better = value > best
             labels = torch.where(better, index + start, labels)
             best = torch.where(better, value, best)
+    assert labels is not None  # there is always a class
     return labels
 
 

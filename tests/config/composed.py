@@ -12,7 +12,11 @@ EXPERIMENTS = options("experiment")
 DATA = options("data")
 DOORS = sorted(path.stem for path in CONF.glob("*.yaml"))
 SWEEPS = options("sweep")
-PARTS = sorted(f"{path.relative_to(CONF).parent}={path.stem}" for path in CONF.glob("*/**/*.yaml"))
+PARTS = sorted(
+    f"{path.relative_to(CONF).parent}={path.stem}"
+    for path in CONF.glob("*/**/*.yaml")
+    if path.parent.name != "base"  # what the files of a group take in
+)
 """Everything that can be chosen, such as `method/head=atm_cascade`."""
 
 _TABLE = "classes:\n  - {id: 0, name: road}\n  - {id: 1, name: crack}\n"

@@ -22,7 +22,7 @@ NEEDS = {
 }
 """What must be chosen beside an option of some groups."""
 
-ELSEWHERE = {"scores": "evaluate", "submission": "evaluate"}
+ELSEWHERE = {"scores": "evaluate", "submission": "evaluate", "probe": "benchmark"}
 """Groups of other doors than training."""
 
 CLASSES = {

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segsuite.engine import inference
-from segsuite.engine.inference import windows
+from segsuite.engine.inference import modes, windows
 from segsuite.engine.inference.modes import Slide, decided
 from tests.reference.slide_loops import slide_by_loops
 from tests.toy import ToySegmenter
@@ -100,7 +99,7 @@ def test_memory_is_that_of_windows_whatever_the_image(network, side, monkeypatch
 def test_large_answers_are_decided_some_rows_at_a_time(network, monkeypatch):
     evidence = torch.rand(7, 13, 17, generator=torch.Generator().manual_seed(2))
     whole = decided(network, evidence, (101, 67))
-    monkeypatch.setattr(inference, "_AT_ONCE", 1000)
+    monkeypatch.setattr(modes, "_AT_ONCE", 1000)
     with Largest() as largest:
         rows = decided(network, evidence, (101, 67), dtype=torch.int16)
     assert rows.dtype == torch.int16 and (rows != whole).float().mean() < 1e-3  # but for ties

@@ -1,7 +1,7 @@
 """Two feature maps of any convolutional network that timm knows: a fine one and a deep one."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,8 @@ class FeatureMaps(nn.Module):
     ) -> None:
         super().__init__()
         body = _created(name, output_stride)
-        strides = body.feature_info.reduction()
+        info: Any = body.feature_info  # timm's own
+        strides = info.reduction()
         if _FINE not in strides:
             raise ConfigError(
                 f"method.backbone.name={name} has feature maps at strides {strides}, none at "
@@ -70,7 +71,7 @@ class FeatureMaps(nn.Module):
         self._fine = strides.index(_FINE)
         # Transformers such as swin give (B, H, W, C).
         self._channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
-        channels = body.feature_info.channels()
+        channels = info.channels()
         self.channels = (channels[self._fine], channels[-1])
         self.pixels = _pixels(name, weights)
         for module in body.modules():
@@ -160,7 +161,7 @@ def _created(name: str, output_stride: int) -> nn.Module:
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())
         raise ConfigError(f"method.backbone.name={name} is no network of timm{near}")
-    stride = {} if output_stride == 32 else {"output_stride": output_stride}
+    stride: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         return timm.create_model(name, features_only=True, pretrained=False, **stride)
     except (NotImplementedError, TypeError, RuntimeError, AssertionError) as error:

@@ -6,7 +6,7 @@ convolutions" (Turkmen and Heikkila, 2019), table 1: no fifth convolution, no cl
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class ShuffleNetV2(nn.Module):
         super().__init__()
         _check_width(width)
         self.width, self.weights, self.pixels = width, weights, IMAGENET
-        bn = {"momentum": momentum, "eps": eps}
+        bn: dict[str, Any] = {"momentum": momentum, "eps": eps}
         self.stem = ConvNorm(3, _STEM, kernel=3, stride=2, **bn)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stages = nn.ModuleList()
@@ -135,13 +135,13 @@ class SplitUnit(nn.Module):
 
     def __init__(self, channels: int, *, rate: int, momentum: float, eps: float) -> None:
         super().__init__()
-        self.half = channels // 2
-        self.main = _main(self.half, self.half, self.half, 1, rate, momentum=momentum, eps=eps)
+        self.passing = half = channels // 2
+        self.main = _main(half, half, half, 1, rate, momentum=momentum, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same."""
         # Slices of fixed sizes: runtimes for phones take these, and not `chunk`.
-        return shuffled(x[:, : self.half], self.main(x[:, self.half :]))
+        return shuffled(x[:, : self.passing], self.main(x[:, self.passing :]))
 
 
 class WideningUnit(nn.Module):
@@ -159,7 +159,8 @@ class WideningUnit(nn.Module):
         eps: Positive,
     ) -> None:
         super().__init__()
-        bn, half = {"momentum": momentum, "eps": eps}, out_channels // 2
+        bn: dict[str, Any] = {"momentum": momentum, "eps": eps}
+        half = out_channels // 2
         self.side = nn.Sequential(
             _depthwise(in_channels, stride, rate, **bn), ConvNorm(in_channels, half, **bn)
         )
@@ -186,7 +187,7 @@ def shuffled(first: Tensor, second: Tensor) -> Tensor:
 def _main(
     inside: int, middle: int, out: int, stride: int, rate: int, *, momentum: float, eps: float
 ) -> nn.Sequential:
-    bn = {"momentum": momentum, "eps": eps}
+    bn: dict[str, Any] = {"momentum": momentum, "eps": eps}
     return nn.Sequential(
         ConvNorm(inside, middle, **bn),
         _depthwise(middle, stride, rate, **bn),

@@ -239,4 +239,5 @@ def _initialise(module: nn.Module) -> None:
     """Truncated normal weights and zero biases; layer norms keep torch's ones and zeros."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
 
 from segsuite.core.checkpoint import load_weights
 from segsuite.core.errors import CheckpointError
+from segsuite.core.sizes import Size
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.positions import position_rows, resize_position
 from segsuite.nn.backbones.weight_files import KEY, State, read_tensors, weights_file
@@ -41,12 +43,13 @@ def load_vit_weights(backbone: nn.Module, source: str) -> str:
     left_out = sorted(name for name in state if _LEFT_OUT.match(name))
     tokens = sum(name in state for name in ("cls_token", "dist_token"))
     state = {name: weight for name, weight in state.items() if name not in left_out}
-    position, grid = position_rows(state["pos_embed"], backbone.grid, tokens, f"{KEY}={source}")
-    state["pos_embed"] = resize_position(position, grid, backbone.grid)
+    own = cast(Size, backbone.grid)
+    position, grid = position_rows(state["pos_embed"], own, tokens, f"{KEY}={source}")
+    state["pos_embed"] = resize_position(position, grid, own)
     load_weights(backbone, state, source=f"{KEY}={source}")
     report = (
         f"loaded {len(state)} weights from {source} ({layout} layout); positions "
-        f"{grid[0]}x{grid[1]} -> {backbone.grid[0]}x{backbone.grid[1]}; "
+        f"{grid[0]}x{grid[1]} -> {own[0]}x{own[1]}; "
         f"left out: {', '.join(left_out) or 'nothing'}"
     )
     log.info(report)

@@ -7,11 +7,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Share
 from segsuite.nn.blocks import ConvNorm
+from segsuite.nn.folding import folded_weights
 from segsuite.nn.norms import Norm, with_norm
 
 
@@ -83,6 +83,7 @@ class DeployedBasicHead(nn.Module):
         first, second = project.weight.detach().split(head.out_channels, dim=1)
         self.project_pooled = nn.Conv2d(*first.shape[1::-1], 1)
         self.project_local = nn.Conv2d(*second.shape[1::-1], 1, bias=False)
+        assert self.project_pooled.bias is not None and project.bias is not None
         with torch.no_grad():
             self.project_pooled.weight.copy_(first)
             self.project_pooled.bias.copy_(project.bias)
@@ -100,12 +101,11 @@ def _folded(part: ConvNorm) -> nn.Conv2d:
     bias = convolution.bias
     weight = convolution.weight
     if isinstance(norm, nn.BatchNorm2d):
-        weight, bias = fuse_conv_bn_weights(
-            weight, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-        )
+        weight, bias = folded_weights(convolution, norm)
     elif bias is None:
         raise ConfigError("method.norm=gn16 cannot be folded into convolutions; train with bn")
     folded = nn.Conv2d(convolution.in_channels, convolution.out_channels, 1)
+    assert folded.bias is not None
     with torch.no_grad():
         folded.weight.copy_(weight)
         folded.bias.copy_(bias)

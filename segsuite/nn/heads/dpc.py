@@ -98,7 +98,7 @@ class PyramidPooling:
 
 
 class _PooledWindows(nn.Module):
-    def __init__(self, grid: tuple[int, int], mix: nn.Module) -> None:
+    def __init__(self, grid: tuple[int, ...], mix: nn.Module) -> None:
         super().__init__()
         self.grid, self.mix = grid, mix
 
