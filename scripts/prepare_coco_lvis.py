@@ -10,7 +10,7 @@ expects, as the archives unpack,
 
 and writes /data/coco/coco_lvis/{train2017,val2017}/*.png (16 bits), train.txt, val.txt and
 index.json. A run that was stopped goes on when the command is typed again. About ten milliseconds
-a picture and worker; the annotations take a few gigabytes of memory.
+an image and worker; the annotations take a few gigabytes of memory.
 """
 
 import argparse

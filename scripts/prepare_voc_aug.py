@@ -1,9 +1,9 @@
-"""Pascal VOC 2012 with SBD's masks: the 10,582 training pictures of `trainaug`, for data=voc_aug.
+"""Pascal VOC 2012 with SBD's masks: the 10,582 training images of `trainaug`, for data=voc_aug.
 
     python scripts/prepare_voc_aug.py /data/VOCdevkit/VOC2012 /data/benchmark_RELEASE/dataset
 
 writes, in VOC's folder, SegmentationClassAug/*.png and ImageSets/Segmentation/trainaug.txt:
-VOC's training pictures and both of SBD's splits, without VOC's validation pictures. Pictures that
+VOC's training images and both of SBD's splits, without VOC's validation images. Images that
 have a mask of VOC keep it: SBD's have no void border. A run that was stopped goes on when the
 command is typed again.
 """
@@ -56,7 +56,7 @@ def prepare(voc: Path, sbd: Path, workers: int) -> None:
     written = jobs.with_progress(steps, total=len(tasks), title="masks")
     with written_whole(lists / "trainaug.txt") as beside:
         beside.write_text("".join(f"{name}\n" for name in chosen))
-    print(f"{written} masks written; trainaug has {len(chosen)} pictures (officially {KNOWN})")
+    print(f"{written} masks written; trainaug has {len(chosen)} images (officially {KNOWN})")
     print(f"now: python -m segsuite.check_data data=voc_aug data.root={voc}")
 
 

@@ -27,21 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--map", type=Path, help="a PNG file to write")
     given = parser.parse_args(arguments)
     return exit_code(
-        lambda: show(given.checkpoint, of=given.of, nearest=given.nearest, picture=given.map)
+        lambda: show(given.checkpoint, of=given.of, nearest=given.nearest, image=given.map)
     )
 
 
-def show(checkpoint: Path, *, of: str | None, nearest: int, picture: Path | None) -> None:
+def show(checkpoint: Path, *, of: str | None, nearest: int, image: Path | None) -> None:
     """Prints the nearest classes, of all unless one is named or only a map is wanted; draws it."""
     network, _ = network_from_checkpoint(checkpoint)
     classes = classes_of(read_checkpoint(checkpoint), checkpoint)
     table = class_vectors(network)
-    if of is not None or picture is None:
+    if of is not None or image is None:
         print(nearest_text(table, classes.names, k=nearest, of=of))
-    if picture is not None:
+    if image is not None:
         how = {"colors": classes.colors, "groups": classes.groups, "title": checkpoint.name}
-        save_map(table, classes.names, picture, **how)
-        print(f"written: {picture}")
+        save_map(table, classes.names, image, **how)
+        print(f"written: {image}")
 
 
 if __name__ == "__main__":

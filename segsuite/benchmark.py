@@ -16,9 +16,9 @@ def main(cfg: DictConfig) -> None:
 
     python -m segsuite.benchmark probe=runtimes checkpoints=[A.ckpt] data=camvid data.root=DIR
 
-    Networks take turns on the same pictures: real ones where a data set is named, else drawn ones.
-    The mIoU of checkpoints stands beside their speed where data are named: of accuracy.pictures
-    validation pictures, at the size that is measured.
+    Networks take turns on the same images: real ones where a data set is named, else drawn ones.
+    The mIoU of checkpoints stands beside their speed where data are named: of accuracy.images
+    validation images, at the size that is measured.
     Prints tables, writes result.json and breakdown.png, and ends with one line of JSON.
     """
     import json

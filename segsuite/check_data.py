@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     from segsuite.engine.launch.settings import check_values
 
     some, many = Annotated[int, Between(1)], Annotated[int, Between(0)]
-    check_values(cfg, {"splits": list[str] | None, "drawn": some, "pictures": many})
+    check_values(cfg, {"splits": list[str] | None, "drawn": some, "images": many})
     data = build(cfg.data, path="data", allow=trusted(cfg))
     folder = Path(cfg.run.folder)
     splits = cfg.splits or dict.fromkeys(["train", "val", data.test_split])
@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
         figures = report(split, samples, data.classes, drawn=cfg.drawn, folder=data.verify_dir)
         write_table(figures, data.classes)
         previews[split] = write_preview(
-            samples, data.classes, folder / f"{split}.png", count=cfg.pictures, split=split
+            samples, data.classes, folder / f"{split}.png", count=cfg.images, split=split
         )
         reports[split] = figures
         warn_of_shared(opened, split)

@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.export experiment=mobile_dpc_cityscapes_fine data=scenes   # random weights
 
     Shapes are fixed. Files are whole or absent, and a float file that differs from the network is
-    not kept. int8 is calibrated on training pictures, and its mIoU is measured. LiteRT needs an
+    not kept. int8 is calibrated on training images, and its mIoU is measured. LiteRT needs an
     environment of its own (segsuite/methods/mobile/README.md). Prints a table, writes result.json
     beside the run, and ends with one line of JSON.
     """

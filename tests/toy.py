@@ -69,7 +69,7 @@ def toy_classes(count: int) -> ClassTable:
 
 
 class Stripes(Dataset):
-    """Pictures of coloured stripes; number and draw say which."""
+    """Images of coloured stripes; number and draw say which."""
 
     def __init__(self, *, seed: int, count: int, size: tuple[int, int], classes: int) -> None:
         self.seed, self.count, self.size, self.classes = seed, count, size, classes
@@ -105,7 +105,7 @@ class Endless(Sampler):
 
 
 class ToyData(LightningDataModule):
-    """Stripes; validation pictures are of two sizes, and unevenly spread over processes."""
+    """Stripes; validation images are of two sizes, and unevenly spread over processes."""
 
     def __init__(
         self,
@@ -115,13 +115,13 @@ class ToyData(LightningDataModule):
         batch_size: int = 2,
         num_workers: int = 0,
         seed: int = 0,
-        val_pictures: int = 5,
+        val_images: int = 5,
         root: str = "none",
     ) -> None:
         super().__init__()
         self.classes = toy_classes(num_classes)
         self.crop_size, self.batch_size = (crop_size[0], crop_size[1]), batch_size
-        self.num_workers, self.seed, self.val_pictures = num_workers, seed, val_pictures
+        self.num_workers, self.seed, self.val_images = num_workers, seed, val_images
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
@@ -131,15 +131,15 @@ class ToyData(LightningDataModule):
             rank=trainer.global_rank,
             world=trainer.world_size,
         )
-        pictures = self._stripes(seed=self.seed, count=10**9)
-        return self._loader(pictures, batch_sampler=sampler)
+        images = self._stripes(seed=self.seed, count=10**9)
+        return self._loader(images, batch_sampler=sampler)
 
     def val_dataloader(self) -> DataLoader:
         trainer = self.trainer
-        chosen = list(range(trainer.global_rank, self.val_pictures, trainer.world_size))
+        chosen = list(range(trainer.global_rank, self.val_images, trainer.world_size))
         batches = [chosen[i : i + 2] for i in range(0, len(chosen), 2)]
-        pictures = self._stripes(seed=self.seed + 1, count=self.val_pictures)
-        return self._loader(pictures, batch_sampler=batches, collate_fn=as_lists)
+        images = self._stripes(seed=self.seed + 1, count=self.val_images)
+        return self._loader(images, batch_sampler=batches, collate_fn=as_lists)
 
     test_dataloader = val_dataloader
 
@@ -147,14 +147,14 @@ class ToyData(LightningDataModule):
         classes = len(self.classes.names)
         return Stripes(seed=seed, count=count, size=self.crop_size, classes=classes)
 
-    def _loader(self, pictures: Stripes, **options: Any) -> DataLoader:
+    def _loader(self, images: Stripes, **options: Any) -> DataLoader:
         return DataLoader(
-            pictures, num_workers=self.num_workers, generator=torch.Generator(), **options
+            images, num_workers=self.num_workers, generator=torch.Generator(), **options
         )
 
 
 def as_lists(samples: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """An evaluation batch: lists, since pictures may differ in size."""
+    """An evaluation batch: lists, since images may differ in size."""
     return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 

@@ -9,7 +9,7 @@ from segsuite.core.files import write_json
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import Candidate
 from segsuite.measure import machine
-from segsuite.measure.images import pictures_of
+from segsuite.measure.images import images_of
 from segsuite.measure.operations import count
 from segsuite.measure.verdict import verdict
 from segsuite.nn.segmenter import Segmenter
@@ -18,14 +18,14 @@ from segsuite.nn.segmenter import Segmenter
 class CompareSpeed(L.Callback):
     """At the end of training, measures the network against `baseline` and prints what it found.
 
-    Both take turns on validation pictures. Figures go to `speed.json` in the run's folder.
+    Both take turns on validation images. Figures go to `speed.json` in the run's folder.
 
     Args:
         baseline: a network with random weights, such as the dense one of the same width; its speed
             does not depend on its weights.
-        size: (height, width) of the pictures, such as `${data.crop_size}`.
+        size: (height, width) of the images, such as `${data.crop_size}`.
         name, baseline_name: how the two are called in print.
-        pictures: how many pictures to go through.
+        images: how many images to go through.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class CompareSpeed(L.Callback):
         batch_sizes: tuple[int, ...] = (1,),
         rounds: int = 15,
         warm_up: int = 2,
-        pictures: int = 4,
+        images: int = 4,
     ) -> None:
         super().__init__()
         self.baseline = baseline.eval().requires_grad_(False)
         self.size: Size = (int(size[0]), int(size[1]))
         self.name, self.baseline_name = name, baseline_name
         self.batch_sizes, self.rounds, self.warm_up = tuple(batch_sizes), rounds, warm_up
-        self.pictures = pictures
+        self.images = images
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures on the first process, while the others wait for it."""
@@ -56,8 +56,8 @@ class CompareSpeed(L.Callback):
     def _compare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         network, device = pl_module.network, pl_module.device
         was_training = network.training
-        images = pictures_of(
-            trainer.datamodule.val_dataloader(), count=self.pictures, size=self.size
+        images = images_of(
+            trainer.datamodule.val_dataloader(), count=self.images, size=self.size
         ).to(device)
         pair = [
             Candidate(self.baseline_name, "", self.baseline.to(device), trained=False),
@@ -85,7 +85,7 @@ class CompareSpeed(L.Callback):
             {"machine": facts, "size": list(self.size), "networks": figures, "verdict": claim},
         )
         print(
-            f"speed, pictures of {self.size[0]}x{self.size[1]} to labels, "
+            f"speed, images of {self.size[0]}x{self.size[1]} to labels, "
             f"{machine.shown(facts)}: {self._line(gmacs, speed)}; {claim}",
             flush=True,
         )

@@ -18,7 +18,7 @@ from segsuite.engine.inference.accuracy import accuracies
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.engine.inference.framing import pair
 from segsuite.measure import machine
-from segsuite.measure.images import pictures_of
+from segsuite.measure.images import images_of
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Comparison:
     """What was measured, on what, and how.
 
     Attributes:
-        data: class name of the reader that gave the pictures.
+        data: class name of the reader that gave the images.
         unscored: of which trained networks no mIoU is known, and why.
     """
 
     measured: list[Measurement]
     settings: Settings
     size: Size
-    pictures: int
+    images: int
     data: str
     machine: dict[str, str | int]
     unscored: Sequence[str] = ()
@@ -43,7 +43,7 @@ class Comparison:
         """One phrase that belongs beside every figure."""
         kind = f"{self.settings.precision}{', compiled' if self.settings.compile else ''}"
         return (
-            f"{self.size[0]}x{self.size[1]}, {kind}, {self.pictures} pictures ({self.data}), "
+            f"{self.size[0]}x{self.size[1]}, {kind}, {self.images} images ({self.data}), "
             f"{machine.shown(self.machine)}"
         )
 
@@ -57,7 +57,7 @@ class Comparison:
         return {
             "machine": self.machine,
             "size": list(self.size),
-            "pictures": {"count": self.pictures, "data": self.data},
+            "images": {"count": self.images, "data": self.data},
             "precision": self.settings.precision,
             "compiled": self.settings.compile,
             "rounds": self.settings.rounds,
@@ -70,7 +70,7 @@ class Comparison:
     def show(self, console: Console, folder: Path) -> None:
         """Prints the tables and the verdicts, and writes breakdown.png."""
         measured, where = self.measured, self.circumstances
-        console.print(tables.cost_table(measured, f"one picture of {where}"))
+        console.print(tables.cost_table(measured, f"one image of {where}"))
         console.print(tables.speed_table(measured, f"speed, {where}"))
         console.print(tables.parts_table(measured))
         papers = tables.paper_table(measured)
@@ -124,12 +124,12 @@ class CompareNetworks:
         candidates = self.networks.built(size, data_overrides=data_overrides)
         data.prepare_data()
         data.setup("validate")
-        images = pictures_of(data.val_dataloader(), count=self.images, size=size)
+        images = images_of(data.val_dataloader(), count=self.images, size=size)
         for candidate in candidates:
             candidate.network.to(settings.device)
         scores, unscored = {}, []
         if data_overrides and self.scored_images != 0:
-            kind = {"size": size, "pictures": self.scored_images, "precision": autocast(settings)}
+            kind = {"size": size, "images": self.scored_images, "precision": autocast(settings)}
             scores, unscored = accuracies(candidates, data, tell=tell, **kind)
         measured = measure(candidates, images.to(settings.device), settings, tell=tell)
         return Comparison(
@@ -137,7 +137,7 @@ class CompareNetworks:
             unscored=unscored,
             settings=settings,
             size=size,
-            pictures=self.images,
+            images=self.images,
             data=data.reader_name,
             machine=machine.machine(settings.device),
         )

@@ -18,7 +18,7 @@ class Listed(TypedDict):
 
     Attributes:
         parameters: in 1e6.
-        gmacs: multiply-adds in 1e9 of one picture of `size`, (height, width), to native stride,
+        gmacs: multiply-adds in 1e9 of one image of `size`, (height, width), to native stride,
             policy included; of random weights, so that exits that judge by a threshold let nothing
             leave.
         size: that of the crops in training.

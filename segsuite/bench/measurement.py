@@ -1,4 +1,4 @@
-"""Everything that is measured of several networks, on the same pictures and in turns."""
+"""Everything that is measured of several networks, on the same images and in turns."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -36,7 +36,7 @@ class Settings:
     """How to measure.
 
     Attributes:
-        rounds: measured rounds at each batch size; each takes the next pictures.
+        rounds: measured rounds at each batch size; each takes the next images.
         warm_up: rounds before that.
         precision: fp32, or autocast to bf16.
         compile: measure the networks compiled; operations, parts and memory stay eager.
@@ -82,9 +82,9 @@ class Speed:
 
     Attributes:
         network: to scores at native stride.
-        labels: to class ids at the pictures' size.
+        labels: to class ids at the images' size.
         network_ratio, labels_ratio: how many times as fast as the first network.
-        peak: bytes held at most on the way to labels, beyond weights and pictures.
+        peak: bytes held at most on the way to labels, beyond weights and images.
     """
 
     network: Latency
@@ -96,10 +96,10 @@ class Speed:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that was found of one network; costs are for one picture, means over the pictures.
+    """All that was found of one network; costs are for one image, means over the images.
 
     Attributes:
-        spread: standard deviation of the multiply-adds over pictures; 0 unless they depend on it.
+        spread: standard deviation of the multiply-adds over images; 0 unless they depend on it.
         accuracy: None where it was not measured.
         closed_form: by formula, excluded modules left out; None where no formula is known.
         tokens: None for networks without a trace.
@@ -147,7 +147,7 @@ class Measurement:
 
 def measure(
     candidates: Sequence[Candidate],
-    pictures: Tensor,
+    images: Tensor,
     settings: Settings,
     *,
     tell: Callable[[str], None] = lambda text: None,
@@ -155,7 +155,7 @@ def measure(
     """One measurement per network, in order; ratios refer to the first.
 
     Args:
-        pictures: (P, 3, H, W) uint8 on the device.
+        images: (P, 3, H, W) uint8 on the device.
         tell: is told what is going on.
     """
     with autocast(settings):
@@ -163,22 +163,22 @@ def measure(
         for candidate in candidates:
             tell(f"counting operations of {candidate.name}")
             with named(candidate.name):
-                counts.append([count(candidate.network, picture[None]) for picture in pictures])
+                counts.append([count(candidate.network, image[None]) for image in images])
         ready = []
         for candidate in candidates:
             with named(candidate.name):
-                ready.append(ready_to_run(candidate, pictures[:1]))
+                ready.append(ready_to_run(candidate, images[:1]))
         speed = {}
         for batch in settings.batch_sizes:
             tell(f"timing {len(ready)} networks in turns at batch {batch}")
-            speed[batch] = speed_at(batch, ready, pictures, settings)
+            speed[batch] = speed_at(batch, ready, images, settings)
         tell("timing the parts of each network")
         parts = []
         for candidate, its in zip(ready, counts, strict=True):
             with named(candidate.name):
                 rounds = settings.rounds
-                parts.append(breakdown(candidate.network, pictures[:1], its[0], rounds=rounds))
-    size = (pictures.shape[-2], pictures.shape[-1])
+                parts.append(breakdown(candidate.network, images[:1], its[0], rounds=rounds))
+    size = (images.shape[-2], images.shape[-1])
     return [
         _gathered(c, size, its, p, {batch: found[c.name] for batch, found in speed.items()})
         for c, its, p in zip(candidates, counts, parts, strict=True)
@@ -196,10 +196,10 @@ def ready_to_run(candidate: Candidate, example: Tensor) -> Candidate:
 
 
 def speed_at(
-    batch: int, candidates: Sequence[Candidate], pictures: Tensor, settings: Settings
+    batch: int, candidates: Sequence[Candidate], images: Tensor, settings: Settings
 ) -> dict[str, Speed]:
     """Time and memory of each network at one batch size."""
-    size = (pictures.shape[-2], pictures.shape[-1])
+    size = (images.shape[-2], images.shape[-1])
 
     def labels(prediction: Prediction) -> Tensor:
         return prediction.labels(size)
@@ -210,18 +210,18 @@ def speed_at(
     with torch.inference_mode(), autocast(settings), _compilation(settings, len(candidates)):
         for name, steps in runs.items():  # before anything is timed, so that it can be named
             with named(f"{name} at batch {batch}"):
-                timed(steps, batch_of(pictures, batch, 0), settings.device)
+                timed(steps, batch_of(images, batch, 0), settings.device)
         times = interleaved(
             runs,
-            lambda turn: batch_of(pictures, batch, turn),
+            lambda turn: batch_of(images, batch, turn),
             rounds=settings.rounds,
             warm_up=settings.warm_up,
             device=settings.device,
             batch=batch,
         )
-        images = batch_of(pictures, batch, 0)
+        first_batch = batch_of(images, batch, 0)
         peaks = {
-            c.name: peak_bytes(lambda c=c: labels(c.network.predict(images)), settings.device)
+            c.name: peak_bytes(lambda c=c: labels(c.network.predict(first_batch)), settings.device)
             for c in candidates
         }
     first = times[candidates[0].name]

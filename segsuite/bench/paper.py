@@ -17,7 +17,7 @@ class Published:
         gflops: as fvcore counts, without the policy network.
         size, classes: what that count is for.
         miou: on ADE20K, in percent.
-        fps: pictures a second at batch 1 on `device`.
+        fps: images a second at batch 1 on `device`.
         source: paper and table.
         differs: why our network may count otherwise.
     """

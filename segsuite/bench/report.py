@@ -10,7 +10,7 @@ from segsuite.measure.verdict import verdict
 
 
 def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
-    """One network; costs for one picture in 1e9."""
+    """One network; costs for one image in 1e9."""
     form, paper, scored = measured.closed_form, measured.published, measured.accuracy
     found: dict[str, Any] = {
         "trained": measured.trained,

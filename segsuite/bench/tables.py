@@ -11,7 +11,7 @@ from segsuite.measure.tokens import shown
 
 
 def cost_table(measured: Sequence[Measurement], title: str) -> Table:
-    """Parameters, operations by counting, by formula and by the paper, and tokens, a picture."""
+    """Parameters, operations by counting, by formula and by the paper, and tokens, an image."""
     several = len({its.num_classes for its in measured}) > 1
     table = _table(
         title,
@@ -72,7 +72,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
         table.add_section()
     table.caption = (
         f"in turns; times: median of the paired ratios to the first network ({interval}); "
-        "MB: peak beyond weights and pictures, uncompiled; on a CPU, of live tensors"
+        "MB: peak beyond weights and images, uncompiled; on a CPU, of live tensors"
     )
     if scored:
         table.caption += f"; mIoU: {scored_on(scored, measured[0].size)}"
@@ -80,7 +80,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
 
 
 def parts_table(measured: Sequence[Measurement]) -> Table:
-    """GMACs and milliseconds of each part, a picture at batch 1."""
+    """GMACs and milliseconds of each part, an image at batch 1."""
     names = list(dict.fromkeys(part.name for its in measured for part in its.parts))
     names = _in_running_order(names, measured)
     table = Table(title="part by part: GMACs | ms", title_justify="left")

@@ -1,6 +1,6 @@
 """What a training step holds at its peak, against the number of classes and the loss.
 
-The paper's figure 1 and table 6 (Jain et al., ICCV 2021): how many pictures fit a card.
+The paper's figure 1 and table 6 (Jain et al., ICCV 2021): how many images fit a card.
 """
 
 import gc
@@ -29,7 +29,7 @@ from segsuite.measure.memory import peak_bytes
 from segsuite.methods.essnet.losses.base import PixelLoss
 
 _BATCHES = (2, 4)
-"""Measured; batch norms behind image pooling need two pictures. What lies beyond is a line."""
+"""Measured; batch norms behind image pooling need two images. What lies beyond is a line."""
 
 _ON_CPU = (96, 96)
 
@@ -42,19 +42,19 @@ class StepMemory:
 
     Attributes:
         constant: bytes whatever the batch: weights, their gradients, what the optimiser remembers.
-        per_picture: bytes for each picture of the size asked for.
+        per_image: bytes for each image of the size asked for.
     """
 
     constant: float
-    per_picture: float
+    per_image: float
 
     def peak(self, batch: int) -> float:
         """Bytes."""
-        return self.constant + batch * self.per_picture
+        return self.constant + batch * self.per_image
 
     def largest_batch(self, bytes_: float) -> int:
-        """Pictures that fit so many bytes; 0 where not even one does."""
-        return max(int((bytes_ - self.constant) // max(self.per_picture, 1.0)), 0)
+        """Images that fit so many bytes; 0 where not even one does."""
+        return max(int((bytes_ - self.constant) // max(self.per_image, 1.0)), 0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class MemoryRow:
             "classes": self.classes,
             "peak_gigabytes": its and its.peak(batch) / _GIGA,
             "largest_batch": its and its.largest_batch(gigabytes * _GIGA),
-            "megabytes_per_picture": its and its.per_picture / 1e6,
+            "megabytes_per_image": its and its.per_image / 1e6,
         }
 
 
@@ -96,7 +96,7 @@ class TrainingMemory:
         if self.measured_at != self.size:
             scaled = f" (measured at {self.measured_at[0]}x{self.measured_at[1]}, by area)"
         return (
-            f"training {self.experiment}, pictures of {self.size[0]}x{self.size[1]}{scaled}, "
+            f"training {self.experiment}, images of {self.size[0]}x{self.size[1]}{scaled}, "
             f"{machine.shown(self.machine)}"
         )
 
@@ -201,7 +201,7 @@ def probe(
 
     Args:
         arms: overrides of the experiment by name, such as {"exact": ["method/loss=exact"]}.
-        size: of the pictures that are asked about.
+        size: of the images that are asked about.
         measured_at: of those that are measured; smaller on a CPU. Activations grow by the area.
 
     Raises:
@@ -244,7 +244,7 @@ def _memory(
     remembered = state_bytes(make(network.parameters()))
     area = (size[0] * size[1]) / (measured_at[0] * measured_at[1])
     constant = max(peaks[0] - _BATCHES[0] * slope, 0.0) + 2 * weights + remembered
-    return StepMemory(constant=constant, per_picture=slope * area)
+    return StepMemory(constant=constant, per_image=slope * area)
 
 
 def state_bytes(optimizer: Optimizer) -> int:
@@ -264,7 +264,7 @@ def state_bytes(optimizer: Optimizer) -> int:
 def _step_peak(
     network: nn.Module, loss: Any, batch: int, size: Size, classes: int, device: torch.device
 ) -> int:
-    """Bytes beyond weights, their gradients and pictures.
+    """Bytes beyond weights, their gradients and images.
 
     Gradients are there from the start, as in all steps but the first: at a small size they would
     otherwise hide what grows with the batch.

@@ -18,6 +18,11 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 _OLD_LOSS = re.compile(r"^[+~]*method\.task\.loss\.")
 """Where the mobile family's loss stood; today all families have it at `method.loss`."""
 
+_OLD_IMAGES = re.compile(
+    r"^([+~]*(?:(?:accuracy|parity|calibration|callbacks|callbacks\.speed)\.)?)pictures(?=[.=@]|$)"
+)
+"""What is called images today, at the top of an entry point's own keys and in these groups."""
+
 _OLD_PROBE = re.compile(r"^([+~]*)(memory|losses|runtimes)\.")
 """Where the settings of a probe stood; today those of the chosen one are at `probe`."""
 
@@ -31,6 +36,7 @@ def as_today(overrides: Sequence[str], name: str) -> list[str]:
     A whole loss of one's own is put where it was, in place of what stands there. Settings of losses
     that stand in no file are added to what does.
     """
+    overrides = [_OLD_IMAGES.sub(r"\1images", override) for override in overrides]
     if name == "benchmark":
         return _of_the_probe(overrides)
     if not _has_a_method(name):

@@ -7,6 +7,9 @@ MOVED: dict[str, str] = {
     "segsuite.data.coco_instances": "segsuite.data.readers.coco_instances",
     "segsuite.data.decode": "segsuite.data.readers.decode",
     "segsuite.data.paired_files": "segsuite.data.readers.paired_files",
+    "segsuite.engine.callbacks.pictures.Pictures": (
+        "segsuite.engine.callbacks.images.PredictionImages"
+    ),
     "segsuite.engine.inference.MultiScale": "segsuite.engine.inference.modes.MultiScale",
     "segsuite.engine.inference.Slide": "segsuite.engine.inference.modes.Slide",
     "segsuite.engine.inference.Whole": "segsuite.engine.inference.modes.Whole",

@@ -1,4 +1,4 @@
-"""Sizes of pictures and grids, and which of them a network takes."""
+"""Sizes of images and grids, and which of them a network takes."""
 
 import math
 

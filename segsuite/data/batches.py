@@ -62,7 +62,7 @@ def stacked(samples: Sequence[Sample]) -> Batch:
 
 
 def listed(samples: Sequence[Sample]) -> Batch:
-    """An evaluation batch: lists, since pictures differ in size."""
+    """An evaluation batch: lists, since images differ in size."""
     batch = Batch(
         image=[s.image for s in samples],
         label=[s.label for s in samples],

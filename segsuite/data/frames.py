@@ -1,4 +1,4 @@
-"""Videos as frames: decoded one after another, from a video file or from a folder of pictures.
+"""Videos as frames: decoded one after another, from a video file or from a folder of images.
 
 PyAV (the extra `video`) reads video files, and is imported only then.
 """
@@ -66,11 +66,11 @@ class FrameSource(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
-class PictureFrames:
-    """Pictures as a video, in the order of the numbers in their names: frame2 before frame10.
+class ImageFrames:
+    """Images as a video, in the order of the numbers in their names: frame2 before frame10.
 
     Args:
-        white: of grey pictures with more than 8 bits, the value that is white; see `decode_image`.
+        white: of grey images with more than 8 bits, the value that is white; see `decode_image`.
 
     Raises, while it is gone through:
         DataError: naming file and frame number, when one cannot be decoded and faults are strict.
@@ -145,7 +145,7 @@ class VideoFrames:
         import av
 
         try:
-            if packet.is_corrupt:  # cut short; decoders would make a picture of it nevertheless
+            if packet.is_corrupt:  # cut short; decoders would make an image of it nevertheless
                 raise ValueError("its data are cut short")
             return packet.decode()
         except (av.error.FFmpegError, ValueError) as error:

@@ -33,7 +33,7 @@ class SegmentationData(L.LightningDataModule):
     """Loaders for training and evaluation of one data set.
 
     Training is one endless epoch, resumed at whatever iteration the trainer has reached. Evaluation
-    sees every picture once over all ranks, without padding.
+    sees every image once over all ranks, without padding.
 
     Args:
         root: folder of the data set; None for data that are drawn.
@@ -179,7 +179,7 @@ class SegmentationData(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Lists of pictures and labels of the validation split, each once over all ranks."""
+        """Lists of images and labels of the validation split, each once over all ranks."""
         return self._evaluation("val")
 
     def test_dataloader(self) -> DataLoader[Any]:

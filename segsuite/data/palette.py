@@ -19,11 +19,11 @@ def colourise(labels: Any, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def overlay(
     image: Any, labels: Any, colors: NDArray[np.uint8], alpha: float = 0.5
 ) -> NDArray[np.uint8]:
-    """The picture mixed with `alpha` of its labels' colours; ignored pixels show the picture.
+    """The image mixed with `alpha` of its labels' colours; ignored pixels show the image.
 
     Shapes: image (3, H, W) tensor or array of 0..255, labels (H, W) -> (H, W, 3)
     """
-    picture = np.moveaxis(np.asarray(image), 0, -1).astype(np.float32)
+    pixels = np.moveaxis(np.asarray(image), 0, -1).astype(np.float32)
     labels = np.asarray(labels)
-    mixed = picture + alpha * (colourise(labels, colors) - picture)
-    return np.where(labels[..., None] < 0, picture, mixed).round().astype(np.uint8)
+    mixed = pixels + alpha * (colourise(labels, colors) - pixels)
+    return np.where(labels[..., None] < 0, pixels, mixed).round().astype(np.uint8)

@@ -1,7 +1,7 @@
 """Which samples make up which batch, on which rank, from whatever iteration on.
 
 The default samplers of torch cannot start in the middle, and Lightning's replacement pads
-evaluation with repeated pictures, which falsifies the metrics.
+evaluation with repeated images, which falsifies the metrics.
 """
 
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ from segsuite.data.class_table import ClassTable
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture with its labels.
+    """One image with its labels.
 
     Attributes:
         image: (3, H, W) uint8 RGB.
@@ -35,7 +35,7 @@ class Batch(TypedDict, total=False):
     """What a data loader yields.
 
     For training, `image` is (B, 3, H, W) uint8 RGB and `label` (B, H, W) int64. For evaluation both
-    are lists, one entry per picture: images of the size that the network is to see, labels of the
+    are lists, one entry per image: images of the size that the network is to see, labels of the
     original size. `instances` (int32, 0 where there is none) only where the data set has them.
     """
 

@@ -39,7 +39,7 @@ class CityscapesSubmission:
         Shapes: labels (H, W), classes of `trained`
 
         Args:
-            sample: the frame, as a picture's name without suffix or as a sample's id.
+            sample: the frame, as an image's name without suffix or as a sample's id.
 
         Raises:
             DataError: a name that is no frame's.

@@ -32,8 +32,8 @@ class SegmentationTask(LightningModule):
 
     Args:
         network: what is trained.
-        classes: the classes of the data, for tables and pictures.
-        inference: how pictures of any size are segmented.
+        classes: the classes of the data, for tables and images.
+        inference: how images of any size are segmented.
         loss: of the network's output and the labels.
         optimizer: takes parameter groups.
         schedule: takes the optimiser and `max_steps`; stepped after every iteration.
@@ -129,12 +129,12 @@ class SegmentationTask(LightningModule):
         return optimizer, schedule
 
     def predicted_labels(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
-        """Class ids (H, W) for each picture of an evaluation batch, at its labels' size."""
+        """Class ids (H, W) for each image of an evaluation batch, at its labels' size."""
         sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
         return self.inference.labels(self.network, batch["image"], sizes, watch=watch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
-        """`labels`: what was found in each picture, (H, W), for callbacks with scores of theirs."""
+        """`labels`: what was found in each image, (H, W), for callbacks with scores of theirs."""
         found = self.predicted_labels(batch)
         self.metric.update(
             torch.cat([labels.flatten() for labels in found]),

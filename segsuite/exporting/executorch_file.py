@@ -16,12 +16,12 @@ EXTRA = "executorch"
 _XNNPACK = "executorch.backends.xnnpack"
 
 
-def to_program(graph: Graph, *, pictures: Tensor | None = None) -> Any:
+def to_program(graph: Graph, *, images: Tensor | None = None) -> Any:
     """The graph lowered to XNNPACK; takes (1, 3, H, W) float in 0..255.
 
     Args:
-        pictures: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
-            activations with the range that these pictures reach. None for float.
+        images: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
+            activations with the range that these images reach. None for float.
 
     Raises:
         ExportError: ExecuTorch knows no such operator, or torch cannot trace the network.
@@ -33,8 +33,8 @@ def to_program(graph: Graph, *, pictures: Tensor | None = None) -> Any:
         example = (torch.zeros(1, 3, *graph.size),)
         try:
             traced = torch.export.export(graph.eval(), example)
-            if pictures is not None:
-                traced = torch.export.export(_quantised(traced.module(), pictures), example)
+            if images is not None:
+                traced = torch.export.export(_quantised(traced.module(), images), example)
             edge = lowering.to_edge_transform_and_lower(
                 traced, partitioner=[partitioner.XnnpackPartitioner()]
             )
@@ -76,19 +76,19 @@ class ExecutorchRunner:
         except Exception as error:
             raise ExportError(f"ExecuTorch cannot load {path}: {error}") from error
 
-    def __call__(self, picture: Tensor) -> list[Tensor]:
+    def __call__(self, image: Tensor) -> list[Tensor]:
         """All outputs.
 
-        Shapes: picture (1, 3, H, W)
+        Shapes: image (1, 3, H, W)
         """
         # A copy: the runtime's own memory is written over by the next call.
         try:
-            return [found.clone() for found in self._method.execute([picture.float()])]
+            return [found.clone() for found in self._method.execute([image.float()])]
         except RuntimeError as error:
             raise ExportError(f"ExecuTorch cannot run it: {first_line(error)}") from error
 
 
-def _quantised(module: Any, pictures: Tensor) -> Any:
+def _quantised(module: Any, images: Tensor) -> Any:
     quantizer = needed(f"{_XNNPACK}.quantizer.xnnpack_quantizer", EXTRA)
     pt2e = needed("torchao.quantization.pt2e.quantize_pt2e", EXTRA)
     chosen = quantizer.XNNPACKQuantizer().set_global(
@@ -96,8 +96,8 @@ def _quantised(module: Any, pictures: Tensor) -> Any:
     )
     watched = pt2e.prepare_pt2e(module, chosen)
     with torch.inference_mode():
-        for picture in pictures:
-            watched(picture[None].float())
+        for image in images:
+            watched(image[None].float())
     return pt2e.convert_pt2e(watched)
 
 

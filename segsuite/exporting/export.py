@@ -25,7 +25,7 @@ from segsuite.engine.launch.rebuild import check_same, iteration_of, network_of
 from segsuite.engine.launch.settings import check_values
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
-from segsuite.exporting.images import calibration_pictures, other_pictures
+from segsuite.exporting.images import calibration_images, other_images
 from segsuite.exporting.parity import Parity, compared, labelled
 from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.description import Description
@@ -62,7 +62,7 @@ class Exported:
     """All files of one network.
 
     Attributes:
-        accuracy: of the network itself, on the same pictures.
+        accuracy: of the network itself, on the same images.
     """
 
     source: str
@@ -80,8 +80,7 @@ class Exported:
             "size": list(self.size),
             "output": self.output,
             "miou": self.accuracy and self.accuracy.miou,
-            "miou_of": self.accuracy
-            and {"pictures": self.accuracy.pictures, "of": self.accuracy.of},
+            "miou_of": self.accuracy and {"images": self.accuracy.images, "of": self.accuracy.of},
             "files": {file.format: file.to_dict() for file in self.files},
         }
 
@@ -164,16 +163,14 @@ class Export:
 
     @cached_property
     def calibration(self) -> torch.Tensor:
-        """Pictures that int8 is calibrated with."""
+        """Images that int8 is calibrated with."""
         asked = self.cfg.calibration
-        return calibration_pictures(
-            self.data, count=asked.pictures, least=asked.least, size=self.size
-        )
+        return calibration_images(self.data, count=asked.images, least=asked.least, size=self.size)
 
     def __call__(self) -> Exported:
         cfg = self.cfg
-        count = cfg.parity.pictures
-        others = other_pictures(self.data, count=count, size=self.size)
+        count = cfg.parity.images
+        others = other_images(self.data, count=count, size=self.size)
         if any(wanted.int8 for wanted in self.formats):
             self.calibration.shape  # noqa: B018  found wanting before minutes of exporting
         folder = Path(cfg.output_folder or cfg.run.folder)
@@ -192,12 +189,12 @@ class Export:
         graph = Graph(self.network, size=self.size, output=cfg.output)
         replaced = f", in place of the {path.name} that is there" if path.exists() else ""
         self.tell(f"exporting {path.name}{replaced}")
-        pictures = self.calibration if wanted.int8 else None
+        images = self.calibration if wanted.int8 else None
         remove_leftovers(folder)
         with written_whole(path) as beside:  # what is compared is the very file
             about = self._about(wanted, graph)
             kind = {"opset": cfg.opset, "threads": cfg.threads, "about": about}
-            made = wanted.made(graph, beside, pictures, **kind)
+            made = wanted.made(graph, beside, images, **kind)
             found = compared(made.run, self.network, graph, others, scores_behind=made.scores)
             if not wanted.int8:
                 limits = {key: cfg.parity[key] for key in ("difference", "agreement")}
@@ -231,7 +228,7 @@ class Export:
             self.data,
             size=self.size,
             num_classes=self.network.num_classes,
-            pictures=self.cfg.accuracy.pictures,
+            images=self.cfg.accuracy.images,
         )
 
 
@@ -278,9 +275,9 @@ _KEYS = {
     "threads": _Count,
 }
 _KEYS_OF = {
-    "parity": {"pictures": _Count, "difference": float, "agreement": Share},
-    "calibration": {"pictures": _Count, "least": _Count},
-    "accuracy": {"measure": Literal["auto"] | bool, "pictures": _Count | None},
+    "parity": {"images": _Count, "difference": float, "agreement": Share},
+    "calibration": {"images": _Count, "least": _Count},
+    "accuracy": {"measure": Literal["auto"] | bool, "images": _Count | None},
 }
 
 
@@ -302,7 +299,7 @@ def _check_heeded(typed: Sequence[str], chosen: Sequence[Format], measures: bool
     if not any(wanted.name.startswith("onnx") for wanted in chosen):
         idle["opset"] = f"formats=[{names}] have none; it is of ONNX"
     if not measures:
-        idle["accuracy.pictures"] = "no mIoU is measured; type accuracy.measure=true too"
+        idle["accuracy.images"] = "no mIoU is measured; type accuracy.measure=true too"
     for override in typed:
         key = override.lstrip("+").partition("=")[0]
         for name, why in idle.items():

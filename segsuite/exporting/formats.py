@@ -19,8 +19,8 @@ class Made:
     """A file that was written, in the runtime that it is for.
 
     Attributes:
-        run: a picture to all outputs of that very file.
-        scores: a picture to the scores behind labels, which the file itself does not give; by a
+        run: an image to all outputs of that very file.
+        scores: an image to the scores behind labels, which the file itself does not give; by a
             copy of the model that does. None where there is no such copy.
     """
 
@@ -35,7 +35,7 @@ class Writer(Protocol):
         self,
         graph: Graph,
         path: Path,
-        pictures: Tensor | None,
+        images: Tensor | None,
         *,
         opset: int,
         threads: int,
@@ -72,7 +72,7 @@ class Format:
         self,
         graph: Graph,
         path: Path,
-        pictures: Tensor | None,
+        images: Tensor | None,
         *,
         opset: int,
         threads: int,
@@ -81,12 +81,12 @@ class Format:
         """Writes the graph to `path`, and opens that file.
 
         Args:
-            pictures: to calibrate with; unused for float.
+            images: to calibrate with; unused for float.
             opset: of ONNX.
             threads: of the runtime.
             about: what the file says of itself, if it can carry that.
         """
-        calibrated = pictures if self.int8 else None
+        calibrated = images if self.int8 else None
         return self.write(graph, path, calibrated, opset=opset, threads=threads, about=about)
 
 
@@ -108,7 +108,7 @@ def formats(names: Sequence[str]) -> list[Format]:
 def _onnx(
     graph: Graph,
     path: Path,
-    pictures: Tensor | None,
+    images: Tensor | None,
     *,
     opset: int,
     threads: int,
@@ -118,32 +118,32 @@ def _onnx(
 
     labels_alone = graph.output == "labels"
     model = onnx_file.to_onnx(graph, opset=opset, with_scores=labels_alone)
-    if pictures is not None:
-        model = onnx_int8.quantised(model, pictures)
+    if images is not None:
+        model = onnx_int8.quantised(model, images)
     properties = {} if about is None else about.to_properties()
     onnx_file.write_onnx(onnx_file.first_output(model), path, properties)
     run = onnx_file.OnnxRunner(path, threads=threads)
     if not labels_alone:
         return Made(run)
     both = onnx_file.OnnxRunner(model.SerializeToString(), threads=threads)
-    return Made(run, lambda picture: both(picture)[1])
+    return Made(run, lambda image: both(image)[1])
 
 
 def _executorch(
-    graph: Graph, path: Path, pictures: Tensor | None, *, threads: int, **of_onnx: Any
+    graph: Graph, path: Path, images: Tensor | None, *, threads: int, **of_onnx: Any
 ) -> Made:
     from segsuite.exporting import executorch_file
 
-    executorch_file.write_program(executorch_file.to_program(graph, pictures=pictures), path)
+    executorch_file.write_program(executorch_file.to_program(graph, images=images), path)
     return Made(executorch_file.ExecutorchRunner(path, threads=threads))
 
 
 def _litert(
-    graph: Graph, path: Path, pictures: Tensor | None, *, threads: int, **of_onnx: Any
+    graph: Graph, path: Path, images: Tensor | None, *, threads: int, **of_onnx: Any
 ) -> Made:
     from segsuite.exporting import litert_file
 
-    litert_file.write_litert(graph, path, pictures=pictures)
+    litert_file.write_litert(graph, path, images=images)
     return Made(litert_file.LitertRunner(path, threads=threads))
 
 

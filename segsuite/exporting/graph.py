@@ -27,11 +27,11 @@ class Resized(Protocol):
 
 
 class Graph(nn.Module):
-    """From pictures of one size to one output; static shapes throughout.
+    """From images of one size to one output; static shapes throughout.
 
     Args:
         network: is not changed; a deployed copy of it is kept.
-        size: of the pictures, (height, width).
+        size: of the images, (height, width).
         output: see `Output`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pictures to calibrate with, and others to compare on."""
+"""Images to calibrate with, and others to compare on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from segsuite.core.sizes import Size
 from segsuite.measure.images import resized
 
 
-def calibration_pictures(data: Any, *, count: int, least: int, size: Size) -> Tensor:
-    """Training pictures as they are evaluated, evenly spread over the split.
+def calibration_images(data: Any, *, count: int, least: int, size: Size) -> Tensor:
+    """Training images as they are evaluated, evenly spread over the split.
 
     Augmented ones would widen the ranges beyond what the network will see.
 
@@ -25,25 +25,25 @@ def calibration_pictures(data: Any, *, count: int, least: int, size: Size) -> Te
     samples = data.samples("train")
     found = min(count, len(samples))
     if found < least:
-        what = f"calibration.pictures={count}" if count < least else f"{len(samples)} pictures"
+        what = f"calibration.images={count}" if count < least else f"{len(samples)} images"
         raise DataError(
             f"{what} are too few to calibrate int8 with: ranges of activations need {least} or "
-            f"more; give more training pictures, or type calibration.least={max(found, 1)} to "
+            f"more; give more training images, or type calibration.least={max(found, 1)} to "
             "take the risk"
         )
     chosen = _chosen(samples, found, data.eval_transform, size)
-    different = len({picture.numpy().tobytes() for picture in chosen})
+    different = len({image.numpy().tobytes() for image in chosen})
     if different < least:
         raise DataError(
-            f"of the {found} training pictures that int8 is to be calibrated with only {different} "
+            f"of the {found} training images that int8 is to be calibrated with only {different} "
             f"differ, and ranges of activations need {least} or more; give other training "
-            f"pictures, or type calibration.least={different} to take the risk"
+            f"images, or type calibration.least={different} to take the risk"
         )
     return chosen
 
 
-def other_pictures(data: Any, *, count: int, size: Size) -> Tensor:
-    """Validation pictures, evenly spread: no export and no calibration has seen them.
+def other_images(data: Any, *, count: int, size: Size) -> Tensor:
+    """Validation images, evenly spread: no export and no calibration has seen them.
 
     Shapes: -> (P, 3, *size) uint8
     """

@@ -1,4 +1,4 @@
-"""From a picture to labels: in torch as it is, deployed, compiled, and by files elsewhere."""
+"""From an image to labels: in torch as it is, deployed, compiled, and by files elsewhere."""
 
 import copy
 import tempfile
@@ -20,7 +20,7 @@ from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.session import first_line
 
 Labelling = Callable[[Tensor], Tensor]
-"""A picture (1, 3, H, W) uint8 to labels (1, H, W)."""
+"""An image (1, 3, H, W) uint8 to labels (1, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _naive(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
     """As most would write it: scores of all pixels, then argmax, channels first throughout."""
 
     plain = _channels_first(network)
-    return lambda picture: plain.predict(picture).scores(size).argmax(dim=1)
+    return lambda image: plain.predict(image).scores(size).argmax(dim=1)
 
 
 def _channels_first(network: Segmenter) -> Segmenter:
@@ -101,19 +101,19 @@ def _channels_first(network: Segmenter) -> Segmenter:
 
 def _eager(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
     """The network as it is here: channels last, and labels without scores of all pixels."""
-    return lambda picture: network.predict(picture).labels(size)
+    return lambda image: network.predict(image).labels(size)
 
 
 def _deployed(network: Segmenter, size: Size, calibration: Tensor, _: int) -> Labelling:
     ready = deployed(network, lambda n: n.predict(calibration[:1]))
-    return lambda picture: ready.predict(picture).labels(size)
+    return lambda image: ready.predict(image).labels(size)
 
 
 def _compiled(network: Segmenter, size: Size, calibration: Tensor, _: int) -> Labelling:
     """Deployed and compiled with its weights as constants; to be run in inference mode."""
     ready = deployed(network, lambda n: n.predict(calibration[:1]))
     torch._dynamo.reset()  # beyond eight sizes it would go on uncompiled, and say nothing
-    run = torch.compile(lambda picture: ready.predict(picture).labels(size), dynamic=False)
+    run = torch.compile(lambda image: ready.predict(image).labels(size), dynamic=False)
     try:
         with torch.inference_mode(), torch._inductor.config.patch(freezing=True):
             run(calibration[:1])
@@ -133,9 +133,9 @@ def _exported(format_: str, output: str) -> Callable[..., Labelling]:
             path = Path(folder) / f"network{wanted.suffix}"
             made = wanted.made(graph, path, calibration, opset=18, threads=threads)
         if output == "labels":
-            return lambda picture: made.run(picture)[0]
+            return lambda image: made.run(image)[0]
         labelling = Upsampled(network, size, calibration[:1])
-        return lambda picture: labelling(made.run(picture)[0])
+        return lambda image: labelling(made.run(image)[0])
 
     return prepared
 

@@ -20,12 +20,12 @@ from segsuite.runtime.session import first_line
 EXTRA = "litert"
 
 
-def write_litert(graph: Graph, path: Path, *, pictures: Tensor | None = None) -> None:
+def write_litert(graph: Graph, path: Path, *, images: Tensor | None = None) -> None:
     """Writes the graph as a file for LiteRT; takes (1, 3, H, W) in 0..255, float or (int8) scaled.
 
     Args:
-        pictures: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
-            activations, input and output with the range that these pictures reach. None for float.
+        images: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
+            activations, input and output with the range that these images reach. None for float.
 
     Raises:
         ExportError: LiteRT knows no such operator, or torch cannot trace the network.
@@ -35,10 +35,10 @@ def write_litert(graph: Graph, path: Path, *, pictures: Tensor | None = None) ->
     with quietly():
         try:
             model = exporter.convert(graph.eval(), (torch.zeros(1, 3, *graph.size),))
-            if pictures is None:
+            if images is None:
                 model.export(str(path))
             else:
-                _write_quantised(model, path, pictures)
+                _write_quantised(model, path, images)
         except Exception as error:
             raise ExportError(f"LiteRT cannot take this network: {first_line(error)}") from error
 
@@ -64,12 +64,12 @@ class LitertRunner:
         (self._input,) = self._model.get_input_details()
         self._outputs = self._model.get_output_details()
 
-    def __call__(self, picture: Tensor) -> list[Tensor]:
+    def __call__(self, image: Tensor) -> list[Tensor]:
         """All outputs, in floating point if they are scores.
 
-        Shapes: picture (1, 3, H, W)
+        Shapes: image (1, 3, H, W)
         """
-        given = picture.numpy().astype(np.float32)
+        given = image.numpy().astype(np.float32)
         self._model.set_tensor(self._input["index"], _stored(given, self._input))
         try:
             self._model.invoke()
@@ -81,7 +81,7 @@ class LitertRunner:
         ]
 
 
-def _write_quantised(model: Any, path: Path, pictures: Tensor) -> None:
+def _write_quantised(model: Any, path: Path, images: Tensor) -> None:
     quantizer, recipe, calibrator, manager, ranges = (
         needed(f"ai_edge_quantizer.{module}", EXTRA)
         for module in ("quantizer", "recipe", "calibrator", "recipe_manager", "utils.qsv_utils")
@@ -96,7 +96,7 @@ def _write_quantised(model: Any, path: Path, pictures: Tensor) -> None:
         rules.load_quantization_recipe(recipe.static_wi8_ai8())
         # By itself it takes a moving average of the ranges, which cuts off a third of the scores.
         watched = calibrator.Calibrator(plain, qsv_update_func=ranges.min_max_update)
-        seen = [{taken: picture[None].float().numpy()} for picture in pictures]
+        seen = [{taken: image[None].float().numpy()} for image in images]
         watched.calibrate({name: seen}, rules)
         job = quantizer.Quantizer(plain, recipe.static_wi8_ai8())
         job.quantize(watched.get_model_qsvs()).export_model(str(path), overwrite=True)

@@ -98,13 +98,13 @@ class OnnxRunner:
         except CheckpointError as error:
             raise ExportError(str(error)) from error
 
-    def __call__(self, picture: Tensor) -> list[Tensor]:
+    def __call__(self, image: Tensor) -> list[Tensor]:
         """All outputs.
 
-        Shapes: picture (1, 3, H, W) uint8
+        Shapes: image (1, 3, H, W) uint8
         """
         try:
-            found = self._session.run(None, {INPUT: picture.numpy()})
+            found = self._session.run(None, {INPUT: image.numpy()})
         except Exception as error:  # of kinds of its own
             raise ExportError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
         return [torch.from_numpy(array) for array in found]

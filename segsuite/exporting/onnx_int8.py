@@ -18,18 +18,18 @@ _KINDS = (
 )
 
 
-def quantised(model: Any, pictures: Tensor) -> Any:
+def quantised(model: Any, images: Tensor) -> Any:
     """The model with 8-bit weights and activations, as QuantizeLinear and DequantizeLinear.
 
     Weights are signed, with a scale per channel, and activations unsigned, with the range that the
-    pictures reach. Weights and other constants have 7 bits: processors without VNNI add two
+    images reach. Weights and other constants have 7 bits: processors without VNNI add two
     products in 16 bits, where those of 8 saturate. What comes before the first convolution stays
     in float, and so do the last one (the classifier) and all behind it: eight bits would make
     classes tie.
 
     Args:
         model: an onnx.ModelProto.
-        pictures: (P, 3, H, W) uint8, to calibrate with.
+        images: (P, 3, H, W) uint8, to calibrate with.
 
     Raises:
         ExportError: the model cannot be quantised.
@@ -47,7 +47,7 @@ def quantised(model: Any, pictures: Tensor) -> Any:
                 quantization.quantize_static(
                     str(ready),
                     str(done),
-                    _Pictures(pictures),
+                    _Images(images),
                     quant_format=quantization.QuantFormat.QDQ,
                     op_types_to_quantize=list(_KINDS),
                     nodes_to_exclude=kept_in_float(onnx.load(str(ready)).graph),
@@ -79,13 +79,13 @@ def kept_in_float(graph: Any) -> list[str]:
     ]
 
 
-class _Pictures:
+class _Images:
     """ONNX Runtime's idea of a calibration set."""
 
-    def __init__(self, pictures: Tensor) -> None:
-        self._next: Iterator[Tensor] = iter(pictures)
+    def __init__(self, images: Tensor) -> None:
+        self._next: Iterator[Tensor] = iter(images)
 
     def get_next(self) -> dict[str, Any] | None:
-        """One picture as the model's input; None at the end."""
-        picture = next(self._next, None)
-        return None if picture is None else {INPUT: picture[None].numpy()}
+        """One image as the model's input; None at the end."""
+        image = next(self._next, None)
+        return None if image is None else {INPUT: image[None].numpy()}

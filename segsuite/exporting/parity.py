@@ -13,7 +13,7 @@ from segsuite.exporting.graph import Graph
 from segsuite.nn.segmenter import Segmenter
 
 Run = Callable[[Tensor], list[Tensor]]
-"""A picture (1, 3, H, W) uint8 to all outputs of a file."""
+"""An image (1, 3, H, W) uint8 to all outputs of a file."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Parity:
     """A file beside the network as it was trained, in eager torch.
 
     Attributes:
-        pictures: how many were compared; none of them was used for the export.
+        images: how many were compared; none of them was used for the export.
         difference: largest of any score; None where only labels can be had.
         scale: largest score of the network, to see `difference` against.
         agreement: share of pixels with equal labels.
     """
 
-    pictures: int
+    images: int
     difference: float | None
     scale: float
     agreement: float
@@ -62,7 +62,7 @@ def compared(
     run: Run,
     network: Segmenter,
     graph: Graph,
-    pictures: Tensor,
+    images: Tensor,
     *,
     scores_behind: Callable[[Tensor], Tensor] | None = None,
 ) -> Parity:
@@ -74,16 +74,16 @@ def compared(
     Args:
         scores_behind: gives the scores behind labels, for files that give labels alone.
 
-    Shapes: pictures (P, 3, H, W) uint8
+    Shapes: images (P, 3, H, W) uint8
     """
     differences, scales, equal = [], [], []
     with torch.inference_mode():
-        for picture in pictures.split(1):
-            prediction = network.predict(picture)
+        for image in images.split(1):
+            prediction = network.predict(image)
             expected, labels = prediction.scores(graph.size), prediction.labels(graph.size)
-            found, scores = outputs(run(picture), graph)
+            found, scores = outputs(run(image), graph)
             if scores_behind is not None:
-                scores = scores_behind(picture)
+                scores = scores_behind(image)
             equal.append((found == labels).double().mean())
             if scores is not None:
                 if scores.shape != expected.shape:
@@ -91,7 +91,7 @@ def compared(
                 differences.append((scores - expected).abs().max())
             scales.append(expected.abs().max())
     return Parity(
-        pictures=len(pictures),
+        images=len(images),
         difference=float(torch.stack(differences).max()) if differences else None,
         scale=float(torch.stack(scales).max()),
         agreement=float(torch.stack(equal).mean()),
@@ -117,10 +117,10 @@ def labels_of(scores: Tensor, graph: Graph) -> Tensor:
 
 
 def labelled(run: Run, graph: Graph) -> Callable[[Tensor, Size], Tensor]:
-    """Pictures of the file's size to labels of any size, by the nearest pixel where they differ."""
+    """Images of the file's size to labels of any size, by the nearest pixel where they differ."""
 
-    def labels(picture: Tensor, size: Size) -> Tensor:
-        found = outputs(run(picture), graph)[0]
+    def labels(image: Tensor, size: Size) -> Tensor:
+        found = outputs(run(image), graph)[0]
         if tuple(found.shape[-2:]) == tuple(size):
             return found
         near = torch.nn.functional.interpolate(

@@ -1,4 +1,4 @@
-"""One network in all runtimes side by side: from a picture in memory to labels of every pixel.
+"""One network in all runtimes side by side: from an image in memory to labels of every pixel.
 
 The paper's table 5 (Turkmen and Heikkila, 2019): preprocessing and argmax included, 300 frames,
 mean and variance.
@@ -24,7 +24,7 @@ from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.engine.inference.framing import pair
-from segsuite.exporting.images import calibration_pictures, other_pictures
+from segsuite.exporting.images import calibration_images, other_images
 from segsuite.exporting.labelling import Labelling, NotPossible, check_names, prepared
 from segsuite.measure import machine
 from segsuite.measure.latency import Latency, Ratio, interleaved, ratio
@@ -37,7 +37,7 @@ class Row:
 
     Attributes:
         times: how many times as fast as the first runtime.
-        agreement: share of pixels labelled as by the first runtime, over the pictures.
+        agreement: share of pixels labelled as by the first runtime, over the images.
     """
 
     runtime: str
@@ -63,7 +63,7 @@ class Runtimes:
 
     Attributes:
         not_possible: runtimes without a row.
-        data: class name of the reader that gave the pictures, of the calibration too.
+        data: class name of the reader that gave the images, of the calibration too.
         load: how many programs wanted a core before and after; above the number of cores, figures
             are of a busy machine.
     """
@@ -91,7 +91,7 @@ class Runtimes:
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table."""
-        title = f"{self.network}, picture to labels, {machine.shown(self.machine)}"
+        title = f"{self.network}, image to labels, {machine.shown(self.machine)}"
         table = Table(title=title, title_justify="left", caption_justify="left")
         for name in ("runtime", "size", "ms (p10–p90)", "variance ms²", "fps", "times", "same"):
             table.add_column(name, justify="left" if name == "runtime" else "right")
@@ -109,7 +109,7 @@ class Runtimes:
         interval = self.rows[0].times.interval if self.rows else "95 % interval"
         table.caption = (
             f"in turns; times: median of the paired ratios to the first ({interval}); same: "
-            f"labels as in the first, on pictures of {self.data}, which int8 is calibrated with too"
+            f"labels as in the first, on images of {self.data}, which int8 is calibrated with too"
         )
         console.print(table)
         for its in self.not_possible:
@@ -204,34 +204,34 @@ class CompareRuntimes:
     ) -> tuple[list[Row], list[NotPossible]]:
         """The rows of one size, and the runtimes that are not possible."""
         self.data.prepare_data()
-        calibration = calibration_pictures(
+        calibration = calibration_images(
             self.data, count=self.calibration, least=self.least, size=size
         )
         runs, others = prepared(self.names, network, size, calibration, self.threads, tell=tell)
         tell(f"timing {len(runs)} runtimes in turns, {self.frames} frames")
-        images = other_pictures(self.data, count=self.images, size=size)
+        images = other_images(self.data, count=self.images, size=size)
         timing = {"frames": self.frames, "warm_up": self.warm_up}
         return timed_side_by_side(runs, images, size=size, **timing), others
 
 
 def timed_side_by_side(
-    runs: dict[str, Labelling], pictures: Tensor, *, size: Size, frames: int, warm_up: int
+    runs: dict[str, Labelling], images: Tensor, *, size: Size, frames: int, warm_up: int
 ) -> list[Row]:
-    """A row for each way to label; all see the same pictures and take turns.
+    """A row for each way to label; all see the same images and take turns.
 
-    Shapes: pictures (P, 3, *size) uint8
+    Shapes: images (P, 3, *size) uint8
     """
     with torch.inference_mode():
         agreement = {name: [] for name in runs}
-        for picture in pictures.split(1):
-            found = {name: run(picture) for name, run in runs.items()}
+        for image in images.split(1):
+            found = {name: run(image) for name, run in runs.items()}
             first = next(iter(found.values()))
             for name, labels in found.items():
                 agreement[name].append(float((labels == first).double().mean()))
         with _no_garbage_collection():
             taken = interleaved(
                 {name: [run] for name, run in runs.items()},
-                lambda turn: pictures[turn % len(pictures)][None],
+                lambda turn: images[turn % len(images)][None],
                 rounds=frames,
                 warm_up=warm_up,
                 device=torch.device("cpu"),
@@ -243,7 +243,7 @@ def timed_side_by_side(
             size=size,
             latency=its,
             times=ratio(baseline, its),
-            agreement=sum(agreement[name]) / len(pictures),
+            agreement=sum(agreement[name]) / len(images),
         )
         for name, (its,) in taken.items()
     ]

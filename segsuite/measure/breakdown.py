@@ -24,10 +24,10 @@ _TRUNK = 4  # members from which on a list of modules counts as a trunk of block
 
 @dataclass(frozen=True)
 class Part:
-    """A module of the network, for one picture.
+    """A module of the network, for one image.
 
     Attributes:
-        seconds: median a picture; None where the module's forward is not what runs it.
+        seconds: median an image; None where the module's forward is not what runs it.
     """
 
     name: str
@@ -68,13 +68,13 @@ def part_names(network: nn.Module, count: Count, *, apart: Collection[str] = ())
 def breakdown(
     network: Segmenter, images: Tensor, count: Count, *, rounds: int, warm_up: int = 1
 ) -> list[Part]:
-    """Operations and median seconds of each part for one picture; last, what is left `elsewhere`.
+    """Operations and median seconds of each part for one image; last, what is left `elsewhere`.
 
     Times come from a clock at the entry and exit of every part (GPU: events), which costs a little
     itself: latencies are to be taken from `latency.interleaved`.
     """
     names = part_names(network, count, apart=network.excluded_from_cost)
-    pictures, device = images.shape[0], images.device
+    batch, device = images.shape[0], images.device
     laps: list[dict[str, float]] = []
     with torch.inference_mode(), PartClock(network, names, device) as clock:
         for turn in range(-warm_up, rounds):
@@ -82,7 +82,7 @@ def breakdown(
             lap = clock.lap()
             if turn >= 0:
                 laps.append(lap | {ELSEWHERE: max(whole - sum(lap.values()), 0.0)})
-    taken = {name: median(lap[name] for lap in laps) / pictures for name in laps[0]}
+    taken = {name: median(lap[name] for lap in laps) / batch for name in laps[0]}
     parts = [Part(name, _inside(name, count.by_module), taken.get(name)) for name in names]
     rest = count.everything - total(part.cost for part in parts)
     return [*parts, Part(ELSEWHERE, rest, taken[ELSEWHERE])]

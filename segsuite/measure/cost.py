@@ -48,9 +48,9 @@ class Cost:
 
     __rmul__ = __mul__
 
-    def __floordiv__(self, pictures: int) -> Cost:
-        """The share of one picture of a batch."""
-        return Cost(self.macs // pictures, self.norm // pictures, self.resize // pictures)
+    def __floordiv__(self, images: int) -> Cost:
+        """The share of one image of a batch."""
+        return Cost(self.macs // images, self.norm // images, self.resize // images)
 
     def to_dict(self) -> dict[str, float]:
         """Plain numbers, with both totals."""

@@ -13,7 +13,7 @@ Seen = Callable[[str, Sequence[Any], Mapping[str, Any], Any], None]
 class OperationWatch(TorchDispatchMode):
     """Calls `seen` after each elementary operation that runs inside the context.
 
-    Works on real inputs, so that compute that depends on the picture is noted as it happened, and
+    Works on real inputs, so that compute that depends on the image is noted as it happened, and
     on the meta device, where nothing is computed. Composite operations (`linear` under
     `inference_mode`, `einsum`, ...) are taken apart first, except those named in `whole`: the same
     kernels are then seen in every gradient mode.

@@ -1,4 +1,4 @@
-"""Real pictures of one size, to measure on: what a token-reducing network does depends on them."""
+"""Real images of one size, to measure on: what a token-reducing network does depends on them."""
 
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice
@@ -12,8 +12,8 @@ from segsuite.core.errors import DataError
 from segsuite.core.sizes import Size
 
 
-def pictures_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size) -> Tensor:
-    """The first `count` pictures of an evaluation loader, resized.
+def images_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size) -> Tensor:
+    """The first `count` images of an evaluation loader, resized.
 
     Shapes: -> (count, 3, *size) uint8
 
@@ -24,14 +24,14 @@ def pictures_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size)
     found = [resized(image, size) for image in islice(images, count)]
     if len(found) < count:
         raise DataError(
-            f"{count} pictures to measure on were asked for, but the data set has {len(found)}; "
-            f"type pictures={max(len(found), 1)}"
+            f"{count} images to measure on were asked for, but the data set has {len(found)}; "
+            f"type images={max(len(found), 1)}"
         )
     return torch.stack(found)
 
 
 def resized(image: Tensor, size: Size) -> Tensor:
-    """The picture at another size, bilinear with antialiasing, as uint8.
+    """The image at another size, bilinear with antialiasing, as uint8.
 
     Shapes: image (3, h, w), 0..255 -> (3, *size)
     """
@@ -43,11 +43,11 @@ def resized(image: Tensor, size: Size) -> Tensor:
     return scaled[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def batch_of(pictures: Tensor, batch: int, turn: int) -> Tensor:
-    """Pictures for one round: each round takes the next ones, around and around.
+def batch_of(images: Tensor, batch: int, turn: int) -> Tensor:
+    """Images for one round: each round takes the next ones, around and around.
 
-    Shapes: pictures (P, 3, H, W) -> (batch, 3, H, W)
+    Shapes: images (P, 3, H, W) -> (batch, 3, H, W)
     """
     first = turn * batch
-    index = torch.arange(first, first + batch, device=pictures.device) % pictures.shape[0]
-    return pictures[index]
+    index = torch.arange(first, first + batch, device=images.device) % images.shape[0]
+    return images[index]

@@ -119,7 +119,7 @@ def interleaved(
         runs: by name, steps that hand their result on, such as predict and then labels.
         inputs: what the first steps of a round get; the same for all runs.
         warm_up: rounds before the first that counts.
-        batch: pictures in one input.
+        batch: images in one input.
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds}: at least one is needed")

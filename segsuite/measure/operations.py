@@ -1,4 +1,4 @@
-"""Operations counted while the network runs on real pictures, module by module.
+"""Operations counted while the network runs on real images, module by module.
 
 `torch.utils.flop_counter` counts two per multiply-add and leaves out what fvcore includes; fvcore
 traces once, drops attention and bakes data-dependent sizes in. Here each operation that really runs
@@ -114,7 +114,7 @@ class OperationCounter:
 
 @dataclass(frozen=True)
 class Count:
-    """What one picture costs.
+    """What one image costs.
 
     Attributes:
         everything: all that ran.
@@ -139,17 +139,17 @@ class Count:
 
 
 def count(network: Segmenter, images: Tensor) -> Count:
-    """Operations of `network.predict(images)` to native stride, for one picture of the batch.
+    """Operations of `network.predict(images)` to native stride, for one image of the batch.
 
     Upsampling to the size of the labels is not in it: that is asked of the prediction afterwards.
     """
-    pictures = images.shape[0]
+    batch = images.shape[0]
     with torch.no_grad(), OperationCounter(network) as counter:
         prediction = network.predict(images)
     return Count(
-        everything=counter.of("") // pictures,
-        excluded=total(counter.of(name) for name in network.excluded_from_cost) // pictures,
-        by_module={name: cost // pictures for name, cost in counter.by_module.items()},
+        everything=counter.of("") // batch,
+        excluded=total(counter.of(name) for name in network.excluded_from_cost) // batch,
+        by_module={name: cost // batch for name, cost in counter.by_module.items()},
         ran=frozenset(counter.ran),
         active=tuple(counter.active),
         prediction=prediction,

@@ -1,7 +1,7 @@
 """Does a forward pass make the host wait for the device?
 
 Each such wait empties the GPU's queue: the reference implementation of DToP has 727 of them a
-picture. On a GPU torch itself reports them; on a CPU nothing waits, but the operations that would
+image. On a GPU torch itself reports them; on a CPU nothing waits, but the operations that would
 wait can be seen, because their result decides a shape or a Python value.
 """
 

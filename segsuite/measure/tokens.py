@@ -1,4 +1,4 @@
-"""How many tokens each stretch of blocks works on, over pictures."""
+"""How many tokens each stretch of blocks works on, over images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,8 +14,8 @@ class StageTokens:
 
     Attributes:
         after: blocks done when it begins.
-        mean, least, most: alive tokens a picture.
-        computed: rows a picture that the machine works on, mean; more than alive under masking.
+        mean, least, most: alive tokens an image.
+        computed: rows an image that the machine works on, mean; more than alive under masking.
     """
 
     after: int
@@ -26,7 +26,7 @@ class StageTokens:
 
 
 def tokens_per_stage(traces: Sequence[TokenTrace]) -> list[StageTokens]:
-    """One entry per stretch of blocks, over the pictures of all traces."""
+    """One entry per stretch of blocks, over the images of all traces."""
     if len({tuple(stage.after for stage in trace.stages) for trace in traces}) > 1:
         raise ValueError("these traces are of networks with different exits")
     counts = torch.cat([trace.counts() for trace in traces]).cpu()

@@ -84,7 +84,7 @@ class CityscapesIoU(Metric):
             self.add_state(name, torch.zeros(groups, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, labels: Tensor, instances: Tensor | None = None) -> None:
-        """Counts the pixels of one picture; with instances, waits for the GPU.
+        """Counts the pixels of one image; with instances, waits for the GPU.
 
         Shapes: predictions, labels, instances of any, but one, shape; int64, int64, int32
 

@@ -56,7 +56,7 @@ class MeanIoU(Metric):
     Keeps three int64 counts per class (pixels labelled, predicted, and both), all that the figures
     need: with 100,000 classes a confusion matrix would take 80 GB. Integer sums do not depend on
     their order, so that deterministic and distributed runs agree to the last bit, however unevenly
-    pictures are spread over the processes.
+    images are spread over the processes.
 
     Labels below zero are ignored. Updates never wait for a GPU; that labels are below
     `num_classes` is checked where files are read.

@@ -46,7 +46,7 @@ class GridPrediction:
 
 @dataclass(frozen=True)
 class StridedPrediction:
-    """Scores whose grid points lie on every `stride`-th pixel of the picture, from the first on.
+    """Scores whose grid points lie on every `stride`-th pixel of the image, from the first on.
 
     That is where stride-2 convolutions with a padding of 1 see. For sides of stride * n + 1 it is
     what DeepLab does, bilinear with align_corners=True. For others, DeepLab's way would stretch the
@@ -54,7 +54,7 @@ class StridedPrediction:
 
     Attributes:
         grid_scores: (B, K, h, w).
-        seen: size of the picture that the network was asked about.
+        seen: size of the image that the network was asked about.
     """
 
     grid_scores: Tensor

@@ -14,7 +14,7 @@ from segsuite.ops.upsample import upsampled_argmax
 
 
 class Prediction(Protocol):
-    """A network's answer for a batch of pictures."""
+    """A network's answer for a batch of images."""
 
     trace: TokenTrace | None
 
@@ -57,7 +57,7 @@ class Segmenter(nn.Module, ABC):
         """(B, E, H, W): what windows, flips and scales average, for `decide` to make labels of.
 
         The scores, unless a network knows something smaller: with 1,284 classes a full score map
-        is 100 times the picture.
+        is 100 times the image.
         """
         return prediction.scores(size)
 
@@ -86,7 +86,7 @@ class Segmenter(nn.Module, ABC):
         """Loads the pretrained weights that the config names; called once, before training."""
 
     def check_static(self) -> None:
-        """Raises ConfigError where shapes depend on the picture, which no exported file follows."""
+        """Raises ConfigError where shapes depend on the image, which no exported file follows."""
 
     def check_size(self, images: Tensor) -> None:
         """Raises ConfigError unless the images' sides are multiples of `size_divisor`."""

@@ -25,7 +25,7 @@ class TokenStage:
 
 @dataclass(frozen=True)
 class TokenTrace:
-    """What a token-reducing network kept, for FLOP counts, pictures and metrics.
+    """What a token-reducing network kept, for FLOP counts, images and metrics.
 
     Attributes:
         grid: patches (rows, columns).
@@ -40,7 +40,7 @@ class TokenTrace:
     stages: tuple[TokenStage, ...]
 
     def counts(self) -> Tensor:
-        """(B, stages) int64: alive tokens per picture and stage."""
+        """(B, stages) int64: alive tokens per image and stage."""
         columns = [
             s.valid.sum(1)
             if s.valid is not None

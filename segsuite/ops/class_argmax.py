@@ -90,7 +90,7 @@ def upsampled_class_argmax(
 ) -> Tensor:
     """(B, H, W) int64: `class_argmax` of features that are first upsampled bilinearly.
 
-    In strips of rows, so that features at full resolution are never held for a whole picture.
+    In strips of rows, so that features at full resolution are never held for a whole image.
 
     Args:
         normalize_after: upsampled features are brought to unit length.
@@ -99,13 +99,11 @@ def upsampled_class_argmax(
     """
     with torch.autocast(features.device.type, enabled=False):
         features, table = full(features), full(table)
-        labels = [
-            _picture(x, table, offset, size, normalize_after=normalize_after) for x in features
-        ]
+        labels = [_image(x, table, offset, size, normalize_after=normalize_after) for x in features]
     return torch.stack(labels)
 
 
-def _picture(
+def _image(
     features: Tensor, table: Tensor, offset: Tensor | None, size: Size, *, normalize_after: bool
 ) -> Tensor:
     """(H, W) labels of (d, h, w) features."""

@@ -36,10 +36,10 @@ def _labels(scores: Tensor, size: Size, align_corners: bool) -> Tensor:
     above, down = bilinear_neighbours(lines, size[0], **kind)
     ends = above.bincount(minlength=lines).cumsum(0).tolist()
     labels = above.new_empty(len(scores), *size)
-    for picture, found in zip(scores, labels, strict=True):
-        upper = picture[:, 0] @ across
+    for image, found in zip(scores, labels, strict=True):
+        upper = image[:, 0] @ across
         for line, (start, end) in enumerate(pairwise([0, *ends])):
-            lower = picture[:, min(line + 1, lines - 1)] @ across
+            lower = image[:, min(line + 1, lines - 1)] @ across
             if end > start:
                 found[start:end] = _strip(upper, lower, down[start:end])
             upper = lower

@@ -1,4 +1,4 @@
-"""Pictures as sequences of patches."""
+"""Images as sequences of patches."""
 
 from torch import Tensor
 

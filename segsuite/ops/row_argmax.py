@@ -19,7 +19,7 @@ def resized_rows(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def argmax_of_rows(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """(B, H, W) int64: the argmax of scores resized by two matrices; ties go to the lowest class.
 
-    The classes of a row of pixels lie within a few kilobytes of each other, and not pictures apart:
+    The classes of a row of pixels lie within a few kilobytes of each other, and not images apart:
     in ONNX Runtime half the time of Resize and ArgMax over the first axis.
 
     Shapes: scores (B, K, h, w), rows (H, h), columns (W, w)

@@ -43,7 +43,7 @@ def add_tiles(
     into: Tensor | None,
     each: Tensor | None = None,
 ) -> None:
-    """Adds one picture to the sums, its gradient to `into` and its pixels' losses to `each`.
+    """Adds one image to the sums, its gradient to `into` and its pixels' losses to `each`.
 
     Shapes: features and into (d, h, w), labels and each (H, W)
     """
@@ -65,7 +65,7 @@ def add_tiles(
 
 
 def _tiles(features: Tensor, labels: Tensor, pixels: int) -> Iterator[_Tile]:
-    """The tiles of a picture, of about `pixels` pixels each, at most."""
+    """The tiles of an image, of about `pixels` pixels each, at most."""
     kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     height, width = labels.shape
     side = max(min(_SIDE, int(pixels**0.5)), 1)

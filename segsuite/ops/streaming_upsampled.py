@@ -118,7 +118,7 @@ def _upsampled(
     found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
     for index in range(features.shape[0]):
         into = None if found is None else found[index]
-        _add_picture(chunks, features[index], labels[index], into, normalize_after, None)
+        _add_image(chunks, features[index], labels[index], into, normalize_after, None)
     return results(chunks, found, bias)
 
 
@@ -139,7 +139,7 @@ def _each_pixel(
     chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients=False)
     losses = torch.zeros_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
     for x, y, each in zip(features, labels, losses, strict=True):
-        _add_picture(chunks, x, y, None, normalize_after, each)
+        _add_image(chunks, x, y, None, normalize_after, each)
     return losses
 
 
@@ -148,7 +148,7 @@ def _(features, table, labels, bias, scale, metric, normalize_after, budget, ker
     return torch.empty_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
 
 
-def _add_picture(
+def _add_image(
     chunks: "ClassChunks | TritonChunks",
     features: Tensor,
     labels: Tensor,
@@ -156,7 +156,7 @@ def _add_picture(
     normalize: bool,
     each: Tensor | None,
 ) -> None:
-    """Adds one picture to the sums, its gradient to `into` and its pixels' losses to `each`.
+    """Adds one image to the sums, its gradient to `into` and its pixels' losses to `each`.
 
     Shapes: features and into (d, h, w), labels and each (H, W)
     """
@@ -176,7 +176,7 @@ def _add_strips(
     normalize: bool,
     each: Tensor | None,
 ) -> None:
-    """As `_add_picture`, a few rows of pixels at a time."""
+    """As `_add_image`, a few rows of pixels at a time."""
     dim, height, width = features.shape
     kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
-    """The tokens at `index`, per picture.
+    """The tokens at `index`, per image.
 
     Shapes: tokens (B, n, C), index (B, m) int64 -> (B, m, C)
     """

@@ -42,17 +42,17 @@ def test_trained_networks_are_scored_on_the_data_of_their_classes(tmp_path):
         eval_transform=lambda image: image,
     )
     kind = {"size": (32, 32), "precision": nullcontext(), "tell": lambda text: None}
-    scores, notes = accuracies(found, data, pictures=2, **kind)
+    scores, notes = accuracies(found, data, images=2, **kind)
     assert scores == {"ours": Accuracy(1.0, 2, 4)}  # spread: the first and the third
     assert len(notes) == 1 and notes[0].startswith("other: no mIoU") and "classes" in notes[0]
-    assert accuracies(found, data, pictures=None, **kind)[0]["ours"].miou < 1
+    assert accuracies(found, data, images=None, **kind)[0]["ours"].miou < 1
 
 
 def test_what_would_change_nothing_is_refused(tmp_path):
     trained("a", NAMES, tmp_path)
-    cfg = compose("benchmark", ["experiments=[segvit_vitt]", "accuracy.pictures=5"])
-    with pytest.raises(ConfigError, match=r"accuracy.pictures=5 would change nothing.*data="):
-        probe_of(cfg, ["experiments=[segvit_vitt]", "accuracy.pictures=5"])
-    probe_of(cfg, ["checkpoints=[a.ckpt]", "data=camvid", "accuracy.pictures=5"])
+    cfg = compose("benchmark", ["experiments=[segvit_vitt]", "accuracy.images=5"])
+    with pytest.raises(ConfigError, match=r"accuracy.images=5 would change nothing.*data="):
+        probe_of(cfg, ["experiments=[segvit_vitt]", "accuracy.images=5"])
+    probe_of(cfg, ["checkpoints=[a.ckpt]", "data=camvid", "accuracy.images=5"])
     with pytest.raises(ConfigError, match=r"method.x=1 would change nothing"):
         candidates([], [str(tmp_path / "a.ckpt")], size=(32, 32), overrides=["method.x=1"])

@@ -27,7 +27,7 @@ def test_compares_experiments_and_ends_with_json(
         "data=scenes",
         "data.num_workers=0",
         "size=[64,64]",
-        "pictures=2",
+        "images=2",
         "batch_sizes=[1,2]",
         "rounds=2",
         "warm_up=1",

@@ -25,7 +25,7 @@ class Task(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-class Pictures(L.LightningDataModule):
+class Images(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         images = [torch.full((3, 16, 24), 100, dtype=torch.uint8)] * 2
         return DataLoader([{"image": images}], batch_size=None)
@@ -35,7 +35,7 @@ class Pictures(L.LightningDataModule):
 
 def test_measures_at_the_end_of_fit(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     callback = CompareSpeed(
-        baseline=ToySegmenter(num_classes=3, width=16), size=[16, 32], rounds=2, pictures=2
+        baseline=ToySegmenter(num_classes=3, width=16), size=[16, 32], rounds=2, images=2
     )
     task = Task()
     L.Trainer(
@@ -48,7 +48,7 @@ def test_measures_at_the_end_of_fit(tmp_path: Path, capsys: pytest.CaptureFixtur
         default_root_dir=tmp_path,
         callbacks=[callback],
         limit_val_batches=0,
-    ).fit(task, datamodule=Pictures())
+    ).fit(task, datamodule=Images())
     found = json.loads((tmp_path / "speed.json").read_text())
     (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("speed")]
     assert found["verdict"] in line and "16x32" in line

@@ -28,10 +28,10 @@ def measured() -> list[Measurement]:
         "segvit_vitt": ToyTokens(masks=True),
         "never leaves": ToyTokens(masks=True),
     }
-    pictures = torch.cat([half_bright(), half_bright().flip(3)])
+    images = torch.cat([half_bright(), half_bright().flip(3)])
     candidates = [Candidate(n, n, network.eval(), False) for n, network in networks.items()]
-    found = measure(candidates[:2], pictures, SETTINGS)
-    white = torch.full_like(pictures, 255)
+    found = measure(candidates[:2], images, SETTINGS)
+    white = torch.full_like(images, 255)
     return [*found, *measure([candidates[0], candidates[2]], white, SETTINGS)[1:]]
 
 
@@ -90,7 +90,7 @@ def test_miou_stands_beside_speed(measured: list[Measurement]) -> None:
     text = printed(tables.speed_table(scored, "speed"))
     assert "(whole range, below 6 rounds)" in text  # two are no interval
     assert "43.21" in text and "on 100 of 500 validation images, stretched to 32x32" in text
-    assert report.to_dict(scored[0])["miou"] == {"miou": 0.4321, "pictures": 100, "of": 500}
+    assert report.to_dict(scored[0])["miou"] == {"miou": 0.4321, "images": 100, "of": 500}
     assert "mIoU" not in printed(tables.speed_table(measured, "speed"))
 
 

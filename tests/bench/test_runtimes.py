@@ -1,4 +1,4 @@
-"""Runtimes side by side: in turns, on the same pictures, with agreement and variance."""
+"""Runtimes side by side: in turns, on the same images, with agreement and variance."""
 
 import gc
 import io
@@ -13,15 +13,15 @@ from segsuite.core.errors import ConfigError
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.labelling import RUNTIMES, check_names, prepared
 from segsuite.exporting.runtimes import Runtimes, timed_side_by_side
-from tests.exporting.made import SIZE, Unknown, pictures, small
+from tests.exporting.made import SIZE, Unknown, images, small
 
 
 def test_runs_take_turns_and_are_compared_with_the_first():
     calls = []
 
     def labelling(name, shift):
-        def run(picture):
-            calls.append((name, int(picture.sum())))
+        def run(image):
+            calls.append((name, int(image.sum())))
             labels = torch.zeros(1, *SIZE, dtype=torch.int64)
             labels[:, : SIZE[0] // 3 * shift] = 1
             return labels
@@ -30,7 +30,7 @@ def test_runs_take_turns_and_are_compared_with_the_first():
 
     rows = timed_side_by_side(
         {"first": labelling("first", 0), "second": labelling("second", 1)},
-        pictures(2),
+        images(2),
         size=SIZE,
         frames=7,
         warm_up=1,
@@ -45,21 +45,21 @@ def test_runs_take_turns_and_are_compared_with_the_first():
 
 @pytest.mark.parametrize("name", ["eager", "channels_last", "deployed"])
 def test_torchs_own_ways_give_the_same_labels(name):
-    network, images = small(), pictures(2, seed=4)
-    run = RUNTIMES[name](network, SIZE, images, 1)
+    network, given = small(), images(2, seed=4)
+    run = RUNTIMES[name](network, SIZE, given, 1)
     with torch.inference_mode():
-        for picture in images.split(1):
-            same = run(picture) == network.predict(picture).labels(SIZE)
+        for image in given.split(1):
+            same = run(image) == network.predict(image).labels(SIZE)
             assert same.double().mean() > 0.999
 
 
 def test_files_give_the_same_labels():
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    network, images = small(), pictures(1, seed=4)
-    run = RUNTIMES["onnx"](network, SIZE, images, 1)
+    network, given = small(), images(1, seed=4)
+    run = RUNTIMES["onnx"](network, SIZE, given, 1)
     with torch.inference_mode():
-        assert (run(images) == network.predict(images).labels(SIZE)).double().mean() > 0.999
+        assert (run(given) == network.predict(given).labels(SIZE)).double().mean() > 0.999
 
 
 def test_a_runtime_that_there_is_not():
@@ -73,20 +73,20 @@ def test_a_runtime_that_is_not_possible_stops_no_other(monkeypatch):
     monkeypatch.setitem(sys.modules, "executorch", None)
     said = []
     runs, refused = prepared(
-        ["executorch", "eager"], small(), SIZE, pictures(2, seed=4), 1, tell=said.append
+        ["executorch", "eager"], small(), SIZE, images(2, seed=4), 1, tell=said.append
     )
     assert list(runs) == ["eager"]
     (its,) = refused
     assert its.runtime == "executorch" and "pip install -e '.[executorch]'" in its.reason
     assert any("executorch is not possible" in text for text in said)
     with pytest.raises(ExportError, match=r"none of the runtimes .* executorch is not installed"):
-        prepared(["executorch"], small(), SIZE, pictures(1), 1, tell=said.append)
+        prepared(["executorch"], small(), SIZE, images(1), 1, tell=said.append)
 
 
 def test_a_network_that_a_runtime_cannot_take_stops_no_other():
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    made = (small(Unknown), SIZE, pictures(2, seed=4), 1)
+    made = (small(Unknown), SIZE, images(2, seed=4), 1)
     runs, refused = prepared(["eager", "onnx"], *made, tell=lambda text: None)
     assert list(runs) == ["eager"] and "ONNX knows no operator for" in refused[0].reason
     facts = {"cores": 2, "processor": "x", "threads": 1, "torch": "2"}
@@ -101,9 +101,9 @@ def test_nothing_is_collected_while_the_clock_runs():
     """A collection after an exporter takes up to a second, and would fall on any frame."""
     seen = []
 
-    def run(picture):
+    def run(image):
         seen.append(gc.isenabled())
         return torch.zeros(1, *SIZE, dtype=torch.int64)
 
-    timed_side_by_side({"a": run}, pictures(1), size=SIZE, frames=3, warm_up=1)
+    timed_side_by_side({"a": run}, images(1), size=SIZE, frames=3, warm_up=1)
     assert seen == [True] + [False] * 4 and gc.isenabled()

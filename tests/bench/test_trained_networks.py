@@ -18,7 +18,7 @@ SCENES = (
 def checkpoint(tmp_path_factory) -> Path:
     """A micro ViT, trained for an iteration."""
     logs = tmp_path_factory.mktemp("logs")
-    small = ("experiment=segvit_vitt", "method/backbone=vit_micro", "callbacks.pictures=null")
+    small = ("experiment=segvit_vitt", "method/backbone=vit_micro", "callbacks.images=null")
     short = ("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1")
     assert called(train.main, *small, *short, *SCENES, f"paths.logs={logs}", "name=small") == 0
     (last,) = logs.glob("train/small/*/checkpoints/last.ckpt")
@@ -28,7 +28,7 @@ def checkpoint(tmp_path_factory) -> Path:
 @pytest.fixture
 def measured(checkpoint, tmp_path, capfd):
     def measure(*typed: str) -> dict:
-        given = (f"checkpoints=[{checkpoint}]", *SCENES, "pictures=1", f"paths.logs={tmp_path}")
+        given = (f"checkpoints=[{checkpoint}]", *SCENES, "images=1", f"paths.logs={tmp_path}")
         capfd.readouterr()
         code = called(benchmark.main, *given, *typed)
         out, err = capfd.readouterr()
@@ -41,7 +41,7 @@ def measured(checkpoint, tmp_path, capfd):
 def test_checkpoints_alone_are_scored_on_the_data_that_are_named(measured):
     result = measured("size=[64,64]", "device=cpu", "rounds=2", "warm_up=1")
     (network,) = result["networks"].values()
-    assert network["miou"]["pictures"] == 2 and 0 <= network["miou"]["miou"] <= 1
+    assert network["miou"]["images"] == 2 and 0 <= network["miou"]["miou"] <= 1
 
 
 def test_runtimes_run_a_checkpoint_on_the_data_that_are_named(measured):

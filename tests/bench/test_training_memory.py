@@ -18,7 +18,7 @@ from tests.bench.test_benchmark_door import run
 
 
 def test_the_largest_batch_is_the_last_that_fits() -> None:
-    memory = StepMemory(constant=100.0, per_picture=10.0)
+    memory = StepMemory(constant=100.0, per_image=10.0)
     assert memory.largest_batch(155.0) == 5
     assert memory.peak(5) <= 155.0 < memory.peak(6)
     assert memory.largest_batch(50.0) == 0
@@ -59,13 +59,13 @@ def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(
     )
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     rows = {(row["arm"], row["classes"]): row for row in last["rows"]}
-    per_picture = {key: row["megabytes_per_picture"] for key, row in rows.items()}
-    exact = per_picture["embeddings, exact", 1284]
-    assert exact == pytest.approx(per_picture["embeddings, exact", 19], rel=0.1)
-    assert per_picture["plain head, exact", 1284] < 1.1 * exact
-    assert per_picture["embeddings, knn", 1284] > 1.1 * exact
+    per_image = {key: row["megabytes_per_image"] for key, row in rows.items()}
+    exact = per_image["embeddings, exact", 1284]
+    assert exact == pytest.approx(per_image["embeddings, exact", 19], rel=0.1)
+    assert per_image["plain head, exact", 1284] < 1.1 * exact
+    assert per_image["embeddings, knn", 1284] > 1.1 * exact
     # Three maps of 1,284 float32 numbers a pixel at 128x128.
-    assert per_picture["plain head, dense", 1284] - exact > 0.9 * 3 * 4 * 1284 * 128**2 / 1e6
+    assert per_image["plain head, dense", 1284] - exact > 0.9 * 3 * 4 * 1284 * 128**2 / 1e6
     assert (
         rows["plain head, dense", 1284]["largest_batch"]
         < rows["embeddings, exact", 1284]["largest_batch"] / 4

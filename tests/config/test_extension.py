@@ -127,7 +127,7 @@ def checkpoint(lab) -> Path:
     assert code == 0
     (folder,) = lab.glob("logs/train/leaves_pixelwise/*")
     assert json.loads((folder / "result.json").read_text())["steps"] == 4
-    assert list((folder / "pictures").iterdir())
+    assert list((folder / "images").iterdir())
     return folder / "checkpoints" / "best.ckpt"
 
 

@@ -39,4 +39,4 @@ def test_every_experiment_runs_to_its_end(experiment, tmp_path, capfd):
     assert losses["train/loss"] > 0
     shares = experiment.startswith("cts") or experiment == "quickstart"
     assert ("train/policy" in losses) == shares, losses
-    assert list((folder / "pictures").iterdir())
+    assert list((folder / "images").iterdir())

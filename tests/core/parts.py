@@ -45,5 +45,5 @@ def anything(**keys: object) -> dict[str, object]:
 
 def broken(*, how: str) -> None:
     if how == "data":
-        raise DataError("no such picture")
+        raise DataError("no such image")
     raise ZeroDivisionError("a defect")

@@ -156,16 +156,16 @@ def test_values_that_fit_pass(keys):
 
 @pytest.mark.parametrize("value", ["none", 5, {"depth": 3}])
 def test_what_describes_no_object_is_named(value):
-    with pytest.raises(ConfigError, match=r"`callbacks.pictures=.*describes no object"):
-        build(value, path="callbacks.pictures")
+    with pytest.raises(ConfigError, match=r"`callbacks.images=.*describes no object"):
+        build(value, path="callbacks.images")
 
 
 def test_our_errors_in_a_constructor_come_out_plain_and_others_say_where():
     config = {"_target_": "tests.core.parts.broken", "how": "data"}
-    with pytest.raises(DataError, match=r"^no such picture$"):
+    with pytest.raises(DataError, match=r"^no such image$"):
         build(config, path="data", allow=ALLOW)
     nested = house(trunk=config)
-    with pytest.raises(DataError, match=r"^no such picture$"):
+    with pytest.raises(DataError, match=r"^no such image$"):
         built(nested)
     with pytest.raises(ZeroDivisionError) as found:
         build({**config, "how": "badly"}, path="data", allow=ALLOW)

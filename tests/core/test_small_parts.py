@@ -77,7 +77,7 @@ GOLDEN = [164, 578, 435, 282]
 
 @pytest.fixture
 def trace() -> TokenTrace:
-    """Two pictures of 2x4 patches; in the first, the left window shares slot 4."""
+    """Two images of 2x4 patches; in the first, the left window shares slot 4."""
     owner = torch.tensor([[4, 4, 0, 1, 4, 4, 2, 3], [0, 1, 4, 4, 2, 3, 4, 4]])
     first = TokenStage(after=0, slots=torch.arange(5).expand(2, -1))
     second = TokenStage(after=2, slots=torch.tensor([[4, 1], [3, 0]]))
@@ -86,7 +86,7 @@ def trace() -> TokenTrace:
     return TokenTrace(grid=(2, 4), patch=16, owner=owner, stages=(first, second, third))
 
 
-def test_a_trace_counts_tokens_per_picture_and_stage(trace):
+def test_a_trace_counts_tokens_per_image_and_stage(trace):
     assert trace.counts().tolist() == [[5, 2, 1], [5, 2, 2]]
 
 

@@ -40,7 +40,7 @@ def frame(seed: int, size: tuple[int, int] = (24, 40), *, void: bool = False) ->
 
 
 def write_frames(root: Path, split: str, count: int, *, seed: int = 0) -> list[Path]:
-    """The label files written, with pictures and instances beside."""
+    """The label files written, with images and instances beside."""
     paths = []
     for number in range(count):
         city = ("ulm", "bad-honnef")[number % 2]

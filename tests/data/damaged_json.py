@@ -141,7 +141,7 @@ def reads_as_lvis(root: Path, text: str) -> str | None:
 
 
 def folder(root: Path) -> Path:
-    """The folder with the pictures that the files are about."""
+    """The folder with the images that the files are about."""
     for number in range(1, 5):
         write_image(root / "train2017" / f"{number:012d}.jpg", SIZE, seed=number)
     return root

@@ -34,7 +34,7 @@ def mask_of(ids: list[int], size: Size = (12, 16), dtype: Any = np.uint8) -> np.
 
 
 def camvid(root: Path, train: int = 3, val: int = 2) -> Path:
-    """CamVid as the SegNet tutorial has it, some pictures as .jpg."""
+    """CamVid as the SegNet tutorial has it, some images as .jpg."""
     for split, count in (("train", train), ("val", val)):
         for number in range(count):
             suffix = ".jpg" if number % 2 else ".png"

@@ -121,10 +121,10 @@ def test_the_masks_of_camvid_give_the_known_figures(tmp_path: Path) -> None:
 
 def test_the_preview_shows_what_can_be_read(root: Path, tmp_path: Path) -> None:
     path = write_preview(opened(root), TABLE, tmp_path / "out/train.png", count=4, split="train")
-    picture = np.array(Image.open(path))
-    assert picture.shape[0] >= 2 * 240
+    image = np.array(Image.open(path))
+    assert image.shape[0] >= 2 * 240
     for c in (0, 3, 8):  # the colours that occur are in the labels and in the legend
-        assert (picture == TABLE.colors[c]).all(-1).sum() > 500
+        assert (image == TABLE.colors[c]).all(-1).sum() > 500
     assert [p.name for p in path.parent.iterdir()] == ["train.png"]
 
 
@@ -157,7 +157,7 @@ def test_the_door_ends_with_json_and_tells_by_its_exit_code(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     arguments = ["data=camvid", f"data.root={root}", "data.reader.expected=null"]
     monkeypatch.setattr(
-        "sys.argv", ["check_data", *arguments, f"paths.logs={tmp_path}/logs", "pictures=1"]
+        "sys.argv", ["check_data", *arguments, f"paths.logs={tmp_path}/logs", "images=1"]
     )
     if faulty:
         with pytest.raises(SystemExit) as stop:
@@ -184,5 +184,5 @@ def test_a_folder_of_one_pair_is_refused_and_nothing_is_left(
     with pytest.raises(SystemExit) as stop:
         check_data.main()
     assert stop.value.code == 2
-    assert "a share of 0.2 of 1 pair is none; add pictures, or" in capsys.readouterr().err
+    assert "a share of 0.2 of 1 pair is none; add images, or" in capsys.readouterr().err
     assert not [*tmp_path.rglob("logs/**/*.png"), *tmp_path.rglob("logs/**/*.json")]

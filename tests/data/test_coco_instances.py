@@ -89,7 +89,7 @@ def test_crowds_are_painted_and_parts_belong_together(root):
 @pytest.mark.parametrize(
     ("least", "kept"), [(1, [1, 2, 3, 5]), (16, [1, 2, 3, 5]), (17, [1, 2, 3]), (64, [2]), (97, [])]
 )
-def test_pictures_with_too_little_are_left_out(root, least, kept):
+def test_images_with_too_little_are_left_out(root, least, kept):
     """63 pixels of image 1, as two squares overlap by 9; 96, 25 and 16 of images 2, 3 and 5."""
     if not kept:
         with pytest.raises(DataError, match="split `train` is empty"):
@@ -111,7 +111,7 @@ def test_what_is_kept_is_counted_once(root, monkeypatch):
 def test_the_known_number_may_be_of_those_with_more_only(root):
     assert len(opened(root, least=16, expected={"train": 3})) == 4  # one has 16 exactly
     assert len(opened(root, least=16, expected={"train": 4})) == 4
-    with pytest.raises(DataError, match=r"4 pictures have 16 pixels .* the data set has 5"):
+    with pytest.raises(DataError, match=r"4 images have 16 pixels .* the data set has 5"):
         opened(root, least=16, expected={"train": 5})
     assert len(opened(root, least=16, expected={"train": 5}, strict=False)) == 4
 
@@ -145,16 +145,16 @@ def test_an_annotation_keeps_its_other_polygons(root):
 
 
 def test_files_that_are_absent_or_wrong(root):
-    picture = root / "train2017" / f"{2:012d}.jpg"
-    write_image(picture, (10, 16))
+    image = root / "train2017" / f"{2:012d}.jpg"
+    write_image(image, (10, 16))
     with pytest.raises(DataError, match=r"0002\.jpg is 10x16, but .*json: image 2 is 12x16"):
         opened(root)[1]
     assert "is 10x16, but" in opened(root).inspect(1).fault
-    write_tagged(picture, np.zeros((12, 16, 3), np.uint8), 6)
+    write_tagged(image, np.zeros((12, 16, 3), np.uint8), 6)
     with pytest.raises(DataError, match=r"0002\.jpg is 16x12, but .* its EXIF orientation turns"):
         opened(root)[1]
-    picture.unlink()
-    with pytest.raises(DataError, match=r"json: of image 2 there is no picture `000000000002`"):
+    image.unlink()
+    with pytest.raises(DataError, match=r"json: of image 2 there is no image `000000000002`"):
         opened(root)
     assert opened(root, strict=False).numbers == [1, 3, 5]
     (root / FILE).unlink()
@@ -186,5 +186,5 @@ def test_the_config_is_the_papers(root):
     assert cfg.data.reader.expected == {"train": 69_795, "val": 2_956}
     assert TABLE.ids == (0, 1, 2, 3, 4, 6, 7, 8, 13, 14) and TABLE.ignore is None
     reader = build(cfg.data, path="data")
-    with pytest.raises(DataError, match=r"0 pictures have 1000 pixels .* has 69795 of them"):
+    with pytest.raises(DataError, match=r"0 images have 1000 pixels .* has 69795 of them"):
         reader.open("train", strict=True)

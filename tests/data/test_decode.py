@@ -15,7 +15,7 @@ from segsuite.data.readers.paired_files import PairedFiles
 from tests.data.layouts import mask_of, write_image, write_mask
 
 UPRIGHT = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-STORED = {  # what a camera stores of the upright picture, by the orientation that it writes
+STORED = {  # what a camera stores of the upright image, by the orientation that it writes
     1: UPRIGHT,
     2: UPRIGHT[:, ::-1],
     3: UPRIGHT[::-1, ::-1],

@@ -143,7 +143,7 @@ def test_samples_that_would_not_fit_into_memory_are_not_held(
 
 def test_data_are_verified_before_training(tmp_path: Path) -> None:
     root = camvid(tmp_path)
-    (root / "train/0001TP_000000.png").write_bytes(b"no picture")
+    (root / "train/0001TP_000000.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"0001TP_000000\.png cannot be decoded"):
         of_camvid(root).setup("fit")
     of_camvid(root).setup("validate")  # the split that is asked for is sound

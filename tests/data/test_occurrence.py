@@ -138,7 +138,7 @@ def test_check_data_exits_with_what_to_type_and_weights_that_can_be_typed(
     def checked(masks: list[np.ndarray]) -> Any:
         of_folder(folder(tmp_path / "mine", masks))  # writes the table
         typed = ["data=folder", f"data.root={tmp_path}/mine", f"paths.logs={tmp_path}/logs"]
-        typed += [f"+data.verify_dir={tmp_path}/known", "pictures=1", "name=one"]
+        typed += [f"+data.verify_dir={tmp_path}/known", "images=1", "name=one"]
         monkeypatch.setattr("sys.argv", ["check_data", *typed])
         code = 0
         try:

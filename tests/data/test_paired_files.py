@@ -27,7 +27,7 @@ def opened(root: Path, split: str = "train", *, table: str = "camvid11", **how: 
     return reader.open(split, root=root, classes=ClassTable.load(table), **options)
 
 
-def test_camvid_layout_with_any_picture_suffix(tmp_path: Path) -> None:
+def test_camvid_layout_with_any_image_suffix(tmp_path: Path) -> None:
     samples = opened(camvid(tmp_path))
     assert samples.ids == ["0001TP_000000", "0001TP_000001", "0001TP_000002"]
     assert [path.suffix for path in samples.images] == [".png", ".jpg", ".png"]
@@ -143,7 +143,7 @@ def test_an_empty_or_unknown_split_is_an_error(tmp_path: Path) -> None:
         opened(tmp_path, "test", splits={"test": "test"})
 
 
-def test_two_pictures_of_one_id_are_an_error(tmp_path: Path) -> None:
+def test_two_images_of_one_id_are_an_error(tmp_path: Path) -> None:
     camvid(tmp_path)
     write_image(tmp_path / "train/0001TP_000000.jpg")
     with pytest.raises(DataError, match="both the file of `0001TP_000000`"):
@@ -199,7 +199,7 @@ def test_the_first_column_of_a_list_is_the_sample_unless_the_whole_line_is(tmp_p
     photos = ("photo", "photo (1)", "sub/photo (2)")
     assert listed("images/photo (1).png", *photos) == ["photo (1)"]
     assert listed("photo (2).png", *photos) == ["sub/photo (2)"]
-    assert listed("photo (3).png", *photos) == [], "and not another picture"
+    assert listed("photo (3).png", *photos) == [], "and not another image"
     assert listed("photo masks/photo_gt.png", *photos) == ["photo"]
     assert listed("photo 1", *photos) == listed("photo.png", *photos) == ["photo"]
 
@@ -244,7 +244,7 @@ def test_too_few_pairs_for_a_share_say_what_to_type(tmp_path: Path, count: int, 
 
 
 def test_folders_of_splits_are_looked_into(tmp_path: Path) -> None:
-    """Otherwise training and validation would be the same pictures, and nothing would say so."""
+    """Otherwise training and validation would be the same images, and nothing would say so."""
     how = of_ones_own(tmp_path, 2)
     with pytest.raises(ConfigError, match=r"names the folder `train`, but images/\{id\}\.\* and"):
         opened(tmp_path, **how, splits=SPLITS)
@@ -296,7 +296,7 @@ def test_coarse_training_is_validated_on_fine_labels(tmp_path: Path) -> None:
     assert "gtFine" in str(val.masks[0]) and val[0].instances is not None
     data = coarse(tmp_path, "data.reader.expected={train:1,val:2}")
     train = data.samples("train")
-    assert train.ids == ["troisdorf/troisdorf_000000_000003"], "the black picture is left out"
+    assert train.ids == ["troisdorf/troisdorf_000000_000003"], "the black image is left out"
     assert train[0].label[0].unique().tolist() == [-1, 0, 13]
     with pytest.raises(DataError, match=r"1 pairs were found where the data set has 19997.*gtCo"):
         coarse(tmp_path).samples("train")

@@ -72,7 +72,7 @@ def write(path: Path, images: list[int], annotations: list[dict], folder: str) -
 
 @pytest.fixture
 def coco(tmp_path, monkeypatch) -> Path:
-    """COCO's folder: three training pictures, one for validation that lies in train2017 too."""
+    """COCO's folder: three training images, one for validation that lies in train2017 too."""
     monkeypatch.syspath_prepend(SCRIPT.parent)
     notes = tmp_path / "annotations"
     grass = run_lengths(np.arange(16)[None].repeat(12, 0) < 8)  # the left half
@@ -376,7 +376,7 @@ def test_an_absent_file_is_named(coco):
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="a real LVIS file, not in the repository")
 def test_the_rules_differ_on_real_data_as_measured():
-    """On the labelled pixels of 100 real pictures: 5.6 % (last) and 1.8 % (smallest)."""
+    """On the labelled pixels of 100 real images: 5.6 % (last) and 1.8 % (smallest)."""
     read = read_annotations(SAMPLE)
     assert len(read.images) == 100 and sum(map(len, read.regions.values())) == 977
     labelled, differing = 0, {"last": 0, "smallest": 0}

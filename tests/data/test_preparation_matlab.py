@@ -90,7 +90,7 @@ def test_an_annotation_that_is_not_there_is_named(stuff10k, capsys):
     assert "b.mat" in capsys.readouterr().err
 
 
-def test_trainaug_is_both_data_sets_without_the_validation_pictures(tmp_path, capsys):
+def test_trainaug_is_both_data_sets_without_the_validation_images(tmp_path, capsys):
     import prepare_voc_aug
 
     voc, sbd = tmp_path / "VOC2012", tmp_path / "dataset"
@@ -106,7 +106,7 @@ def test_trainaug_is_both_data_sets_without_the_validation_pictures(tmp_path, ca
     for name in ("both", "seen", "sbd_only"):
         write_sbd(sbd / "cls" / f"{name}.mat", mask_of([0, 20]))
     assert prepare_voc_aug.main([str(voc), str(sbd), "--workers", "1"]) == 0
-    assert "trainaug has 3 pictures" in capsys.readouterr().out
+    assert "trainaug has 3 images" in capsys.readouterr().out
     assert (lists / "trainaug.txt").read_text().split() == ["both", "sbd_only", "voc_only"]
     masks = voc / "SegmentationClassAug"
     assert set(np.unique(decode_mask(masks / "both.png"))) == {0, 5, 255}, "VOC's own is kept"

@@ -29,7 +29,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("size_and_classes, wanted", GOLDEN.items())
-def test_pictures_are_the_same_on_every_machine(
+def test_images_are_the_same_on_every_machine(
     size_and_classes: tuple[int, int, int], wanted: str
 ) -> None:
     """Change these only with the drawing, never to please a machine."""
@@ -57,8 +57,8 @@ def test_ranks_have_a_long_tail() -> None:
 
 
 def test_splits_seeds_and_indices_differ() -> None:
-    pictures = [scenes()[0], scenes()[1], scenes("val")[0], scenes(seed=1)[0]]
-    assert len({p.image.numpy().tobytes() for p in pictures}) == 4
+    images = [scenes()[0], scenes()[1], scenes("val")[0], scenes(seed=1)[0]]
+    assert len({p.image.numpy().tobytes() for p in images}) == 4
     assert torch.equal(scenes()[5].image, scenes()[5].image)
 
 
@@ -78,7 +78,7 @@ def test_all_kinds_occur_and_no_answer_is_easy() -> None:
 
 
 def test_colour_alone_does_not_tell_the_class() -> None:
-    """The best guess from a pixel's own colour, learnt on these very pictures, stays poor."""
+    """The best guess from a pixel's own colour, learnt on these very images, stays poor."""
     samples = scenes(size=(96, 96))
     votes: dict[int, np.ndarray] = {}
     intersection, guessed, real = (np.zeros(len(KINDS)) for _ in range(3))
@@ -172,7 +172,7 @@ def test_drawing_is_fast() -> None:
     def drawn(index: int) -> float:
         start = time.process_time()
         canvas = draw_street((256, 256), 19, (0, 0, index))
-        canvas.picture(), canvas.labels()
+        canvas.image(), canvas.labels()
         return time.process_time() - start
 
     assert np.median([drawn(index) for index in range(20)]) < 0.03  # measured: 0.007

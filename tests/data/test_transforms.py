@@ -32,7 +32,7 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_resized_window_is_the_window_of_the_resized_picture(window: Window) -> None:
+def test_a_resized_window_is_the_window_of_the_resized_image(window: Window) -> None:
     image = sample((30, 44)).image
     got = resized_image(image, window).permute(1, 2, 0).numpy().astype(int)
     reference = cropped_after_resizing(image, window.full, window.top, window.left, window.size)
@@ -101,7 +101,7 @@ def test_training_samples_have_the_crop_size_and_known_labels() -> None:
 
 
 def test_image_label_and_instances_move_together() -> None:
-    """A picture whose grey tells its label keeps telling it under every scale, crop and flip."""
+    """An image whose grey tells its label keeps telling it under every scale, crop and flip."""
     blocks = torch.randint(0, 8, (6, 8), generator=torch.Generator().manual_seed(0))
     label = blocks.repeat_interleave(16, 0).repeat_interleave(16, 1)
     image = (label * 30).to(torch.uint8).expand(3, -1, -1).contiguous()
@@ -121,7 +121,7 @@ def test_image_label_and_instances_move_together() -> None:
     assert 3 < mirrored < 17
 
 
-def test_small_pictures_are_padded_below_and_to_the_right() -> None:
+def test_small_images_are_padded_below_and_to_the_right() -> None:
     stored = sample((10, 12))
     transform = ScaleCropFlip(
         crop_size=[16, 20], ratio_range=[1, 1], flip=0, pad_value=(1, 2, 3), cat_max_ratio=1

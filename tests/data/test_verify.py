@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The pictures that are decoded from now on."""
+    """The images that are decoded from now on."""
     seen: list[Path] = []
     decode = paired_files.decode_image
     monkeypatch.setattr(

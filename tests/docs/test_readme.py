@@ -27,7 +27,7 @@ from tests.engine.test_video import film
 SMALL = (
     *("debug=smoke", "trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
     *("data.crop_size=[64,64]", "data.reader.expected=null", "data.num_workers=0"),
-    *("method.backbone.dim=48", "method.backbone.depth=9", "callbacks.pictures=null"),
+    *("method.backbone.dim=48", "method.backbone.depth=9", "callbacks.images=null"),
 )
 
 

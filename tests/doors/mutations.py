@@ -71,7 +71,7 @@ class Case:
 
 
 class Workshop:
-    """A folder with what the entry points read: a checkpoint a family, and a picture."""
+    """A folder with what the entry points read: a checkpoint a family, and an image."""
 
     def __init__(self, folder: Path) -> None:
         from segsuite.core.build import build
@@ -93,7 +93,7 @@ class Workshop:
         trainings = [("train", (*typed, *_DATA, *_SHORT)) for typed in _FAMILIES.values()]
         files = [f"ckpt_path={self.folder / family}.ckpt" for family in _FAMILIES]
         street = (f"input={self.folder / 'street.png'}", f"output={self.folder / 'out'}")
-        small = ("size=[64,64]", "pictures=1", "batch_sizes=[1]", "rounds=1", *_DATA)
+        small = ("size=[64,64]", "images=1", "batch_sizes=[1]", "rounds=1", *_DATA)
         return [
             *trainings,
             *(("evaluate", (file, "trainer=cpu")) for file in files),
@@ -101,7 +101,7 @@ class Workshop:
             *(("export", (file, "size=[64,64]")) for file in files),
             ("benchmark", ("experiments=[cts_dtop_vitt,mobile_dpc_coco9]", *small)),
             ("benchmark", (f"checkpoints=[{files[0].partition('=')[2]}]", *small)),
-            ("check_data", (*_DATA, "drawn=2", "pictures=1")),
+            ("check_data", (*_DATA, "drawn=2", "images=1")),
         ]
 
     def cases(self, count: int, seed: int) -> Iterator[Case]:

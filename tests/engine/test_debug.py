@@ -13,7 +13,7 @@ from tests.engine.doors import TOY, called, only
 
 def test_overfit_learns_one_batch_by_heart(tmp_path):
     line = ["--config-dir", "tests/conf", *TOY, "debug=overfit", "name=heart"]
-    line += [f"paths.logs={tmp_path}", "callbacks.pictures=null"]
+    line += [f"paths.logs={tmp_path}", "callbacks.images=null"]
     # An iteration is an epoch, with workers of its own; sixty of the two hundred are enough here.
     assert called(train, *line, "data.num_workers=0", "trainer.max_steps=60") == 0
     with open(only(tmp_path, "train/heart/*/metrics.csv"), newline="") as handle:

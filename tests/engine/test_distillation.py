@@ -130,7 +130,7 @@ def test_a_mobile_network_teaches_a_transformer(tmp_path, capfd):
     short = (
         *("debug=smoke", "data.reader.lengths={train: 4, val: 2}", "trainer=cpu"),
         *("trainer.max_steps=1", "trainer.val_check_interval=1", f"paths.logs={tmp_path}"),
-        *("callbacks.pictures=null", "method.backbone.weights=none"),
+        *("callbacks.images=null", "method.backbone.weights=none"),
     )
     assert called(train, "method=mobile", *SMALL["mobile"], *CLASSES, *short, "name=teacher") == 0
     teacher = only(tmp_path, "train/teacher/*/checkpoints/last.ckpt")

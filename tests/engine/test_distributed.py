@@ -1,4 +1,4 @@
-"""Two processes on the CPU: pictures unevenly spread, figures as with one."""
+"""Two processes on the CPU: images unevenly spread, figures as with one."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.engine.doors import TOY, command, only, run, training
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     logs = tmp_path_factory.mktemp("logs")
-    code, _, err = run(training(logs, "trainer=ddp_cpu", "name=two", "data.val_pictures=7"))
+    code, _, err = run(training(logs, "trainer=ddp_cpu", "name=two", "data.val_images=7"))
     assert code == 0, err
     return only(logs, "train/two/*/checkpoints/best.ckpt"), logs
 
@@ -22,7 +22,7 @@ def test_uneven_batches_give_the_figures_of_one_process(checkpoint):
     code, out, err = run(line)
     assert code == 0, err
     alone = json.loads(out.splitlines()[-1])["metrics"]
-    # Seven pictures over two processes, in batches of two: 4 + 3 pictures, two batches each.
+    # Seven images over two processes, in batches of two: 4 + 3 images, two batches each.
     for name in ("miou", "pacc", "macc", "fwiou", "baseline_miou"):
         assert alone[f"val/{name}"] == trained[f"test/{name}"], name
 

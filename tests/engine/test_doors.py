@@ -1,4 +1,4 @@
-"""A checkpoint through evaluate and predict, and the pictures of a training, in this process."""
+"""A checkpoint through evaluate and predict, and the images of a training, in this process."""
 
 import json
 
@@ -23,9 +23,9 @@ def call(main, line: list[str]) -> int:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a short training, with pictures."""
+    """The folder of a short training, with images."""
     logs = tmp_path_factory.mktemp("logs")
-    line = [a for a in training(logs, "trainer.max_steps=12") if "pictures" not in a]
+    line = [a for a in training(logs, "trainer.max_steps=12") if "images" not in a]
     assert call(train, line) == 0
     (folder,) = logs.glob("train/toy/*")
     return folder
@@ -37,11 +37,11 @@ def given(run, *arguments: str, door: str = "evaluate") -> list[str]:
     return command(door, f"ckpt_path={checkpoint}", TOY[2], logs, *arguments)
 
 
-def test_training_leaves_figures_and_pictures(run):
+def test_training_leaves_figures_and_images(run):
     assert json.loads((run / "result.json").read_text())["metrics"]["test/miou"] > 0
-    pictures = sorted(path.name for path in (run / "pictures").iterdir())
-    assert pictures == [f"0000012_stripes_{i}.png" for i in (0, 1, 3, 4)]
-    sheet = np.asarray(Image.open(run / "pictures" / pictures[0]))
+    images = sorted(path.name for path in (run / "images").iterdir())
+    assert images == [f"0000012_stripes_{i}.png" for i in (0, 1, 3, 4)]
+    sheet = np.asarray(Image.open(run / "images" / images[0]))
     colors = toy_classes(5).colors
     assert all((sheet == color).all(-1).any() for color in colors[:3]), "in a legend or the labels"
     rows = (run / "classes.csv").read_text().splitlines()
@@ -122,7 +122,7 @@ def test_predict_writes_masks_of_raw_ids_and_overlays(run, tmp_path, capfd):
     assert "5 images" in capfd.readouterr().out, "not those that the first call wrote"
     assert Image.open(out / "overlays" / "b.jpg.png").size == (17, 33)
 
-    (source / "c.png").write_bytes(b"not a picture")
+    (source / "c.png").write_bytes(b"not an image")
     assert call(predict, line) == 2
     assert "c.png" in capfd.readouterr().err
 

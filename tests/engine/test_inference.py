@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
-from segsuite.engine.inference.framing import resized, resized_picture
+from segsuite.engine.inference.framing import resized, resized_image
 from segsuite.engine.inference.modes import MultiScale, Slide, Whole
 from tests.reference.slide_loops import slide_by_loops
 from tests.toy import ToySegmenter
@@ -32,7 +32,7 @@ def _no_grad():
 
 
 def alone(network, image):
-    """Scores of one picture, padded by hand."""
+    """Scores of one image, padded by hand."""
     height, width = image.shape[-2:]
     padded = torch.full((3, -(-height // 8) * 8, -(-width // 8) * 8), 127.5)
     padded[:, :height, :width] = image
@@ -66,7 +66,7 @@ def test_slide_is_the_loop_over_windows(network, images, stride, batch):
         torch.testing.assert_close(scores, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_slide_pads_pictures_smaller_than_its_window(network, images):
+def test_slide_pads_images_smaller_than_its_window(network, images):
     slide = Slide(window=(32, 48), stride=(32, 48))
     (small,) = slide.evidence(network, images[3:], [SIZES[3]])
     padded = torch.full((3, 32, 48), 127.5)
@@ -117,7 +117,7 @@ def test_multiscale_weighs_all_scales_alike(network, images):
         torch.testing.assert_close(both[i], (at[0.5][i] + at[2.0][i]) / 2)
 
 
-def test_watchers_hear_of_every_picture_once(network, images):
+def test_watchers_hear_of_every_image_once(network, images):
     heard = []
     Whole(batch=2).labels(network, images, SIZES, watch=lambda _, members: heard.extend(members))
     assert sorted(heard) == [0, 1, 2, 3]
@@ -136,8 +136,8 @@ def test_channels_beyond_colour_are_padded_as_ignored():
 
 
 def test_labels_beyond_colour_are_resized_without_being_mixed():
-    picture = torch.cat([torch.rand(3, 20, 30) * 255, torch.randint(0, 2, (1, 20, 30)) * 100.0])
-    larger = resized_picture(picture, (31, 47))
+    image = torch.cat([torch.rand(3, 20, 30) * 255, torch.randint(0, 2, (1, 20, 30)) * 100.0])
+    larger = resized_image(image, (31, 47))
     assert larger.shape == (4, 31, 47)
     assert set(larger[3].unique().tolist()) == {0.0, 100.0}
-    assert torch.equal(larger[:3], resized(picture[None, :3], (31, 47))[0])
+    assert torch.equal(larger[:3], resized(image[None, :3], (31, 47))[0])

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segsuite.core import files as whole_files
 from segsuite.core.checkpoint import save_checkpoint
-from segsuite.data.frames import Faults, PictureFrames, VideoFrames
+from segsuite.data.frames import Faults, ImageFrames, VideoFrames
 from segsuite.engine.inference import video, video_output
 from segsuite.engine.inference.video import decoded_ahead
 from segsuite.engine.launch.entry_point import compose
@@ -55,7 +55,7 @@ def door(checkpoint, tmp_path, capfd):
     return run
 
 
-def picture(index: int, size=SIZE) -> np.ndarray:
+def image(index: int, size=SIZE) -> np.ndarray:
     """Flat but for a bar that moves 2 pixels a frame."""
     pixels = np.full((*size, 3), (200, 30, 40), np.uint8)
     pixels[:, 2 * index : 2 * index + 8] = (0, 240, 0)
@@ -63,7 +63,7 @@ def picture(index: int, size=SIZE) -> np.ndarray:
 
 
 def film(av, path, count=10, size=SIZE, *, codec="libx264", rate=25, rotated=0, at=None):
-    """A video of that many pictures, shown at the seconds of `at`."""
+    """A video of that many images, shown at the seconds of `at`."""
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}  # its index comes first
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
@@ -73,7 +73,7 @@ def film(av, path, count=10, size=SIZE, *, codec="libx264", rate=25, rotated=0, 
         if rotated:
             stream.set_display_rotation(rotated)
         for index in range(count):
-            frame = av.VideoFrame.from_ndarray(picture(index, size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image(index, size), format="rgb24")
             frame.pts = round(1000 * (at[index] if at else index / rate))
             frame.time_base = Fraction(1, 1000)
             container.mux(stream.encode(frame))
@@ -84,12 +84,12 @@ def film(av, path, count=10, size=SIZE, *, codec="libx264", rate=25, rotated=0, 
 def frames(folder, count=10, size=SIZE):
     folder.mkdir()
     for index in range(count):
-        Image.fromarray(picture(index, size)).save(folder / f"f{index + 1}.png")
+        Image.fromarray(image(index, size)).save(folder / f"f{index + 1}.png")
     return folder
 
 
 def shown(av, path) -> tuple[list[np.ndarray], list[float]]:
-    """The pictures of a video, and the seconds at which they are shown."""
+    """The images of a video, and the seconds at which they are shown."""
     with av.open(str(path)) as container:
         found = list(container.decode(video=0))
     return [f.to_ndarray(format="rgb24") for f in found], [f.time for f in found]
@@ -117,10 +117,10 @@ def test_a_video_becomes_an_overlaid_video_of_the_same_times(av, door, tmp_path,
     assert code == 0, err
     assert "10 frames segmented" in out and "by the network alone" in out
     assert "with everything" in out and "skipped" not in out
-    (pictures, times), (given, when) = shown(av, tmp_path / f"out{suffix}"), shown(av, source)
+    (images, times), (given, when) = shown(av, tmp_path / f"out{suffix}"), shown(av, source)
     assert times == pytest.approx(when, abs=2e-3)
-    for found, wanted in zip(pictures, given, strict=True):
-        assert np.abs(found.astype(int) - wanted).mean() < 8  # the same picture and colours
+    for found, wanted in zip(images, given, strict=True):
+        assert np.abs(found.astype(int) - wanted).mean() < 8  # the same image and colours
     assert left(tmp_path) == ["in.mp4", f"out{suffix}"]
 
 
@@ -161,16 +161,16 @@ def test_a_folder_of_frames_is_a_video_in_the_order_of_its_numbers(av, door, tmp
     source = frames(tmp_path / "in", count=11)
     code, _, err = door(source, tmp_path / "out.mp4", "opacity=0", "fps=10", "batch_size=3")
     assert code == 0, err
-    pictures, times = shown(av, tmp_path / "out.mp4")
+    images, times = shown(av, tmp_path / "out.mp4")
     assert times == pytest.approx([i / 10 for i in range(11)], abs=2e-3)
-    for index, found in enumerate(pictures):  # f10 is tenth, not second
-        assert np.abs(found.astype(int) - picture(index)).mean() < 8
+    for index, found in enumerate(images):  # f10 is tenth, not second
+        assert np.abs(found.astype(int) - image(index)).mean() < 8
 
 
 def test_frames_to_frames_need_no_extra(door, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     source = frames(tmp_path / "in", count=2)
-    Image.fromarray(picture(0, (20, 30))).save(source / "f3.png")  # sizes may differ here
+    Image.fromarray(image(0, (20, 30))).save(source / "f3.png")  # sizes may differ here
     code, out, _ = door(source, tmp_path / "out", "video=true")
     assert code == 0 and "3 frames segmented" in out
     assert left(tmp_path / "out") == ["f1.jpg", "f2.jpg", "f3.jpg"]
@@ -197,9 +197,9 @@ def test_without_the_extra_it_is_named(door, tmp_path, monkeypatch, names):
     assert left(tmp_path) == ["in", "in.mp4"]
 
 
-def test_an_unreadable_picture_among_frames(door, tmp_path):
+def test_an_unreadable_image_among_frames(door, tmp_path):
     source = frames(tmp_path / "in")
-    (source / "f4.png").write_bytes(b"no picture")
+    (source / "f4.png").write_bytes(b"no image")
     code, _, err = door(source, tmp_path / "out", "video=true", "batch_size=2")
     assert code == 2 and "strict=false" in err
     assert f"frame 4 of {source}" in err and "f4.png cannot be decoded" in err
@@ -314,7 +314,7 @@ def test_values_that_make_no_sense(door, tmp_path, argument, said):
 
 def test_frames_of_two_sizes_make_no_video(av, door, tmp_path):
     source = frames(tmp_path / "in", count=3)
-    Image.fromarray(picture(0, (20, 30))).save(source / "f4.png")
+    Image.fromarray(image(0, (20, 30))).save(source / "f4.png")
     (tmp_path / "out.mp4").write_text("of yesterday")
     code, _, err = door(source, tmp_path / "out.mp4")
     assert code == 2 and "frame 4 (f4) is 30x20, the first one 64x48" in err
@@ -352,7 +352,7 @@ def test_what_a_killed_run_left_of_the_same_output_is_removed(tmp_path):
 
 def test_frames_are_read_as_they_are_wanted(tmp_path):
     paths = sorted(frames(tmp_path / "in", count=3).iterdir())
-    source = iter(PictureFrames(paths, rate=Fraction(25), faults=Faults(strict=True)))
+    source = iter(ImageFrames(paths, rate=Fraction(25), faults=Faults(strict=True)))
     assert next(source).number == 1
     paths[1].unlink()
     with pytest.raises(Exception, match="frame 2"):

@@ -54,13 +54,13 @@ def test_a_run_that_fails_is_a_run_that_failed(tmp_path):
     assert found["exit"] == 1 and found["rows"][3]["train/loss"] == 1.0
 
 
-def trained(job: WandbLogger, picture: Path, begin: int, end: int) -> None:
+def trained(job: WandbLogger, image: Path, begin: int, end: int) -> None:
     """What a training logs: a loss every 2nd iteration, a validation every 6th, a test."""
     for step in range(begin, end):
         if step % 2:
             job.log_metrics({"train/loss": step / 7}, step=step)
         if step % 6 == 5:
-            job.log_image("pictures/0", [str(picture)], step=step)
+            job.log_image("images/0", [str(image)], step=step)
             job.log_metrics({"val/miou": step / 9}, step=step)
     if end == 24:
         job.log_metrics({"test/miou": 0.5}, step=24)
@@ -68,24 +68,24 @@ def trained(job: WandbLogger, picture: Path, begin: int, end: int) -> None:
 
 @pytest.mark.parametrize(("killed_at", "saved_at"), [(15, 12), (24, 18)])
 def test_a_resumed_run_is_whole_with_equal_steps(tmp_path, killed_at, saved_at):
-    picture = tmp_path / "cut" / "pictures" / "0.png"
-    picture.parent.mkdir(parents=True)
-    Image.new("RGB", (2, 2)).save(picture)
+    image = tmp_path / "cut" / "images" / "0.png"
+    image.parent.mkdir(parents=True)
+    Image.new("RGB", (2, 2)).save(image)
     alone, cut, again = (logger(tmp_path / name) for name in ("alone", "cut", "cut"))
-    trained(alone, picture, 0, 24)
-    trained(cut, picture, 0, killed_at)
+    trained(alone, image, 0, 24)
+    trained(cut, image, 0, killed_at)
     cut.finish()  # as wandb's own process does when this one is gone
     journal = tmp_path / "cut" / "wandb" / "rows.jsonl"
     with open(journal, "a") as handle:
         handle.write('{"step": 15, "figu')  # killed while it wrote
     with opened([again], {}):
-        trained(again, picture, saved_at, 24)
+        trained(again, image, saved_at, 24)
     alone.finish()
     whole, (*_, newest) = runs(tmp_path / "alone"), runs(tmp_path / "cut")
-    expected, found = without_pictures(read(*whole)), without_pictures(read(newest))
+    expected, found = without_images(read(*whole)), without_images(read(newest))
     assert expected == found and list(found)[-1] == 24
-    pictures = [step for step, row in read(newest)["rows"].items() if has_picture(row)]
-    assert pictures == [5, 11, 17, 23]
+    images = [step for step, row in read(newest)["rows"].items() if has_image(row)]
+    assert images == [5, 11, 17, 23]
 
 
 def test_a_run_begun_without_wandb_brings_its_rows_from_the_csv(tmp_path):
@@ -101,13 +101,13 @@ def test_a_run_begun_without_wandb_brings_its_rows_from_the_csv(tmp_path):
     assert losses == {1: 1.0, 3: 3.0, 4: 4.0}, "5 has not happened"
 
 
-def without_pictures(run: dict) -> dict:
-    kept = {s: {k: v for k, v in r.items() if "pictures" not in k} for s, r in run["rows"].items()}
+def without_images(run: dict) -> dict:
+    kept = {s: {k: v for k, v in r.items() if "images" not in k} for s, r in run["rows"].items()}
     return dict(sorted(kept.items()))
 
 
-def has_picture(row: dict) -> bool:
-    return any(key.startswith("pictures/0") for key in row)
+def has_image(row: dict) -> bool:
+    return any(key.startswith("images/0") for key in row)
 
 
 def test_online_only_what_the_server_lacks_is_sent(tmp_path):

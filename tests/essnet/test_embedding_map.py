@@ -71,7 +71,7 @@ def test_names_on_the_map_can_be_read(count):
 
 
 def test_trained_shown_evaluated_and_predicted(tmp_path, capsys, monkeypatch):
-    """1,284 classes from training to pictures, on scenes of 64 pixels."""
+    """1,284 classes from training to images, on scenes of 64 pixels."""
     from segsuite.evaluate import main as evaluate
     from segsuite.train import main as train
 
@@ -94,9 +94,9 @@ def test_trained_shown_evaluated_and_predicted(tmp_path, capsys, monkeypatch):
     assert "group" in (folder / "classes.csv").read_text().splitlines()[0]
 
     checkpoint = folder / "checkpoints" / "best.ckpt"
-    picture = tmp_path / "map.png"
-    assert show_embeddings.main([str(checkpoint), "--of", "car", "--map", str(picture)]) == 0
-    assert capsys.readouterr().out.splitlines()[-2].startswith("car: ") and picture.exists()
+    image = tmp_path / "map.png"
+    assert show_embeddings.main([str(checkpoint), "--of", "car", "--map", str(image)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2].startswith("car: ") and image.exists()
     assert show_embeddings.main([str(checkpoint), "--of", "cra"]) == 2
 
     again = called(evaluate, f"ckpt_path={checkpoint}", "trainer=cpu", f"paths.logs={tmp_path}")

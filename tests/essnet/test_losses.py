@@ -191,10 +191,10 @@ def test_the_mean_over_all_processes(monkeypatch):
     monkeypatch.setattr(base.dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(base.dist, "all_reduce", lambda count: count.fill_(counts.sum()))
     shares = []
-    for picture in range(2):
-        own = replace(out, features=out.features[picture : picture + 1].float())
+    for image in range(2):
+        own = replace(out, features=out.features[image : image + 1].float())
         own = replace(own, table=out.table.float())
-        shares.append(ExactLoss(global_mean=True)(own, y[picture : picture + 1])["ce"])
+        shares.append(ExactLoss(global_mean=True)(own, y[image : image + 1])["ce"])
     assert counts[0] != counts[1] and all(share.dtype == torch.float32 for share in shares)
     assert float(sum(shares)) / 2 == pytest.approx(pooled, rel=1e-5)
 

@@ -69,12 +69,12 @@ def test_norms_are_swapped_everywhere(norm):
     kinds = {type(module) for module in built.modules()}
     assert torch.nn.BatchNorm2d not in kinds
     if norm == "gn16":
-        built.train()(torch.rand(1, 3, 64, 64) * 255)  # one picture is enough for groups
+        built.train()(torch.rand(1, 3, 64, 64) * 255)  # one image is enough for groups
     else:
         assert torch.nn.SyncBatchNorm in {k for kind in kinds for k in kind.__mro__}
 
 
-def test_one_picture_cannot_train_batch_norms():
+def test_one_image_cannot_train_batch_norms():
     with pytest.raises(ConfigError, match=r"data\.batch_size to 2.*method\.norm=gn16"):
         network().train()(torch.rand(1, 3, 64, 64) * 255)
 

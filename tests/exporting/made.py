@@ -53,12 +53,12 @@ def small(kind: type[Small] = Small) -> Small:
         network.exit.weight.mul_(5)
         network.train()
         for _ in range(20):
-            network(pictures(8))
+            network(images(8))
     return network.eval()
 
 
-def pictures(count: int, *, seed: int = 0) -> Tensor:
-    """Smooth pictures, (count, 3, *SIZE) uint8."""
+def images(count: int, *, seed: int = 0) -> Tensor:
+    """Smooth images, (count, 3, *SIZE) uint8."""
     random = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 5, generator=random) * 255
     return F.interpolate(coarse, SIZE, mode="bicubic").clamp(0, 255).to(torch.uint8)
@@ -74,9 +74,9 @@ class Data:
         return image
 
     def samples(self, split: str) -> list[Sample]:
-        images = pictures(self._counts[split], seed=len(split))
+        drawn = images(self._counts[split], seed=len(split))
         label = torch.arange(SIZE[1]).expand(SIZE) % CLASSES
-        return [Sample(str(n), image, label) for n, image in enumerate(images)]
+        return [Sample(str(n), image, label) for n, image in enumerate(drawn)]
 
 
 def settings(**changes: Any) -> dict[str, Any]:

@@ -13,17 +13,17 @@ from segsuite.exporting.executorch_file import (
 )
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.parity import compared
-from tests.exporting.made import SIZE, pictures, small
+from tests.exporting.made import SIZE, images, small
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 def test_one_delegate_and_the_same_answers(int8, tmp_path):
     network = small()
     graph = Graph(network, size=SIZE, output="grid")
-    program = to_program(graph, pictures=pictures(16) if int8 else None)
+    program = to_program(graph, images=images(16) if int8 else None)
     assert delegates(program) == 1
     write_program(program, tmp_path / "a.pte")
     run = ExecutorchRunner(tmp_path / "a.pte")
-    found = compared(run, network, graph, pictures(2, seed=5))
+    found = compared(run, network, graph, images(2, seed=5))
     assert found.difference < (0.1 if int8 else 1e-5) * found.scale
     assert found.agreement >= (0.9 if int8 else 0.9999)

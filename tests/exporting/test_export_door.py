@@ -63,7 +63,7 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
     monkeypatch.setattr("segsuite.exporting.export.formats", one_that_carries_nothing)
     path = checkpoint(tmp_path / "a.ckpt", Small, iteration=7)
     code, out, _, files = typed(
-        f"ckpt_path={path}", "formats=[onnx,onnx_int8]", "accuracy.pictures=2"
+        f"ckpt_path={path}", "formats=[onnx,onnx_int8]", "accuracy.images=2"
     )
     assert code == 0 and files == ["net.int8.onnx", "net.int8.onnx.json", "net.onnx"]
     trained = torch.load(path)["classes"]
@@ -77,7 +77,7 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
     said = json.loads(out.splitlines()[-1])
     assert said["trained"] and said["size"] == list(SIZE)
     plain, int8 = said["files"]["onnx"], said["files"]["onnx_int8"]
-    assert plain["parity"]["agreement"] >= 0.9999 and plain["parity"]["pictures"] == 3
+    assert plain["parity"]["agreement"] >= 0.9999 and plain["parity"]["images"] == 3
     assert plain["miou"] == pytest.approx(said["miou"], abs=1e-4)
     assert int8["miou"] is not None and int8["parity"]["difference"] > 0
 
@@ -110,10 +110,10 @@ def test_a_parity_that_fails_leaves_nothing_behind(typed, saved):
         (["{}", "formats=[onxx]"], "did you mean `onnx`"),
         (["{}", "formats=onnx"], "type formats=[onnx]"),
         (["{}", "size=96"], "type size=[96,96]"),
-        (["{}", "parity.pictures=0"], "parity.pictures=0"),
-        (["{}", "formats=[onnx_int8]", "calibration.least=21"], "20 pictures are too few"),
-        (["{}", "calibration.pictures=8"], "calibration.pictures=8 would change nothing"),
-        (["{}", "accuracy.pictures=8"], "type accuracy.measure=true too"),
+        (["{}", "parity.images=0"], "parity.images=0"),
+        (["{}", "formats=[onnx_int8]", "calibration.least=21"], "20 images are too few"),
+        (["{}", "calibration.images=8"], "calibration.images=8 would change nothing"),
+        (["{}", "accuracy.images=8"], "type accuracy.measure=true too"),
         (["{}", "formats=[onnx_int8]", "parity.agreement=1"], "would change nothing"),
     ],
 )

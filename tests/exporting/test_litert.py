@@ -11,7 +11,7 @@ from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.litert_file import LitertRunner
 from segsuite.exporting.parity import compared
-from tests.exporting.made import SIZE, Unknown, pictures, small
+from tests.exporting.made import SIZE, Unknown, images, small
 
 
 @pytest.mark.parametrize("output", ["grid", "scores", "labels"])
@@ -21,8 +21,8 @@ def test_the_same_scores_and_labels(name, output, tmp_path):
     graph = Graph(network, size=SIZE, output=output)
     (wanted,) = formats([name])
     wanted.check()
-    made = wanted.made(graph, tmp_path / "a.tflite", pictures(16), opset=18, threads=1)
-    found = compared(made.run, network, graph, pictures(2, seed=5))
+    made = wanted.made(graph, tmp_path / "a.tflite", images(16), opset=18, threads=1)
+    found = compared(made.run, network, graph, images(2, seed=5))
     if output == "labels":
         assert found.difference is None
     else:

@@ -1,4 +1,4 @@
-"""ONNX files answer as the network does, on pictures that no export has seen."""
+"""ONNX files answer as the network does, on images that no export has seen."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.onnx_file import OnnxRunner, _check_opset, to_onnx
 from segsuite.exporting.parity import compared, labelled
-from tests.exporting.made import SIZE, Unknown, pictures, settings, small
+from tests.exporting.made import SIZE, Unknown, images, settings, small
 
 onnx = pytest.importorskip("onnx")
 numpy_helper = pytest.importorskip("onnx.numpy_helper")
@@ -32,7 +32,7 @@ def exported(network, tmp_path_factory):
 
 def test_labels_and_the_scores_behind_them_agree(network, exported):
     graph, made, path = exported
-    found = compared(made.run, network, graph, pictures(3, seed=5), scores_behind=made.scores)
+    found = compared(made.run, network, graph, images(3, seed=5), scores_behind=made.scores)
     assert found.difference < 1e-5 * found.scale
     assert found.agreement >= 0.9999
     found.check(**settings())
@@ -41,9 +41,9 @@ def test_labels_and_the_scores_behind_them_agree(network, exported):
     assert {i.domain: i.version for i in model.opset_import}[""] == 18
     kinds = [node.op_type for node in model.graph.node]
     assert "BatchNormalization" not in kinds and kinds.count("Conv") == 4
-    (labels,) = OnnxRunner(path)(pictures(1))
+    (labels,) = OnnxRunner(path)(images(1))
     with torch.no_grad():
-        assert torch.equal(labels, network.predict(pictures(1)).labels(SIZE))
+        assert torch.equal(labels, network.predict(images(1)).labels(SIZE))
 
 
 @pytest.mark.parametrize("output", ["grid", "scores"])
@@ -51,19 +51,19 @@ def test_scores_agree_without_argmax(network, output, tmp_path):
     graph = Graph(network, size=SIZE, output=output)
     (float_,) = formats(["onnx"])
     made = float_.made(graph, tmp_path / "a.onnx", None, opset=18, threads=1)
-    found = compared(made.run, network, graph, pictures(2, seed=5))
+    found = compared(made.run, network, graph, images(2, seed=5))
     assert found.difference < 1e-5 * found.scale and found.agreement >= 0.9999
-    shape = tuple(made.run(pictures(1))[0].shape[-2:])
+    shape = tuple(made.run(images(1))[0].shape[-2:])
     assert shape == (SIZE if output == "scores" else (9, 12))
 
 
 def test_a_file_that_answers_otherwise_is_refused(network, exported):
     graph, made, _ = exported
-    shifted = {"scores_behind": lambda picture: made.scores(picture) + 0.01}
-    found = compared(made.run, network, graph, pictures(1), **shifted)
+    shifted = {"scores_behind": lambda image: made.scores(image) + 0.01}
+    found = compared(made.run, network, graph, images(1), **shifted)
     with pytest.raises(ExportError, match=r"x.onnx differs from the network: scores differ by .*"):
         found.check(**settings())
-    wrong = compared(lambda picture: [made.run(picture)[0] + 1], network, graph, pictures(1))
+    wrong = compared(lambda image: [made.run(image)[0] + 1], network, graph, images(1))
     with pytest.raises(ExportError, match=r"agree on 0\.0000 %"):
         wrong.check(**settings())
 
@@ -77,7 +77,7 @@ def quantised_weights(model):
 def test_int8_is_smaller_and_nearly_the_same(network, exported, tmp_path):
     graph = exported[0]
     (int8,) = formats(["onnx_int8"])
-    quantised = int8.made(graph, tmp_path / "q.onnx", pictures(16), opset=18, threads=1)
+    quantised = int8.made(graph, tmp_path / "q.onnx", images(16), opset=18, threads=1)
     model = onnx.load(tmp_path / "q.onnx")
     weights = {t.name: t.data_type for t in model.graph.initializer}
     assert sum(kind == onnx.TensorProto.INT8 for kind in weights.values()) >= 3
@@ -85,11 +85,11 @@ def test_int8_is_smaller_and_nearly_the_same(network, exported, tmp_path):
     assert max(abs(numpy_helper.to_array(t)).max() for t in quantised_weights(model)) <= 64
     last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
     assert weights[last.input[1]] == onnx.TensorProto.FLOAT  # the classifier
-    images = pictures(3, seed=5)
-    found = compared(quantised.run, network, graph, images, scores_behind=quantised.scores)
+    given = images(3, seed=5)
+    found = compared(quantised.run, network, graph, given, scores_behind=quantised.scores)
     assert 1e-6 < found.difference < 0.05 * found.scale
     assert found.agreement > 0.95
-    labels = labelled(quantised.run, graph)(pictures(1), (66, 96))
+    labels = labelled(quantised.run, graph)(images(1), (66, 96))
     assert labels.shape == (1, 66, 96)
 
 

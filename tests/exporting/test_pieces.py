@@ -11,10 +11,10 @@ from segsuite.engine.inference.accuracy import Accuracy, miou
 from segsuite.exporting.errors import needed
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph, WithScores
-from segsuite.exporting.images import calibration_pictures, other_pictures
+from segsuite.exporting.images import calibration_images, other_images
 from segsuite.nn.predictions import GridPrediction, StridedPrediction
 from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
-from tests.exporting.made import CLASSES, SIZE, Data, pictures, small
+from tests.exporting.made import CLASSES, SIZE, Data, images, small
 from tests.toy import ToySegmenter
 
 
@@ -38,18 +38,18 @@ def test_the_matrices_resize_as_the_predictions_do(seen, size):
 def test_a_graph_answers_as_its_network_and_leaves_it_alone():
     network = small()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    images = pictures(1, seed=3)
+    given = images(1, seed=3)
     with torch.no_grad():
-        expected = network.predict(images)
+        expected = network.predict(given)
         for output, wanted in (
             ("grid", expected.grid_scores),
             ("scores", expected.scores(SIZE)),
         ):
-            found = Graph(network, size=SIZE, output=output)(images)
+            found = Graph(network, size=SIZE, output=output)(given)
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
         graph = Graph(network, size=SIZE, output="labels")
-        labels, scores = WithScores(graph)(images)
-        assert torch.equal(labels, expected.labels(SIZE)) and torch.equal(labels, graph(images))
+        labels, scores = WithScores(graph)(given)
+        assert torch.equal(labels, expected.labels(SIZE)) and torch.equal(labels, graph(given))
         torch.testing.assert_close(scores, expected.grid_scores, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
 
@@ -60,29 +60,29 @@ def test_a_graph_takes_only_sizes_that_its_network_takes():
         Graph(network, size=(30, 32), output="labels")
 
 
-def test_too_few_pictures_to_calibrate_with():
+def test_too_few_images_to_calibrate_with():
     few = Data(train=5, val=2)
-    with pytest.raises(DataError, match=r"5 pictures are too few.*calibration.least=5"):
-        calibration_pictures(few, count=64, least=16, size=SIZE)
-    with pytest.raises(DataError, match=r"calibration.pictures=3 are too few"):
-        calibration_pictures(Data(train=40, val=2), count=3, least=16, size=SIZE)
-    assert calibration_pictures(few, count=64, least=5, size=SIZE).shape == (5, 3, *SIZE)
+    with pytest.raises(DataError, match=r"5 images are too few.*calibration.least=5"):
+        calibration_images(few, count=64, least=16, size=SIZE)
+    with pytest.raises(DataError, match=r"calibration.images=3 are too few"):
+        calibration_images(Data(train=40, val=2), count=3, least=16, size=SIZE)
+    assert calibration_images(few, count=64, least=5, size=SIZE).shape == (5, 3, *SIZE)
 
 
-def test_pictures_that_are_all_alike_calibrate_nothing(monkeypatch):
+def test_images_that_are_all_alike_calibrate_nothing(monkeypatch):
     alike = Data(train=20, val=2)
     first = alike.samples("train")[0]
     monkeypatch.setattr(alike, "samples", lambda split: [first] * 20)
-    with pytest.raises(DataError, match=r"of the 20 training pictures .* only 1 differ"):
-        calibration_pictures(alike, count=64, least=16, size=SIZE)
+    with pytest.raises(DataError, match=r"of the 20 training images .* only 1 differ"):
+        calibration_images(alike, count=64, least=16, size=SIZE)
 
 
-def test_the_pictures_compared_on_are_not_those_of_the_calibration():
+def test_the_images_compared_on_are_not_those_of_the_calibration():
     data = Data(train=16, val=4)
-    others = other_pictures(data, count=4, size=SIZE)
-    calibrated = calibration_pictures(data, count=16, least=4, size=SIZE)
+    others = other_images(data, count=4, size=SIZE)
+    calibrated = calibration_images(data, count=16, least=4, size=SIZE)
     assert not any((one == other).all() for one in others for other in calibrated)
-    assert other_pictures(data, count=2, size=(10, 12)).shape == (2, 3, 10, 12)
+    assert other_images(data, count=2, size=(10, 12)).shape == (2, 3, 10, 12)
 
 
 def test_formats_by_name():
@@ -114,7 +114,7 @@ def test_miou_of_any_labelling():
     kind = {"size": SIZE, "num_classes": CLASSES}
     assert miou(lambda p, size: label[None], data, **kind) == Accuracy(1.0, 3, 3)
     assert miou(lambda p, size: (label[None] + 1) % CLASSES, data, **kind).miou == 0.0
-    assert miou(lambda p, size: label[None], data, pictures=2, **kind) == Accuracy(1.0, 2, 3)
+    assert miou(lambda p, size: label[None], data, images=2, **kind) == Accuracy(1.0, 2, 3)
 
 
 def test_where_no_pixel_has_a_class_there_is_no_miou(monkeypatch):

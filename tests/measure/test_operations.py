@@ -133,7 +133,7 @@ def test_an_operation_without_a_weight_belongs_to_the_module_that_runs() -> None
     assert list(counter.active) == ["", "0", "1"]
 
 
-def test_counts_what_this_very_picture_needs() -> None:
+def test_counts_what_this_very_image_needs() -> None:
     network, dim, patches = ToyTokens(), 4, 16
     black, white = torch.zeros(1, 3, 32, 32), torch.full((1, 3, 32, 32), 255.0)
     costs = [count(network, image).everything.macs for image in (black, half_bright(), white)]

@@ -14,7 +14,7 @@ def traces(network: ToyTokens) -> list[TokenTrace]:
     return [network.predict(images).trace for images in (BLACK, WHITE, half_bright())]
 
 
-def test_mean_and_range_over_pictures() -> None:
+def test_mean_and_range_over_images() -> None:
     first, second = tokens_per_stage(traces(ToyTokens()))
     assert (first.after, first.mean, first.least, first.most, first.computed) == (0, 16, 16, 16, 16)
     assert (second.after, second.mean, second.least, second.most) == (2, 8, 0, 16)
@@ -27,7 +27,7 @@ def test_masked_rows_are_computed() -> None:
     assert shown(found) == "16 → 8 of 16"
 
 
-def test_pictures_of_a_batch_count_each() -> None:
+def test_images_of_a_batch_count_each() -> None:
     batch = torch.cat([BLACK, WHITE, WHITE])
     found = tokens_per_stage([ToyTokens(masks=True).predict(batch).trace])
     assert found[1].mean == pytest.approx(32 / 3)

@@ -59,7 +59,7 @@ class Tally:
 
 
 def tally(built: nn.Module, size: tuple[int, int]) -> Tally:
-    """What one picture of a size costs; the network has no memory, so that nothing is computed."""
+    """What one image of a size costs; the network has no memory, so that nothing is computed."""
     found = Tally()
 
     def seen(module: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:

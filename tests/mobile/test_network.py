@@ -45,7 +45,7 @@ def test_it_keeps_the_contract(backbone, head):
     ],
     ids=["whole", "slide", "multiscale"],
 )
-def test_any_inference_takes_pictures_of_any_size(inference):
+def test_any_inference_takes_images_of_any_size(inference):
     built = stirred(network("method/head=basic", classes=7))
     images = [torch.rand(3, 64, 96) * 255, torch.rand(3, 71, 90) * 255]
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_pixels_become_x_2_by_255_minus_1():
     assert built.pad_value == (127.5, 127.5, 127.5)
 
 
-def test_padding_the_border_is_padding_the_picture():
+def test_padding_the_border_is_padding_the_image():
     padding = stirred(network("method/head=basic", "method.border=pad", classes=4))
     repeating = stirred(network("method/head=basic", classes=4))
     images = torch.rand(1, 3, 64, 90) * 255
@@ -82,7 +82,7 @@ def test_padding_the_border_is_padding_the_picture():
 
 @pytest.mark.parametrize("backbone", BACKBONES[:2])
 def test_weights_that_expect_imagenets_colours_are_brought_to_ours(backbone, tmp_path):
-    """As if the picture were normalised as theirs, away from the border."""
+    """As if the image were normalised as theirs, away from the border."""
     plain = [*chosen(backbone, "basic"), "method.output_stride=32"]
     theirs = network(
         *plain, "method.mean=[123.675,116.28,103.53]", "method.std=[58.395,57.12,57.375]"
@@ -148,7 +148,7 @@ def test_no_labelled_pixel_is_a_loss_of_0():
     assert float(loss.detach()) == 0.0 and not built.exit.classify.weight.grad.any()
 
 
-def test_one_picture_cannot_train_image_pooling():
+def test_one_image_cannot_train_image_pooling():
     built = network("method/head=basic").train()
     with pytest.raises(ConfigError, match=r"data\.batch_size to 2.*method\.norm=gn16"):
         built(torch.rand(1, 3, 64, 64) * 255)

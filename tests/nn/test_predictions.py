@@ -44,7 +44,7 @@ def test_labels_are_those_of_all_scores(seen, size, classes):
     assert torch.equal(labels, prediction.scores(size).argmax(1))
 
 
-def test_a_padded_picture_is_cropped_again():
+def test_a_padded_image_is_cropped_again():
     scores = torch.randn(1, 3, 3, 4, dtype=torch.double)
     prediction = StridedPrediction(scores, seen=(8, 11), stride=STRIDE)
     whole = F.interpolate(scores, size=(9, 13), mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""Both attention-to-mask heads on one picture, layer by layer."""
+"""Both attention-to-mask heads on one image, layer by layer."""
 
 import torch
 from torch import Tensor

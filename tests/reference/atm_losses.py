@@ -1,4 +1,4 @@
-"""The attention-to-mask loss, one picture and one class at a time, at full resolution."""
+"""The attention-to-mask loss, one image and one class at a time, at full resolution."""
 
 import torch
 import torch.nn.functional as F

@@ -10,9 +10,9 @@ from PIL import Image
 def cropped_after_resizing(
     image: torch.Tensor, full: tuple[int, int], top: int, left: int, size: tuple[int, int]
 ) -> np.ndarray:
-    """(h, w, 3): the whole picture is resized, then cut."""
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    whole = np.array(picture.resize((full[1], full[0]), Image.Resampling.BILINEAR))
+    """(h, w, 3): the whole image is resized, then cut."""
+    stored = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    whole = np.array(stored.resize((full[1], full[0]), Image.Resampling.BILINEAR))
     return whole[top : top + size[0], left : left + size[1]]
 
 

@@ -1,4 +1,4 @@
-"""Sliding windows one picture and one window at a time, as mmsegmentation defines them."""
+"""Sliding windows one image and one window at a time, as mmsegmentation defines them."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""DToP's keep rule and masked forward, as plainly as possible: loops over pictures and classes."""
+"""DToP's keep rule and masked forward, as plainly as possible: loops over images and classes."""
 
 import torch
 from torch import Tensor

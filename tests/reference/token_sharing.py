@@ -1,4 +1,4 @@
-"""Token sharing as the original does it: per picture, with boolean masks and a sort."""
+"""Token sharing as the original does it: per image, with boolean masks and a sort."""
 
 import torch
 import torch.nn.functional as F

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def vit_block(w: dict[str, Tensor], x: Tensor, heads: int, context: Tensor, mask: Tensor) -> Tensor:
-    """One block on one picture: x (n, C), context (m, C), mask (n + m,) True for keys in use."""
+    """One block on one image: x (n, C), context (m, C), mask (n + m,) True for keys in use."""
     dim = x.shape[1]
     normed = torch.cat([layer_norm(w, "norm1", t, 1e-6) for t in (x, context)])
     q, k, v = (normed @ w["attn.qkv.weight"].T + w["attn.qkv.bias"]).split(dim, dim=1)
@@ -20,7 +20,7 @@ def vit_block(w: dict[str, Tensor], x: Tensor, heads: int, context: Tensor, mask
 def atm_layer(
     w: dict[str, Tensor], queries: Tensor, memory: Tensor, heads: int, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One decoder layer on one picture: queries (K, D), memory (n, D) -> (K, D), masks (K, n)."""
+    """One decoder layer on one image: queries (K, D), memory (n, D) -> (K, D), masks (K, n)."""
     dim = queries.shape[1]
     every = torch.ones(len(queries), dtype=torch.bool)
     packed = queries @ w["self_attention.qkv.weight"].T + w["self_attention.qkv.bias"]

@@ -17,7 +17,7 @@ from segsuite.measure.images import resized
 from segsuite.runtime.description import Description
 from segsuite.runtime.onnx_model import OnnxModel, labels_of_grid, nearest, stretched
 from tests.docs.readme import BLOCKS
-from tests.exporting.made import CLASSES, SIZE, pictures, small
+from tests.exporting.made import CLASSES, SIZE, images, small
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -73,7 +73,7 @@ def test_a_file_carries_classes_input_and_iteration(written):
 
 @pytest.mark.parametrize("output", ["labels", "grid"])
 def test_images_of_the_files_size_get_the_networks_labels(network, written, output):
-    image = pictures(1, seed=5)
+    image = images(1, seed=5)
     with torch.no_grad():
         expected = network.predict(image).labels(SIZE)[0].numpy()
     found = OnnxModel(written(output)).labels(image[0].permute(1, 2, 0).numpy())
@@ -81,7 +81,7 @@ def test_images_of_the_files_size_get_the_networks_labels(network, written, outp
 
 
 def test_labels_of_other_images_come_back_at_their_size(network, written):
-    image = torch.nn.functional.interpolate(pictures(1, seed=5).float(), (70, 61)).byte()[0]
+    image = torch.nn.functional.interpolate(images(1, seed=5).float(), (70, 61)).byte()[0]
     found = OnnxModel(written("labels")).labels(image.permute(1, 2, 0).numpy())
     with torch.no_grad():
         seen = network.predict(resized(image, SIZE)[None]).labels(SIZE)
@@ -91,7 +91,7 @@ def test_labels_of_other_images_come_back_at_their_size(network, written):
 
 
 def test_stretching_is_torchs_with_antialiasing():
-    image = pictures(1, seed=2)[0]
+    image = images(1, seed=2)[0]
     ours = stretched(image.permute(1, 2, 0).numpy(), (20, 61)).astype(int)
     theirs = resized(image, (20, 61)).permute(1, 2, 0).numpy().astype(int)
     assert abs(ours - theirs).max() <= 1
@@ -146,7 +146,7 @@ def test_the_readmes_snippet_reads_a_file(written, tmp_path, monkeypatch):
     (block,) = [its for its in BLOCKS if "onnxruntime.InferenceSession" in its]
     monkeypatch.chdir(tmp_path)
     Path("network.onnx").write_bytes(written("labels").read_bytes())
-    image = pictures(1, seed=5)[0].permute(1, 2, 0).numpy()
+    image = images(1, seed=5)[0].permute(1, 2, 0).numpy()
     Image.fromarray(image).resize((61, 70)).save("street.png")
     exec(compile(block, "README.md", "exec"), {})
     model = OnnxModel("network.onnx")

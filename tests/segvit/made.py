@@ -30,7 +30,7 @@ def made(path: Path, *overrides: str) -> Path:
     cfg = compose("train", [*overrides, *SMALL])
     torch.manual_seed(0)
     network = build(cfg.method.network, path="method.network")
-    for parameter in network.parameters():  # wide enough that labels differ within a picture
+    for parameter in network.parameters():  # wide enough that labels differ within an image
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     classes = Scenes(size=(64, 96), num_classes=19, lengths={"val": 1}).own_classes

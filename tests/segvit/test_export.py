@@ -1,4 +1,4 @@
-"""Networks that share and prune tokens as ONNX files: static, and right on pictures never seen."""
+"""Networks that share and prune tokens as ONNX files: static, and right on images never seen."""
 
 from functools import partial
 
@@ -58,9 +58,7 @@ def hybrid(scorer: type, context: str) -> SegVit:
 @pytest.mark.parametrize(
     ("scorer", "context"), [(LinearExit, "drop"), (partial(AtmExit, layers=1), "kv")]
 )
-def test_static_hybrids_are_static_and_answer_alike_on_pictures_never_seen(
-    scorer, context, tmp_path
-):
+def test_static_hybrids_are_static_and_answer_alike_on_images_never_seen(scorer, context, tmp_path):
     network = hybrid(scorer, context)
     (float_,) = formats(["onnx"])
     graph = Graph(network, size=SIZE, output="labels")

@@ -20,7 +20,7 @@ def random_case(seed, outcomes=2, batch=3, kind=torch.double):
     classes = torch.randn(batch, K, outcomes, generator=generator, dtype=kind)
     coarse = torch.randint(IGNORE, K, (batch, 1, 6, 6), generator=generator)
     labels = F.interpolate(coarse.double(), size=SIZE)[:, 0].long()
-    labels[0][labels[0] == 2] = IGNORE  # absent from one picture
+    labels[0][labels[0] == 2] = IGNORE  # absent from one image
     return AtmOutput(masks.requires_grad_(), classes.requires_grad_()), labels
 
 
@@ -89,7 +89,7 @@ def test_a_batch_without_any_label_gives_zero_and_a_gradient():
     assert not gradient.any()
 
 
-def test_a_picture_that_is_all_ignored_adds_nothing_to_the_masks():
+def test_a_image_that_is_all_ignored_adds_nothing_to_the_masks():
     output, labels = random_case(6)
     labels[1] = IGNORE
     terms = criterion()([output], labels)

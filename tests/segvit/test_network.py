@@ -92,7 +92,7 @@ def test_mask_dynamic_and_static_agree(images, scorer, context, shared):
     torch.testing.assert_close(grid_scores(dynamic, one), expected, rtol=0, atol=1e-5)
     static = make(mode="static", budgets=counts[1:])
     torch.testing.assert_close(grid_scores(static, one), expected, rtol=0, atol=1e-5)
-    # A batch pads pictures that keep fewer tokens; each must get its own answer all the same.
+    # A batch pads images that keep fewer tokens; each must get its own answer all the same.
     torch.testing.assert_close(
         grid_scores(dynamic, images), grid_scores(masked, images), rtol=0, atol=1e-5
     )
@@ -205,12 +205,12 @@ def test_other_sizes_work(images):
 
 def test_bfloat16_autocast_keeps_nearly_the_same_tokens():
     coarse = torch.rand((16, 3, 8, 10), generator=torch.Generator().manual_seed(0)) * 255
-    pictures = nn.functional.interpolate(coarse, size=SIZE, mode="bilinear")
+    images = nn.functional.interpolate(coarse, size=SIZE, mode="bilinear")
     net = network(None, exits("linear", mode="static", budgets=[40, 20]))
     with torch.no_grad():
-        exact = net.predict(pictures).trace.stages[1].slots.tolist()
+        exact = net.predict(images).trace.stages[1].slots.tolist()
         with torch.autocast("cpu", torch.bfloat16):
-            rough = net.predict(pictures).trace.stages[1].slots.tolist()
+            rough = net.predict(images).trace.stages[1].slots.tolist()
     same = sum(len(set(e) & set(r)) for e, r in zip(exact, rough, strict=True))
     assert same >= 0.97 * 16 * 40  # wide random weights: rounding in the blocks moves a few
 

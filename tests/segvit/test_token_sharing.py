@@ -1,4 +1,4 @@
-"""Sharing against the original's per-picture procedure, and its settings."""
+"""Sharing against the original's per-image procedure, and its settings."""
 
 import pytest
 import torch

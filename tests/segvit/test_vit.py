@@ -117,7 +117,7 @@ def test_drop_path_grows_with_depth_and_sits_where_it_should():
     torch.testing.assert_close(on_mlp.blocks[2](x), on_both.blocks[2](x))  # none in evaluation
 
 
-def test_drop_path_drops_whole_pictures_and_keeps_the_mean():
+def test_drop_path_drops_whole_images_and_keeps_the_mean():
     torch.manual_seed(0)
     out = DropPath(0.25).train()(torch.ones(4000, 3, 2))
     values = out.flatten(1).unique(dim=1)

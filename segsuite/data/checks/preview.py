@@ -1,4 +1,4 @@
-"""What people see of a data set: a table of its classes, and a picture of samples and palette."""
+"""What people see of a data set: a table of its classes, and an image of samples and palette."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +48,7 @@ def write_table(figures: SplitReport, classes: ClassTable) -> None:
 def write_preview(
     samples: Samples, classes: ClassTable, path: Path, *, count: int, split: str
 ) -> Path:
-    """The path of a PNG: some samples (picture, labels, overlay) beside the colours in them."""
+    """The path of a PNG: some samples (image, labels, overlay) beside the colours in them."""
     shown = _readable(samples, count)
     strips = [_strip(sample, classes) for sample in shown]
     width = max((strip.width for strip in strips), default=_HEIGHT)
@@ -101,7 +101,7 @@ def _readable(samples: Samples, count: int) -> list[Sample]:
 
 
 def _strip(sample: Sample, classes: ClassTable) -> Image.Image:
-    """Picture, labels and overlay side by side, `_HEIGHT` pixels high."""
+    """Image, labels and overlay side by side, `_HEIGHT` pixels high."""
     label = sample.label.numpy()
     panels: list[NDArray[np.uint8]] = [
         sample.image.permute(1, 2, 0).numpy(),
@@ -112,8 +112,8 @@ def _strip(sample: Sample, classes: ClassTable) -> Image.Image:
     strip = Image.new("RGB", (3 * width + 2 * _GAP, _HEIGHT), "white")
     for number, panel in enumerate(panels):
         how = Image.Resampling.NEAREST if number == 1 else Image.Resampling.BILINEAR
-        picture = Image.fromarray(np.ascontiguousarray(panel)).resize((width, _HEIGHT), how)
-        strip.paste(picture, (number * (width + _GAP), 0))
+        image = Image.fromarray(np.ascontiguousarray(panel)).resize((width, _HEIGHT), how)
+        strip.paste(image, (number * (width + _GAP), 0))
     return strip
 
 

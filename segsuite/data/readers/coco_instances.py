@@ -3,7 +3,7 @@
 Source: Türkmen and Heikkilä, "An Efficient Solution for Semantic Segmentation: ShuffleNet V2 with
 Atrous Separable Convolutions" (2019), section 4.1: COCO 2017 for what is met on roads. As in its
 code, later annotations cover earlier ones, crowds are painted as their class, what nothing covers
-is a class of its own, and pictures with too little of the other classes are left out.
+is a class of its own, and images with too little of the other classes are left out.
 """
 
 import logging
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CocoSamples:
-    """The samples of a split; their regions are in memory, their pictures in files."""
+    """The samples of a split; their regions are in memory, their images in files."""
 
     key: str
     source: Path
@@ -101,11 +101,11 @@ class CocoInstances:
 
     Args:
         annotations: the file below `data.root`, with `{split}`.
-        images: pattern of the pictures below `data.root`, with `{split}` and `{id}`.
+        images: pattern of the images below `data.root`, with `{split}` and `{id}`.
         splits: COCO's name of each split.
-        least: pictures with fewer pixels of any class but 0 are left out.
+        least: images with fewer pixels of any class but 0 are left out.
         source: where the data come from, for the message when they are not there.
-        expected: how many pictures each split keeps, where that is known.
+        expected: how many images each split keeps, where that is known.
     """
 
     own_classes = None
@@ -139,7 +139,7 @@ class CocoInstances:
 
         Raises:
             DataError: no such folder, file or split, nothing in it; categories that the file does
-                not know; or (if `strict`) annotations that cannot be drawn, pictures that are not
+                not know; or (if `strict`) annotations that cannot be drawn, images that are not
                 there, or another number of them than is known.
         """
         coco_masks()  # said before a file of half a gigabyte is read
@@ -153,7 +153,7 @@ class CocoInstances:
         there = found(self._images, root, self._splits[split])
         ids = {number: read.images[number][0].rpartition("/")[2] for number in numbers}
         gaps += [
-            f"{path}: of image {number} there is no picture `{ids[number]}`"
+            f"{path}: of image {number} there is no image `{ids[number]}`"
             for number in numbers
             if ids[number] not in there
         ]
@@ -194,7 +194,7 @@ class CocoInstances:
         if more <= known <= len(numbers):
             return []
         return [
-            f"{len(numbers)} pictures have {self._least} pixels of the classes or more, where the "
+            f"{len(numbers)} images have {self._least} pixels of the classes or more, where the "
             f"data set has {known} of them"
         ]
 

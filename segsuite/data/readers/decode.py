@@ -66,21 +66,21 @@ def decode_image(path: str | Path, *, white: float | None = None) -> NDArray[np.
         DataError: naming the file, when it is absent, cut short, no image, too large, or grey of
             32 bits and `white` is None.
     """
-    picture = opened(path)
-    if picture.mode in _WIDE_MODES:
-        return _eight_bits(picture, path, white)
-    return _pixels(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    image = opened(path)
+    if image.mode in _WIDE_MODES:
+        return _eight_bits(image, path, white)
+    return _pixels(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
     """(H, W, 3); of a large image some rows at a time, since Pillow hands out copies of copies."""
-    width, height = picture.size
+    width, height = image.size
     if width * height <= _AT_ONCE:
-        return np.array(picture)
+        return np.array(image)
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(_AT_ONCE // width, 1)
     for top in range(0, height, rows):
-        pixels[top : top + rows] = picture.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = image.crop((0, top, width, min(top + rows, height)))
     return pixels
 
 
@@ -90,18 +90,18 @@ def decode_mask(path: str | Path) -> NDArray[Any]:
     Raises:
         DataError: naming the file, when it cannot be decoded or holds colours instead of ids.
     """
-    picture = opened(path)
-    if picture.mode not in _ID_MODES:
+    image = opened(path)
+    if image.mode not in _ID_MODES:
         raise DataError(
-            f"{path} holds colours (mode {picture.mode}), not class ids; masks are grey, "
+            f"{path} holds colours (mode {image.mode}), not class ids; masks are grey, "
             "16-bit or palette images whose values are the ids of the class table"
         )
-    return ids_of(picture)
+    return ids_of(image)
 
 
-def ids_of(picture: Image.Image) -> NDArray[Any]:
+def ids_of(image: Image.Image) -> NDArray[Any]:
     """(H, W) the values of an image with one channel."""
-    raw = np.array(picture)
+    raw = np.array(image)
     return raw.astype(np.uint8) if raw.dtype == bool else raw
 
 
@@ -149,10 +149,10 @@ def opened(path: str | Path) -> Image.Image:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
             raise DataError(f"{path} is no file, but a folder, a pipe or a device")
         # Not by its path: Pillow 13 then maps grey TIFFs, and scrambles those that it turns.
-        with open(path, "rb") as file, Image.open(file) as picture:
-            picture.load()
-            _turn_upright(picture)
-            return picture
+        with open(path, "rb") as file, Image.open(file) as image:
+            image.load()
+            _turn_upright(image)
+            return image
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except Image.DecompressionBombError as error:
@@ -168,26 +168,26 @@ def opened(path: str | Path) -> Image.Image:
 def is_turned(path: str | Path) -> bool:
     """Whether an EXIF orientation swaps height and width of a file; for messages."""
     try:
-        with Image.open(path) as picture:
-            return picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except (*_EXIF_FAULTS, Image.DecompressionBombError):
         return False
 
 
-def _turn_upright(picture: Image.Image) -> None:
+def _turn_upright(image: Image.Image) -> None:
     """Costs nothing where no tag says so; a tag that is damaged says nothing, as in viewers."""
     try:
-        ImageOps.exif_transpose(picture, in_place=True)
+        ImageOps.exif_transpose(image, in_place=True)
     except _EXIF_FAULTS:
         return
 
 
-def _eight_bits(picture: Image.Image, path: str | Path, white: float | None) -> NDArray[np.uint8]:
+def _eight_bits(image: Image.Image, path: str | Path, white: float | None) -> NDArray[np.uint8]:
     """(H, W, 3) of grey values 0..white as 0..255."""
-    grey = np.array(picture)
-    if white is None and not picture.mode.startswith("I;16"):
+    grey = np.array(image)
+    if white is None and not image.mode.startswith("I;16"):
         raise DataError(
-            f"{path} is grey of 32 bits (mode {picture.mode}), and which of its values is white is "
+            f"{path} is grey of 32 bits (mode {image.mode}), and which of its values is white is "
             "not known; type data.reader.white=VALUE, or write it again with 8 or 16 bits"
         )
     if white is None and grey.size and grey.max() < 2**16 // 16:

@@ -48,30 +48,30 @@ class MaskReader:
         Raises:
             DataError: naming the file, and the first pixel of a colour that the table has not.
         """
-        picture = opened(path)
-        if picture.format in ("JPEG", "MPO"):
+        image = opened(path)
+        if image.format in ("JPEG", "MPO"):
             raise DataError(
                 f"{path} is a mask in JPEG, which changes ids and colours at every edge; write it "
                 "again as PNG from what it was made of"
             )
         by_color = self._values == "colors"
-        if picture.mode in _GREY_MODES and not by_color:
-            return ids_of(picture)
-        if picture.mode == "P" and not by_color:
-            return self._of_palette(picture, path)
-        if picture.mode in _COLOR_MODES or by_color:
-            return self._of_colors(picture, path)
+        if image.mode in _GREY_MODES and not by_color:
+            return ids_of(image)
+        if image.mode == "P" and not by_color:
+            return self._of_palette(image, path)
+        if image.mode in _COLOR_MODES or by_color:
+            return self._of_colors(image, path)
         raise DataError(
-            f"{path} holds numbers with fractions (mode {picture.mode}), not class ids; masks are "
+            f"{path} holds numbers with fractions (mode {image.mode}), not class ids; masks are "
             "grey, 16-bit, palette or colour images"
         )
 
-    def _of_palette(self, picture: Image.Image, path: Path) -> NDArray[Any]:
+    def _of_palette(self, image: Image.Image, path: Path) -> NDArray[Any]:
         """Indices, or the ids of their colours where these contradict them."""
-        indices = np.array(picture)
+        indices = np.array(image)
         if self._values == "ids" or not len(self._codes) or self._twice:
             return indices
-        ids = self._ids_of_palette(picture)
+        ids = self._ids_of_palette(image)
         if ids is None:
             return indices
         used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
@@ -89,16 +89,16 @@ class MaskReader:
             )
         return _narrow(ids)[indices]
 
-    def _ids_of_palette(self, picture: Image.Image) -> NDArray[np.int64] | None:
+    def _ids_of_palette(self, image: Image.Image) -> NDArray[np.int64] | None:
         """(256,) the id of each index's colour, -1 where no class has it; None if none is another.
 
         Most data sets have one palette, so that the last one is remembered.
         """
-        given = picture.palette.tobytes() if picture.palette is not None else b""
+        given = image.palette.tobytes() if image.palette is not None else b""
         last, ids = self._last_palette
         if given == last:
             return ids
-        palette = np.array(picture.getpalette(), np.uint32).reshape(-1, 3)
+        palette = np.array(image.getpalette(), np.uint32).reshape(-1, 3)
         found = self._looked_up(_packed(palette))
         ids = np.concatenate([found, np.full(256 - len(found), -1)])  # palettes may be short
         if not ((ids >= 0) & (ids != np.arange(256))).any():
@@ -106,8 +106,8 @@ class MaskReader:
         self._last_palette = (given, ids)
         return ids
 
-    def _of_colors(self, picture: Image.Image, path: Path) -> NDArray[Any]:
-        rgb = np.array(picture.convert("RGBA"))
+    def _of_colors(self, image: Image.Image, path: Path) -> NDArray[Any]:
+        rgb = np.array(image.convert("RGBA"))
         grey = self._values == "auto" and bool(
             (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all()
         )
@@ -115,7 +115,7 @@ class MaskReader:
             if grey or self._values == "ids":
                 return self._of_grey(rgb, path)
             raise DataError(
-                f"{path} holds colours (mode {picture.mode}), and the class table gives none; "
+                f"{path} holds colours (mode {image.mode}), and the class table gives none; "
                 "write `color: [r, g, b]` at each class, or masks whose values are the ids"
             )
         if self._twice:

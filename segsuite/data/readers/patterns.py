@@ -1,7 +1,7 @@
 """File patterns such as `images/{split}/{id}.jpg`, and the files that they find.
 
 `{id}` may span folders (Cityscapes sorts by city); what a name begins with may stand before it, as
-in `masks/gt_{id}.png`; an end of `.*` stands for any picture suffix.
+in `masks/gt_{id}.png`; an end of `.*` stands for any image suffix.
 """
 
 import os

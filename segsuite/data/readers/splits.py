@@ -112,7 +112,7 @@ def why_none(split: Split | Part, count: int) -> str:
     if is_list(split):
         return f"the list {split} names none of the {count} pairs; write their names, one a line"
     return (
-        f"a share of {split} of {count} {'pair' if count == 1 else 'pairs'} is none; add pictures, "
+        f"a share of {split} of {count} {'pair' if count == 1 else 'pairs'} is none; add images, "
         "or name those of each split in a list, one a line, and type "
         "'data.reader.splits={train: train.txt, val: val.txt}' (a name may stand in both)"
     )

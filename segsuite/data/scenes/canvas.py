@@ -128,7 +128,7 @@ class Canvas:
         """(H, W) ids of things, from 1; 0 elsewhere."""
         return np.array(self._instances, np.int32)[self._shown]
 
-    def picture(self) -> NDArray[np.uint8]:
+    def image(self) -> NDArray[np.uint8]:
         """(3, H, W) RGB: colours, texture, a little blur, light and noise."""
         texture = (self.grain >> 1) + (self.drift >> 1) - np.int16(127)
         rough = np.array(self._roughness, np.int16)[self._shown]

@@ -37,7 +37,7 @@ class SceneSamples:
         canvas = draw_street(self.size, len(self.classes), (*self.seed, self.numbers[index]))
         return Sample(
             id=self.ids[index],
-            image=torch.from_numpy(canvas.picture()),
+            image=torch.from_numpy(canvas.image()),
             label=torch.from_numpy(canvas.labels()),
             instances=torch.from_numpy(canvas.instances()) if self.instances else None,
         )
@@ -63,10 +63,10 @@ class Scenes:
     """Street scenes that are drawn, as many as asked for.
 
     Args:
-        size: (height, width) of the pictures.
+        size: (height, width) of the images.
         num_classes: 19, or more for variants of the 19 kinds.
-        lengths: pictures by split, at least one each.
-        seed: of the pictures; each split draws others.
+        lengths: images by split, at least one each.
+        seed: of the images; each split draws others.
     """
 
     drawn = True

@@ -1,4 +1,4 @@
-"""A whole picture: a street is laid out, then painted from far to near."""
+"""A whole image: a street is laid out, then painted from far to near."""
 
 from collections.abc import Callable
 

@@ -74,7 +74,7 @@ class View:
     """A camera above the middle of a street that runs to a vanishing point.
 
     Attributes:
-        height, width: of the picture.
+        height, width: of the image.
         horizon, vanishing: y and x of the vanishing point.
         eye: metres above the ground.
     """
@@ -87,7 +87,7 @@ class View:
 
     @property
     def nearest(self) -> float:
-        """Pixels a metre at the lower edge of the picture."""
+        """Pixels a metre at the lower edge of the image."""
         return (self.height - self.horizon) / self.eye
 
     def ground(self, scale: float) -> float:
@@ -99,7 +99,7 @@ class View:
         return self.vanishing + aside * scale
 
     def clipped(self, top: int, bottom: int, left: int, right: int) -> Region:
-        """That box, or what of it is in the picture."""
+        """That box, or what of it is in the image."""
         return Region(max(top, 0), min(bottom, self.height), max(left, 0), min(right, self.width))
 
     def strip(self, left: float, right: float) -> Region:
@@ -136,7 +136,7 @@ class Plane:
 
     Attributes:
         heights: (rows, columns) metres above the ground.
-        depth: (columns,) distance, 1 at the lower edge of the picture.
+        depth: (columns,) distance, 1 at the lower edge of the image.
     """
 
     region: Region

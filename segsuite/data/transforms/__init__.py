@@ -1,4 +1,4 @@
-"""From stored pictures to what a network is trained on or asked about."""
+"""From stored images to what a network is trained on or asked about."""
 
 from segsuite.data.transforms.evaluation import AsItIs, FitWithin, ResizeTo
 from segsuite.data.transforms.photometric import ColorJitter, PhotometricDistortion

@@ -1,6 +1,6 @@
 """What a network sees in evaluation; labels keep their own size, predictions are brought to it.
 
-Each is called with a (3, H, W) uint8 picture and returns another.
+Each is called with a (3, H, W) uint8 image and returns another.
 """
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from segsuite.data.transforms.geometry import fitted, resized_image, whole
 
 
 class AsItIs:
-    """The stored picture; inference pads it to what the network needs."""
+    """The stored image; inference pads it to what the network needs."""
 
     def __call__(self, image: Tensor) -> Tensor:
         """(3, H, W), unchanged."""
@@ -19,9 +19,9 @@ class AsItIs:
 
 
 class FitWithin:
-    """The picture scaled, in its own shape, to fit in (long side, short side).
+    """The image scaled, in its own shape, to fit in (long side, short side).
 
-    Small pictures grow: ADE20K's protocol fits every picture in (2048, 512).
+    Small images grow: ADE20K's protocol fits every image in (2048, 512).
 
     Raises:
         ConfigError: `long` is less than `short`.
@@ -36,13 +36,13 @@ class FitWithin:
         self._long, self._short = long, short
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(3, h, w) of the picture's shape."""
+        """(3, h, w) of the image's shape."""
         size = fitted(tuple(image.shape[-2:]), self._long, self._short)
         return resized_image(image, whole(size)).contiguous()
 
 
 class ResizeTo:
-    """The picture stretched to exactly `size` (height, width)."""
+    """The image stretched to exactly `size` (height, width)."""
 
     def __init__(self, *, size: Sides) -> None:
         self._size = (size[0], size[1])

@@ -1,4 +1,4 @@
-"""Resizing pictures and labels, or any window of the resized picture without making the rest."""
+"""Resizing images and labels, or any window of the resized image without making the rest."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from segsuite.core.sizes import Size
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of a picture resized to `full`: `top`, `left`, `size` in pixels."""
+    """A rectangle of an image resized to `full`: `top`, `left`, `size` in pixels."""
 
     top: int
     left: int
@@ -21,12 +21,12 @@ class Window:
 
 
 def whole(size: Size) -> Window:
-    """The window that is the whole resized picture."""
+    """The window that is the whole resized image."""
     return Window(0, 0, size, size)
 
 
 def resized_image(image: Tensor, window: Window) -> Tensor:
-    """The window of the resized picture, bilinear, with antialiasing where it shrinks.
+    """The window of the resized image, bilinear, with antialiasing where it shrinks.
 
     mmseg resizes by OpenCV without antialiasing; thin things then come and go with the phase.
 
@@ -36,14 +36,14 @@ def resized_image(image: Tensor, window: Window) -> Tensor:
     if window == whole((height, width)):
         return image
     (tall, wide), (rows, columns) = window.full, window.size
-    box = (  # the window in pixels of the stored picture
+    box = (  # the window in pixels of the stored image
         window.left * width / wide,
         window.top * height / tall,
         min((window.left + columns) * width / wide, width),
         min((window.top + rows) * height / tall, height),
     )
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    resized = picture.resize((columns, rows), Image.Resampling.BILINEAR, box)
+    stored = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    resized = stored.resize((columns, rows), Image.Resampling.BILINEAR, box)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 

@@ -39,7 +39,7 @@ class PhotometricDistortion:
         self._saturation, self._hue = tuple(saturation), hue
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """The distorted picture.
+        """The distorted image.
 
         Shapes: image (3, H, W) uint8 -> (3, H, W) uint8
         """
@@ -74,7 +74,7 @@ class ColorJitter:
         self._spans = (brightness, contrast, saturation)
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """The distorted picture.
+        """The distorted image.
 
         Shapes: image (3, H, W) uint8 -> (3, H, W) uint8
         """

@@ -20,21 +20,21 @@ _REDRAWS = 10
 _Byte = Annotated[int, Between(0, 255)]
 
 Photometric = Callable[[Tensor, torch.Generator], Tensor]
-"""Changes the colours of a (3, H, W) uint8 picture; all that is random comes from the generator."""
+"""Changes the colours of a (3, H, W) uint8 image; all that is random comes from the generator."""
 
 
 class ScaleCropFlip:
-    """A random crop of the randomly scaled picture, flipped by a coin and distorted in colour.
+    """A random crop of the randomly scaled image, flipped by a coin and distorted in colour.
 
-    Only the crop is resized, never the whole picture.
+    Only the crop is resized, never the whole image.
 
     Args:
-        crop_size: (height, width) of what comes out; smaller pictures are padded bottom and right.
+        crop_size: (height, width) of what comes out; smaller images are padded bottom and right.
         ratio_range: least and most scale.
         ratio_step: scales are drawn among the least, that plus the step, and so on up to the most;
             None for any.
-        fit: (long, short) side that the picture is fitted in at scale 1; None for its own size.
-        warp: (height, width) that the picture is stretched to at scale 1, instead.
+        fit: (long, short) side that the image is fitted in at scale 1; None for its own size.
+        warp: (height, width) that the image is stretched to at scale 1, instead.
         cat_max_ratio: a crop is drawn again, up to ten times, while one class covers this share of
             its labelled pixels or more, or is the only one.
         flip: probability of a mirror image.

@@ -141,7 +141,7 @@ class CityscapesReport(_AtEvaluation):
 
 
 class SubmissionFiles(_AtEvaluation):
-    """Writes what was predicted for each picture, in the form that the benchmark's server takes.
+    """Writes what was predicted for each image, in the form that the benchmark's server takes.
 
     Args:
         folder: where the files go.

@@ -1,4 +1,4 @@
-"""Captioned panels for one picture, and the sheet that they stand on."""
+"""Captioned panels for one image, and the sheet that they stand on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Panel:
     pixels: NDArray[np.uint8]
 
 
-def picture_panel(caption: str, image: Tensor) -> Panel:
-    """The picture itself.
+def image_panel(caption: str, image: Tensor) -> Panel:
+    """The image itself.
 
     Shapes: image (3, h, w), 0..255
     """
@@ -46,7 +46,7 @@ def label_panel(caption: str, labels: Tensor, colors: NDArray[np.uint8]) -> Pane
 def token_panels(image: Tensor, trace: TokenTrace) -> list[Panel]:
     """Which patches share a token, where some do, and which are worked on in each later stage.
 
-    Shapes: image (3, h, w); the trace is of a batch of one, its grid may reach beyond the picture
+    Shapes: image (3, h, w); the trace is of a batch of one, its grid may reach beyond the image
     """
     owner = trace.owner[0].cpu().view(trace.grid)
     tokens = int(owner.unique().numel())
@@ -76,13 +76,13 @@ def contact_sheet(panels: Sequence[Panel], *, columns: int = 3) -> Image.Image:
         left = _GAP + (place % columns) * cell[0]
         top = _GAP + (place // columns) * cell[1]
         pen.text((left, top), panel.caption, fill=(235, 235, 235))
-        picture = Image.fromarray(panel.pixels).resize((width, height), Image.Resampling.NEAREST)
-        sheet.paste(picture, (left, top + _CAPTION))
+        image = Image.fromarray(panel.pixels).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(image, (left, top + _CAPTION))
     return sheet
 
 
 def _shared(image: Tensor, owner: Tensor, patch: int) -> NDArray[np.uint8]:
-    """The picture with a line around every group of patches that share a token."""
+    """The image with a line around every group of patches that share a token."""
     height, width = image.shape[-2:]
     at_pixels = _at_pixels(owner, patch, (height, width))
     edge = torch.zeros(height, width, dtype=torch.bool)
@@ -94,7 +94,7 @@ def _shared(image: Tensor, owner: Tensor, patch: int) -> NDArray[np.uint8]:
 
 
 def _dimmed(image: Tensor, alive: Tensor, patch: int) -> NDArray[np.uint8]:
-    """The picture, dark where no token is worked on any more."""
+    """The image, dark where no token is worked on any more."""
     lit = _at_pixels(alive, patch, tuple(image.shape[-2:])).numpy()[..., None]
     pixels = _pixels(image)
     return np.where(lit, pixels, pixels // 5)

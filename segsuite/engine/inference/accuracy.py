@@ -17,15 +17,15 @@ from segsuite.measure.images import resized
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What a trained network reaches on validation pictures.
+    """What a trained network reaches on validation images.
 
     Attributes:
         miou: between 0 and 1; None where no pixel has a class.
-        pictures, of: how many were scored, and how many the split has.
+        images, of: how many were scored, and how many the split has.
     """
 
     miou: float | None
-    pictures: int
+    images: int
     of: int
 
 
@@ -35,23 +35,23 @@ def miou(
     *,
     size: Size,
     num_classes: int,
-    pictures: int | None = None,
+    images: int | None = None,
 ) -> Accuracy:
-    """Over the whole validation split, or so many of its pictures, evenly spread.
+    """Over the whole validation split, or so many of its images, evenly spread.
 
     Args:
-        labels: a picture (1, 3, *size) and the size of its labels -> (1, H, W) class ids.
+        labels: an image (1, 3, *size) and the size of its labels -> (1, H, W) class ids.
     """
     # Here, since torchmetrics takes seconds, and probes start processes of their own.
     from segsuite.metrics.iou import MeanIoU
 
     metric, samples = MeanIoU(num_classes=num_classes), data.samples("val")
-    count = len(samples) if pictures is None else min(pictures, len(samples))
+    count = len(samples) if images is None else min(images, len(samples))
     with torch.inference_mode():
         for number in range(count):
             sample = samples[number * len(samples) // count]
-            picture = resized(data.eval_transform(sample.image), size)
-            found = labels(picture[None], tuple(sample.label.shape))
+            image = resized(data.eval_transform(sample.image), size)
+            found = labels(image[None], tuple(sample.label.shape))
             metric.update(found[0], sample.label.long())
     reached = float(metric.compute().miou)
     return Accuracy(reached if reached == reached else None, count, len(samples))
@@ -62,7 +62,7 @@ def accuracies(
     data: Any,
     *,
     size: Size,
-    pictures: int | None,
+    images: int | None,
     precision: AbstractContextManager[Any],
     tell: Callable[[str], None],
 ) -> tuple[dict[str, Accuracy], list[str]]:
@@ -85,7 +85,7 @@ def accuracies(
                 data,
                 size=size,
                 num_classes=candidate.network.num_classes,
-                pictures=pictures,
+                images=images,
             )
     return found, notes
 
@@ -103,6 +103,6 @@ def percent(accuracy: Accuracy | None) -> str:
 
 def scored_on(accuracy: Accuracy, size: Size) -> str:
     """What the figure is of."""
-    some, all_ = accuracy.pictures, accuracy.of
+    some, all_ = accuracy.images, accuracy.of
     count = f"all {all_}" if some == all_ else f"{some} of {all_}"
     return f"on {count} validation images, stretched to {size[0]}x{size[1]}"

@@ -1,4 +1,4 @@
-"""Sizes of pictures and maps: padding, cropping, resizing."""
+"""Sizes of images and maps: padding, cropping, resizing."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from segsuite.core.sizes import Size
 
 
 def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
-    """The pictures, with `value` added below and to the right.
+    """The images, with `value` added below and to the right.
 
     Channels after the first three, such as the labels that an oracle sees, are filled with IGNORE.
 
@@ -27,8 +27,8 @@ def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
     return canvas
 
 
-def resized_picture(image: Tensor, size: Size) -> Tensor:
-    """The picture, bilinear; channels after the first three, such as an oracle's labels, nearest.
+def resized_image(image: Tensor, size: Size) -> Tensor:
+    """The image, bilinear; channels after the first three, such as an oracle's labels, nearest.
 
     Shapes: image (C, h, w) -> (C, *size) float, or the input itself
     """
@@ -50,9 +50,9 @@ def resized(maps: Tensor, size: Size) -> Tensor:
 
 
 def grown(size: Size, seen: Size, padded: Size) -> Size:
-    """The size of a map whose top left part of `size` belongs to the picture, the rest to padding.
+    """The size of a map whose top left part of `size` belongs to the image, the rest to padding.
 
-    Exact where the picture is seen at its own size; otherwise rounded to whole pixels, which moves
+    Exact where the image is seen at its own size; otherwise rounded to whole pixels, which moves
     boundaries by less than half a pixel.
     """
     return tuple(round(n * p / s) for n, s, p in zip(size, seen, padded, strict=True))

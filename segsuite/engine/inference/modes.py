@@ -1,7 +1,7 @@
-"""From pictures of any size to label maps: whole, in windows, at several scales.
+"""From images of any size to label maps: whole, in windows, at several scales.
 
-All of them pad to what the network divides by, crop exactly, and work on batches: pictures of one
-size are stacked, windows of all pictures share batches.
+All of them pad to what the network divides by, crop exactly, and work on batches: images of one
+size are stacked, windows of all images share batches.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ from segsuite.engine.inference.framing import (
     padded_to,
     pair,
     resized,
-    resized_picture,
+    resized_image,
     rounded_up,
     scaled,
     size_of,
@@ -34,14 +34,14 @@ from segsuite.nn.segmenter import Prediction, Segmenter
 from segsuite.ops.bilinear import bilinear_neighbours
 
 Watcher = Callable[[Prediction, list[int]], None]
-"""Is told of every prediction made on whole pictures, and which pictures they were."""
+"""Is told of every prediction made on whole images, and which images they were."""
 
 _AT_ONCE = 2**24
 """Labels, or numbers of evidence, that are worked on at once where an image has more of them."""
 
 
 class Inference(ABC):
-    """A way to apply a network to pictures of any sizes."""
+    """A way to apply a network to images of any sizes."""
 
     def labels(
         self,
@@ -73,17 +73,17 @@ class Inference(ABC):
         *,
         watch: Watcher | None = None,
     ) -> list[Tensor]:
-        """What the network decides by for each picture, at the size asked for: scores, mostly.
+        """What the network decides by for each image, at the size asked for: scores, mostly.
 
         Shapes: images (3, h, w) each -> (E, H, W) each
         """
 
 
 class Whole(Inference):
-    """The whole picture at once. `labels` never holds a map of K channels at full size.
+    """The whole image at once. `labels` never holds a map of K channels at full size.
 
     Args:
-        batch: pictures of one size that go through the network together.
+        batch: images of one size that go through the network together.
     """
 
     def __init__(self, *, batch: Annotated[int, Between(1)] = 8) -> None:
@@ -138,7 +138,7 @@ class Slide(Inference):
     Args:
         window: height and width of a window, what the network was trained with.
         stride: rows and columns from one window to the next.
-        batch: windows that go through the network together, of whichever pictures.
+        batch: windows that go through the network together, of whichever images.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class MultiScale(Inference):
     been asked. Large images are for `Slide` alone.
 
     Args:
-        scales: factors on the sides of the picture.
+        scales: factors on the sides of the image.
         flip: also mirror each copy.
         base: how each copy is done.
     """
@@ -242,7 +242,7 @@ class MultiScale(Inference):
     ) -> list[Tensor]:
         totals: list[Tensor] | None = None
         for scale in self.scales:
-            copies = [resized_picture(i, scaled(size_of(i), scale)) for i in images]
+            copies = [resized_image(i, scaled(size_of(i), scale)) for i in images]
             for mirrored in (False, True) if self.flip else (False,):
                 seen = [copy.flip(-1) for copy in copies] if mirrored else copies
                 told = watch if scale == 1 and not mirrored else None
@@ -285,7 +285,7 @@ def _predicted(
     batch: int,
     watch: Watcher | None,
 ) -> Iterator[tuple[list[int], Prediction, Size]]:
-    """Predictions on stacks of pictures of one size, with their indices and padded size."""
+    """Predictions on stacks of images of one size, with their indices and padded size."""
     alike: dict[tuple[Size, Size], list[int]] = defaultdict(list)
     for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
         alike[size_of(image), size].append(index)

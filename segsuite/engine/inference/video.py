@@ -24,7 +24,7 @@ from segsuite.data.frames import (
     Faults,
     Frame,
     FrameSource,
-    PictureFrames,
+    ImageFrames,
     VideoFrames,
 )
 from segsuite.data.palette import overlay
@@ -32,7 +32,7 @@ from segsuite.engine.inference.inputs import as_path, frames_of
 from segsuite.engine.inference.prediction import Predictor, loaded, white_of
 from segsuite.engine.inference.video_output import check_output, sink
 
-_PICTURES_RATE = Fraction(25)
+_IMAGES_RATE = Fraction(25)
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Speed:
     """Frames and seconds, batch by batch.
 
     Attributes:
-        network: seconds of pictures on the device to labels on the device, of each batch.
+        network: seconds of images on the device to labels on the device, of each batch.
         frames: of each batch.
         everything: seconds from the first frame's decoding to the finished output.
     """
@@ -139,9 +139,9 @@ def _source(cfg: DictConfig, faults: Faults) -> FrameSource:
     path = Path(as_path(cfg, "input")).expanduser()
     if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
         return VideoFrames(path, rate=rate, faults=faults)
-    return PictureFrames(
+    return ImageFrames(
         frames_of(str(cfg.input)),
-        rate=rate or _PICTURES_RATE,
+        rate=rate or _IMAGES_RATE,
         faults=faults,
         white=white_of(cfg),
     )

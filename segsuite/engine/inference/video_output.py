@@ -1,4 +1,4 @@
-"""Where the frames of a segmented video go: a video file, or a folder of pictures.
+"""Where the frames of a segmented video go: a video file, or a folder of images.
 
 Both are whole or absent. PyAV (the extra `video`) writes video files, and is imported only then.
 """
@@ -22,7 +22,7 @@ ENCODERS = {
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), "libx264"),
     ".webm": "libvpx-vp9",
 }
-"""What a video file's pictures are encoded by."""
+"""What a video file's images are encoded by."""
 _CLOCK = 90_000
 """Ticks a second: the usual clock of videos, in which every usual frame rate is a whole number."""
 _BT601, _LIMITED = 5, 1
@@ -79,7 +79,7 @@ def sink(output: Path, rate: Fraction) -> Iterator[Sink]:
 
 
 class FrameFolder:
-    """Frames as JPEG pictures: to be looked at, and a tenth of the time that PNG takes."""
+    """Frames as JPEG images: to be looked at, and a tenth of the time that PNG takes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -127,15 +127,15 @@ class VideoFile:
             got, first = (f"{size[1]}x{size[0]}" for size in (pixels.shape[:2], self._size))
             raise DataError(
                 f"frame {frame.number} ({frame.name}) is {got}, the first one {first}: a video has "
-                "one size; give output=FOLDER to get pictures, or frames of one size"
+                "one size; give output=FOLDER to get images, or frames of one size"
             )
         height, width = self._size
         even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+        image = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         # Two frames of one time, as some cameras write them, would be refused by encoders.
         self._tick = max(round(frame.seconds * _CLOCK), self._tick + 1)
-        picture.pts, picture.time_base = self._tick, Fraction(1, _CLOCK)
-        self._container.mux(self._stream.encode(picture))
+        image.pts, image.time_base = self._tick, Fraction(1, _CLOCK)
+        self._container.mux(self._stream.encode(image))
 
     def _begun(self, height: int, width: int) -> Any:
         stream = self._container.add_stream(ENCODERS[self.path.suffix.lower()], rate=self.rate)

@@ -112,6 +112,10 @@ def check_run(cfg: DictConfig) -> None:
     check_trainer(cfg.trainer)
     if not cfg.allow:  # other people's callbacks may log figures of any name
         _check_figure("optimized_metric", cfg.optimized_metric, _STAGES)
+    if cfg.callbacks and "pictures" in cfg.callbacks:  # in a file of one's own
+        raise ConfigError(
+            "callbacks.pictures is called callbacks.images; write `images` in its place"
+        )
     checkpoint = cfg.callbacks.get("checkpoint") if cfg.callbacks else None
     if checkpoint is None:
         raise ConfigError(

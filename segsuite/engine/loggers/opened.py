@@ -35,8 +35,8 @@ def opened(
                 logger.finish(failed=failed)
 
 
-def log_picture(trainer: Trainer, name: str, path: Path) -> None:
-    """Shows a PNG file in every logger that can show pictures."""
+def log_image(trainer: Trainer, name: str, path: Path) -> None:
+    """Shows a PNG file in every logger that can show images."""
     step = max(trainer.global_step - 1, 0)  # of the figures beside it: Lightning counts from 0
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):  # wandb

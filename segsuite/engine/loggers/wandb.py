@@ -79,7 +79,7 @@ class WandbLogger(Lightnings):
     def log_image(
         self, key: str, images: list[Any], step: int | None = None, **kwargs: Any
     ) -> None:
-        """Logs pictures; those that are files are logged again by a resumed run, if they are there.
+        """Logs images; those that are files are logged again by a resumed run, if they are there.
 
         Args:
             images: paths as text, or what else `wandb.Image` takes.
@@ -87,7 +87,7 @@ class WandbLogger(Lightnings):
         step = self._begin_row(step)
         paths = [image for image in images if isinstance(image, str)]
         if paths and not kwargs:
-            self._journal.add(step, pictures={key: [self._inside(path) for path in paths]})
+            self._journal.add(step, images={key: [self._inside(path) for path in paths]})
         super().log_image(key, images, step, **kwargs)
 
     @rank_zero_only
@@ -111,10 +111,10 @@ class WandbLogger(Lightnings):
                 self._journal.add(**row)
         for row in self._journal.go_on_at(step):
             self._newest, figures = row["step"], row.get("figures", {})
-            pictures = row.get("pictures", {})
-            self._sent.setdefault(self._newest, set()).update((*figures, *pictures))
+            images = row.get("images", {})
+            self._sent.setdefault(self._newest, set()).update((*figures, *images))
             self._send(self._newest, figures)
-            for key, paths in pictures.items():
+            for key, paths in images.items():
                 there = [str(p) for p in map(self._folder.joinpath, paths) if p.exists()]
                 if there:
                     super().log_image(key, there, self._newest)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.files import written_whole
-from segsuite.engine.loggers.opened import log_picture
+from segsuite.engine.loggers.opened import log_image
 from segsuite.methods.essnet.embedding_map import nearest_text, plane, save_map
 
 
@@ -38,7 +38,7 @@ class EmbeddingMap(Callback):
             groups=pl_module.class_groups,
             title=f"class embeddings after {trainer.global_step} iterations",
         )
-        log_picture(trainer, "embeddings", path)
+        log_image(trainer, "embeddings", path)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -122,7 +122,7 @@ def name_points(axes: "Axes", points: NDArray[np.float64], names: Sequence[str])
     Shapes: points (C, 2)
     """
     axes.autoscale_view()  # otherwise put off until all is drawn
-    dot = axes.figure.dpi / 72  # a point of type, in the picture's pixels
+    dot = axes.figure.dpi / 72  # a point of type, in the image's pixels
     corners = axes.transData.transform(points) + 3 * dot
     # Laying out letters to know their width would take longer than all the rest.
     widths = np.array([len(name) for name in names]) * _LETTER * _TYPE * dot

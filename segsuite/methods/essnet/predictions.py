@@ -17,7 +17,7 @@ _WIDE = 32
 """Numbers per pixel from which it is cheaper to upsample logits than features."""
 
 _COARSE = 2**24
-"""Logits of a picture at native stride: 64 MB in float32."""
+"""Logits of an image at native stride: 64 MB in float32."""
 
 
 @dataclass(frozen=True)

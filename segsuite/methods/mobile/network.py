@@ -47,7 +47,7 @@ class MobileSegmenter(Segmenter):
         head: takes `in_channels`, those of the backbone's deep map.
         output_stride: of the backbone.
         dropout: of the class scores, see `ExitFlow`.
-        border: what lies beyond the last grid point. `repeat`: its scores. `pad`: pictures are
+        border: what lies beyond the last grid point. `repeat`: its scores. `pad`: images are
             padded below and to the right to sides of stride * n + 1, so that nothing does; this is
             how the paper sees Cityscapes, at 1025 x 2049.
         mean, std: of the pixels, in 0..255; x * 2 / 255 - 1 unless said otherwise.

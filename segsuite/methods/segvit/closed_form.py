@@ -1,6 +1,6 @@
 """Operations in closed form, to check the counter and the published figures against.
 
-Every formula is for one picture and gives a `Cost`: its `fvcore` total is what papers print.
+Every formula is for one image and gives a `Cost`: its `fvcore` total is what papers print.
 Source: exact arithmetic on the papers' modules, which reproduces the published figures of SegViT v1
 (120.9, 637.9, 321.6, 383.9) and DToP (109.9, 617.0, 315.4, 366.9); see tests/bench.
 """

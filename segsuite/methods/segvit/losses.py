@@ -78,7 +78,7 @@ class AtmCriterion(nn.Module):
 
 
 def present_classes(labels: Tensor, num_classes: int) -> Tensor:
-    """(B, K) bool: which classes each picture's labels hold.
+    """(B, K) bool: which classes each image's labels hold.
 
     Shapes: labels (B, H, W) int64 with IGNORE
     """

@@ -45,7 +45,7 @@ def mask_losses(
     Shapes: masks (L, B, K, h, w) of L heads, labels (B, H, W), present (B, K) bool with P trues
         -> (L, P), (L, P)
     """
-    picture, label = present.nonzero(as_tuple=True)
+    image, label = present.nonzero(as_tuple=True)
     offset = stride // 2
     exact = full_type(masks)  # never in half precision
     rows, columns = (
@@ -54,7 +54,7 @@ def mask_losses(
     )
     targets = labels[:, offset::stride, offset::stride].contiguous()
     focal, dice = _MaskLosses.apply(
-        masks[:, picture, label], targets, picture, label, rows, columns, leave_ignored
+        masks[:, image, label], targets, image, label, rows, columns, leave_ignored
     )
     if weights is None:
         return focal, dice
@@ -65,7 +65,7 @@ def mask_losses(
 class _MaskLosses(torch.autograd.Function):
     """Losses of P masks under L heads, with their gradients on the coarse grid ready made.
 
-    Shapes: masks (L, P, h, w), targets (B, H, W), picture (P,), label (P,), rows (H, h),
+    Shapes: masks (L, P, h, w), targets (B, H, W), image (P,), label (P,), rows (H, h),
         columns (W, w) -> (L, P), (L, P)
     """
 
@@ -74,7 +74,7 @@ class _MaskLosses(torch.autograd.Function):
         ctx: Any,
         masks: Tensor,
         targets: Tensor,
-        picture: Tensor,
+        image: Tensor,
         label: Tensor,
         rows: Tensor,
         columns: Tensor,
@@ -90,7 +90,7 @@ class _MaskLosses(torch.autograd.Function):
         with torch.autocast(masks.device.type, enabled=False):
             for start in range(0, count, step):
                 part = slice(start, start + step)
-                truth = targets[picture[part]]
+                truth = targets[image[part]]
                 hit = (truth == label[part, None, None]).to(rows.dtype)
                 counted = (truth != IGNORE).to(rows.dtype) if leave_ignored else None
                 logits = rows @ (masks[:, part].to(rows.dtype) @ columns.T)

@@ -191,7 +191,7 @@ class SegVit(Segmenter):
             budgets = ",".join(f"{0.5 * 0.75**index:.3g}" for index in exits)
             raise ConfigError(
                 "method.pruning.mode=dynamic: how many tokens stay depends on the "
-                "picture, which no exported file follows; type method.pruning.mode=static "
+                "image, which no exported file follows; type method.pruning.mode=static "
                 f"method.pruning.budgets=[{budgets}], shares of the patches that stay"
             )
 

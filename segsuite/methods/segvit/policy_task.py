@@ -111,7 +111,7 @@ class PolicyTask(SegmentationTask):
             self.shared_right.update((logits[:, 1] - logits[:, 0])[0], targets[0])
 
     def predicted_labels(self, batch: Batch, **_: object) -> list[Tensor]:
-        """Windows as (H, W) maps of 0 and 1, for pictures."""
+        """Windows as (H, W) maps of 0 and 1, for images."""
         found = []
         for image, label in zip(batch["image"], batch["label"], strict=True):
             window = self.loss.window

@@ -1,12 +1,12 @@
 """Token pruning: tokens whose class is certain stop being worked on.
 
 Paper: DToP (ICCV 2023), section 3.2, and the hybrid's section 1.3.2. The original loops over
-pictures and classes, gathers and scatters in every block, and makes the host wait 727 times a
-picture. Here each exit compacts the tokens once, in one of three ways that share one set of
+images and classes, gathers and scatters in every block, and makes the host wait 727 times a
+image. Here each exit compacts the tokens once, in one of three ways that share one set of
 weights:
 
 - `mask`: all rows stay, exited ones are frozen and masked out (training; any threshold, any batch);
-- `dynamic`: rows above the threshold leave (parity with the paper; shapes depend on the picture);
+- `dynamic`: rows above the threshold leave (parity with the paper; shapes depend on the image);
 - `static`: a fixed number of rows stays (deployment: static shapes, no host synchronisation).
 """
 
@@ -170,7 +170,7 @@ class TokenPruning(nn.Module):
             return replace(alive, valid=stay, key_mask=stay if self.context == "drop" else None)
         kept = int(stay.sum(1).max())  # makes the host wait, by nature of this mode
         first = stay.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :kept]
-        # Pictures that keep fewer tokens than the fullest of the batch are padded with exited rows.
+        # Images that keep fewer tokens than the fullest of the batch are padded with exited rows.
         valid = stay.gather(1, first) if stay.shape[0] > 1 else None
         return self._gather(alive, first, valid)
 

@@ -1,7 +1,7 @@
 """Content-aware token sharing: 2x2 patches of one class enter the ViT as one token.
 
 Paper: "Content-aware Token Sharing" (CVPR 2023), section 3, and the hybrid's section 1.3.1. The
-original loops over pictures and indexes pixels by boolean masks; here one `topk` and one gather do
+original loops over images and indexes pixels by boolean masks; here one `topk` and one gather do
 it for the whole batch, in shapes that depend on the image size alone.
 """
 
@@ -50,7 +50,7 @@ def window_of_patch(grid: Size, device: torch.device | None = None) -> Tensor:
 
 
 def share(scores: Tensor, windows: int, grid: Size) -> SharedTokens:
-    """Lets the `windows` best windows of each picture share a token: N - 3 * windows tokens remain.
+    """Lets the `windows` best windows of each image share a token: N - 3 * windows tokens remain.
 
     Shapes: scores (B, N/4), higher is more uniform
     """

@@ -215,7 +215,7 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drops a branch of a residual block for whole pictures, in training (Huang et al., 2016).
+    """Drops a branch of a residual block for whole images, in training (Huang et al., 2016).
 
     Shapes: x (B, ...) -> (B, ...)
     """

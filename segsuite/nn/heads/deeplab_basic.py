@@ -1,4 +1,4 @@
-"""The light head of mobile DeepLabV3: the picture's mean beside a 1 x 1 convolution.
+"""The light head of mobile DeepLabV3: the image's mean beside a 1 x 1 convolution.
 
 DeepLabV3 (Chen et al., 2017) without its atrous branches.
 """
@@ -54,7 +54,7 @@ class BasicHead(nn.Module):
         """(B, in, h, w) -> (B, channels, h, w)."""
         if self.training and len(x) == 1 and isinstance(self.pooled.norm, nn.BatchNorm2d):
             raise ConfigError(
-                "one picture per step cannot train the batch norm behind image pooling, which then "
+                "one image per step cannot train the batch norm behind image pooling, which then "
                 "sees one number per channel; set data.batch_size to 2 or more, or type "
                 "method.norm=gn16"
             )

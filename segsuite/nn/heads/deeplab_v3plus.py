@@ -16,7 +16,7 @@ _RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 
 
 class ImagePooling(nn.Module):
-    """The picture's mean, through 1 x 1, spread over the map again."""
+    """The image's mean, through 1 x 1, spread over the map again."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class ImagePooling(nn.Module):
         """(B, in, h, w) -> (B, out, h, w)."""
         if self.training and len(x) == 1 and isinstance(self.project[1], nn.BatchNorm2d):
             raise ConfigError(
-                "one picture per step cannot train the batch norm behind image pooling, which then "
+                "one image per step cannot train the batch norm behind image pooling, which then "
                 "sees one number per channel; set data.batch_size to 2 or more, or type "
                 "method.norm=gn16"
             )

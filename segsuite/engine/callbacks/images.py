@@ -11,23 +11,23 @@ from lightning import Callback, LightningModule, Trainer
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
 from segsuite.data.samples import Batch
-from segsuite.engine.callbacks.panels import contact_sheet, label_panel, picture_panel, token_panels
+from segsuite.engine.callbacks.panels import contact_sheet, image_panel, label_panel, token_panels
 from segsuite.engine.inference.legend import legend, with_below
-from segsuite.engine.loggers.opened import log_picture
+from segsuite.engine.loggers.opened import log_image
 from segsuite.nn.segmenter import Prediction
 from segsuite.nn.token_trace import TokenTrace
 
 
-class Pictures(Callback):
+class PredictionImages(Callback):
     """At every validation: image, truth, prediction, shared patches, tokens left at each head.
 
     A run without a validation draws them in its final evaluation. Below them are the colours and
     names of the classes that are in truth or prediction.
 
     Args:
-        folder: where `<iteration>_<picture>.png` go.
-        count: pictures, spread evenly over the images, the same ones at each validation; over those
-            of the first process, of which each process has every n-th.
+        folder: where `<iteration>_<image>.png` go.
+        count: how many images, spread evenly over the split, the same ones at each validation;
+            over those of the first process, of which each process has every n-th.
     """
 
     def __init__(self, *, folder: str, count: Annotated[int, Between(0)] = 4) -> None:
@@ -70,7 +70,7 @@ class Pictures(Callback):
                 continue
             path = self.folder / f"{trainer.global_step:07d}_{_file_name(batch['id'][index])}.png"
             self._panels = draw(pl_module, batch, index, path)
-            log_picture(trainer, f"pictures/{self._drawn}", path)
+            log_image(trainer, f"images/{self._drawn}", path)
             self._drawn += 1
             self._newest = path
 
@@ -85,7 +85,7 @@ class Pictures(Callback):
 
     def _tell(self) -> None:
         if self._newest is not None:
-            print(f"picture ({', '.join(self._panels)}): {self._newest}", flush=True)
+            print(f"image ({', '.join(self._panels)}): {self._newest}", flush=True)
 
 
 def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
@@ -103,7 +103,7 @@ def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
 
 
 def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> list[str]:
-    """Draws one picture of an evaluation batch; the network runs on it alone once more.
+    """Draws one image of an evaluation batch; the network runs on it alone once more.
 
     Returns:
         What is in it, from left to right, in words.
@@ -120,7 +120,7 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> li
     image, label, found = one["image"][0].cpu(), one["label"][0].cpu(), found.cpu()
     classes, colors = pl_module.classes, pl_module.classes.colors
     panels = [
-        picture_panel("image", image),
+        image_panel("image", image),
         label_panel("truth", label, colors),
         label_panel("prediction", found, colors),
     ]
@@ -133,5 +133,5 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> li
     return ["image", "truth", "prediction", *(["tokens"] if traces else [])]
 
 
-def _file_name(picture: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in str(picture))[-80:]
+def _file_name(image: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in str(image))[-80:]

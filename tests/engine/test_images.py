@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from segsuite.engine.callbacks import pictures
-from segsuite.engine.callbacks.pictures import Pictures, spread
+from segsuite.engine.callbacks import images
+from segsuite.engine.callbacks.images import PredictionImages, spread
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from segsuite.engine.callbacks.pictures import Pictures, spread
         (0, 5, 2, set()),
     ],
 )
-def test_pictures_are_spread_evenly_over_the_images(count, batches, batch_size, chosen):
+def test_images_are_spread_evenly_over_the_images(count, batches, batch_size, chosen):
     assert spread(count, batches, batch_size) == chosen
 
 
@@ -37,8 +37,8 @@ def drawn(monkeypatch):
         names.append(path.name)
         return ["image", "truth"]
 
-    monkeypatch.setattr(pictures, "draw", draw)
-    monkeypatch.setattr(pictures, "log_picture", lambda *_: None)
+    monkeypatch.setattr(images, "draw", draw)
+    monkeypatch.setattr(images, "log_image", lambda *_: None)
     return names
 
 
@@ -52,13 +52,13 @@ def run_of(fn: str, *, first_process: bool = True) -> SimpleNamespace:
     )
 
 
-def validate(callback: Pictures, trainer: SimpleNamespace) -> None:
+def validate(callback: PredictionImages, trainer: SimpleNamespace) -> None:
     callback.on_validation_start(trainer, None)
     for number, batch in enumerate(BATCHES):
         callback.on_validation_batch_end(trainer, None, None, batch, number)
 
 
-def evaluate(callback: Pictures, trainer: SimpleNamespace) -> None:
+def evaluate(callback: PredictionImages, trainer: SimpleNamespace) -> None:
     callback.on_test_start(trainer, None)
     for number, batch in enumerate(BATCHES):
         callback.on_test_batch_end(trainer, None, None, batch, number)
@@ -70,21 +70,24 @@ EXPECTED = [f"0000005_img{number}.png" for number in (1, 5, 9)]
 
 @pytest.mark.parametrize("first_process", [True, False])
 def test_every_validation_draws_the_same_ones_on_the_first_process(drawn, first_process):
-    callback, trainer = Pictures(folder="p", count=3), run_of("fit", first_process=first_process)
+    callback, trainer = (
+        PredictionImages(folder="p", count=3),
+        run_of("fit", first_process=first_process),
+    )
     for _ in range(2):
         validate(callback, trainer)
     assert drawn == (EXPECTED * 2 if first_process else [])
 
 
 def test_the_final_evaluation_draws_where_no_validation_did(drawn, tmp_path, capsys):
-    callback = Pictures(folder="p", count=3)
+    callback = PredictionImages(folder="p", count=3)
     callback.on_fit_end(run_of("fit"), None)
     assert capsys.readouterr().out == ""
     evaluate(callback, run_of("test"))
     assert drawn == EXPECTED
-    assert capsys.readouterr().out == "picture (image, truth): p/0000005_img9.png\n"
+    assert capsys.readouterr().out == "image (image, truth): p/0000005_img9.png\n"
     del drawn[:]
-    callback = Pictures(folder=str(tmp_path), count=3)
+    callback = PredictionImages(folder=str(tmp_path), count=3)
     (tmp_path / "0000002_img1.png").touch()  # by a validation before the run was resumed
     evaluate(callback, run_of("test"))
     assert drawn == [] and capsys.readouterr().out == ""
@@ -96,10 +99,10 @@ def test_a_validation_draws_for_the_final_evaluation_too(drawn, tmp_path, monkey
         drawn.append(path.name)
         return ["image"]
 
-    monkeypatch.setattr(pictures, "draw", draw)
-    callback = Pictures(folder=str(tmp_path), count=3)
+    monkeypatch.setattr(images, "draw", draw)
+    callback = PredictionImages(folder=str(tmp_path), count=3)
     validate(callback, run_of("fit"))
     callback.on_fit_end(run_of("fit"), None)
     evaluate(callback, run_of("test"))
     assert drawn == EXPECTED, "once, by the validation"
-    assert capsys.readouterr().out.count("picture") == 1
+    assert capsys.readouterr().out.count("image") == 1

@@ -1,4 +1,4 @@
-"""A folder of pictures of all sizes and colour modes, through a network with fixed budgets."""
+"""A folder of images of all sizes and colour modes, through a network with fixed budgets."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from PIL import Image
 from segsuite.predict import main as predict
 from tests.segvit.made import called, made
 
-PICTURES = {  # name: mode, (width, height)
+IMAGES = {  # name: mode, (width, height)
     "grey.jpg": ("L", (96, 64)),
     "ink.jpg": ("CMYK", (96, 64)),
     "odd.jpg": ("RGB", (77, 45)),
@@ -27,10 +27,10 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (4, 6, 3), dtype=np.uint8))
-    for name, (mode, size) in PICTURES.items():
+    for name, (mode, size) in IMAGES.items():
         coarse.resize(size, Image.Resampling.BICUBIC).convert(mode).save(folder / name)
     return folder
 
@@ -42,10 +42,10 @@ def masks(checkpoint, source, output, *arguments: str) -> dict[str, np.ndarray]:
     return {path.stem: np.asarray(Image.open(path)) for path in found}
 
 
-def test_every_picture_gets_a_mask_and_an_overlay_of_its_own_size(checkpoint, folder, tmp_path):
+def test_every_image_gets_a_mask_and_an_overlay_of_its_own_size(checkpoint, folder, tmp_path):
     found = masks(checkpoint, folder, tmp_path, "legend=false")
-    assert len(found) == len(PICTURES)
-    for name, (_, size) in PICTURES.items():
+    assert len(found) == len(IMAGES)
+    for name, (_, size) in IMAGES.items():
         stem = name.partition(".")[0]
         assert found[stem].shape == size[::-1], name
         overlay = Image.open(tmp_path / "overlays" / f"{stem}.png")
@@ -53,14 +53,14 @@ def test_every_picture_gets_a_mask_and_an_overlay_of_its_own_size(checkpoint, fo
     assert len(np.unique(found["odd"])) > 1
 
 
-def test_a_picture_does_not_depend_on_those_beside_it(checkpoint, folder, tmp_path):
+def test_a_image_does_not_depend_on_those_beside_it(checkpoint, folder, tmp_path):
     together = masks(checkpoint, folder, tmp_path / "together")
     alone = masks(checkpoint, folder, tmp_path / "alone", "batch_size=1")
     for stem, mask in together.items():
         assert np.mean(mask != alone[stem]) < 1e-3, stem  # but for ties in the last digit
 
 
-def test_a_grey_picture_is_segmented_as_its_rgb_copy(checkpoint, folder, tmp_path):
+def test_a_grey_image_is_segmented_as_its_rgb_copy(checkpoint, folder, tmp_path):
     (tmp_path / "in").mkdir()
     for stem in ("grey", "ink"):
         copy = Image.open(folder / f"{stem}.jpg").convert("RGB")
