@@ -37,10 +37,10 @@ def main(cfg: DictConfig) -> float | None:
     introduction.introduce(cfg, trainer, network, data, cost)
 
     done = 0 if resumed is None else resumed.step
-    with opened(trainer.loggers, record.flat(cfg), step=done):
+    with opened(trainer.loggers, record.flat(cfg), step=done, resolved=task.resolved):
         fitting.fit(trainer, task, data, resumed)
         figures = fitting.final_figures(cfg, trainer, task, data, folder)
-    return fitting.finish(cfg, figures, trainer, folder)
+    return fitting.finish(cfg, figures, trainer, task, folder)
 
 
 if __name__ == "__main__":

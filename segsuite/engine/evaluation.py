@@ -60,7 +60,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     check_processes(trainer, data, "val" if cfg.split == "val" else data.test_split)
     getattr(trainer, _STAGES[cfg.split])(task, datamodule=data, verbose=False)
     figures = figures_of(trainer.callback_metrics)
-    if figures[f"{cfg.split}/miou"] is None and cfg.get("submission") is None:
+    optimized = figures[f"{cfg.split}/{task.evaluator.headline}"]
+    if optimized is None and cfg.get("submission") is None:
         raise DataError(
             f"split={cfg.split} holds no pixel with a class, so that there is nothing to measure; "
             "give data with labels, or type submission=cityscapes for the files that its server "
@@ -70,7 +71,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         "checkpoint": str(Path(cfg.ckpt_path).resolve()),
         "split": cfg.split,
         "inference": cfg.inference["_target_"].rsplit(".", 1)[-1],
-        "optimized": figures[f"{cfg.split}/miou"],
+        "optimized": optimized,
         "metrics": figures,
     }
 

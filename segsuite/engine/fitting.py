@@ -14,7 +14,7 @@ from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.launch import folders, record
 from segsuite.engine.launch.rebuild import figures_of
 from segsuite.engine.resuming import ResumePoint, restoring
-from segsuite.engine.task import SegmentationTask
+from segsuite.engine.task import BaseTask
 from segsuite.nn.dilated import split_dilations
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
 
 def fit(
     trainer: Trainer,
-    task: SegmentationTask,
+    task: BaseTask,
     data: LightningDataModule,
     resumed: ResumePoint | None,
 ) -> None:
@@ -66,7 +66,7 @@ def fit(
 def final_figures(
     cfg: DictConfig,
     trainer: Trainer,
-    task: SegmentationTask,
+    task: BaseTask,
     data: LightningDataModule,
     folder: Path,
 ) -> dict[str, float]:
@@ -113,7 +113,7 @@ def _keep_last(trainer: Trainer) -> None:
     trainer.strategy.barrier("best.ckpt")
 
 
-def _give(task: SegmentationTask, checkpoint: Path) -> None:
+def _give(task: BaseTask, checkpoint: Path) -> None:
     # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
     load_weights(
         task.network, network_state(read_checkpoint(checkpoint), checkpoint), source=str(checkpoint)
@@ -121,23 +121,24 @@ def _give(task: SegmentationTask, checkpoint: Path) -> None:
 
 
 def finish(
-    cfg: DictConfig, figures: dict[str, Any], trainer: Trainer, folder: Path
+    cfg: DictConfig, figures: dict[str, Any], trainer: Trainer, task: BaseTask, folder: Path
 ) -> float | None:
     """Writes result.json, after which the run counts as finished; the figure for a sweeper."""
     checkpoint = figures.pop("checkpoint")
-    optimized = figure(figures, cfg.optimized_metric)
+    metric = task.resolved(cfg.optimized_metric)
+    optimized = figure(figures, metric)
     if trainer.is_global_zero:
         record.write_result(
             folder,
             name=cfg.name,
             optimized=optimized,
-            optimized_metric=cfg.optimized_metric,
+            optimized_metric=metric,
             metrics=figures_of(figures),
             steps=trainer.global_step,
             checkpoint=checkpoint,
             test=tested(trainer.datamodule, checkpoint),
         )
-        what = str(cfg.optimized_metric)
+        what = str(metric)
         if what.startswith("test/"):
             what += f" ({tested(trainer.datamodule, checkpoint)})"
         log.info("%s = %s; results in %s", what, optimized, folder)

@@ -1,4 +1,4 @@
-"""Training and evaluation of any Segmenter; a method brings its loss."""
+"""Training and evaluation of a network: what all tasks share, and the semantic one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,25 +10,27 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segsuite.core.errors import ConfigError, raised_in
+from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
 from segsuite.engine.distillation import Distillation
+from segsuite.engine.evaluators import HEADLINE, Evaluator, SemanticEvaluator
 from segsuite.engine.inference.modes import Inference, Watcher
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
-from segsuite.metrics.iou import SUMMARY, MeanIoU
 from segsuite.nn.segmenter import Segmenter
 
 Loss = Callable[[Any, Tensor], dict[str, Tensor]]
 """From a network's output and labels (B, H, W) to scalar losses by name, already weighted."""
 
 
-class SegmentationTask(LightningModule):
-    """Trains and scores a network; a method whose loss needs more than labels overrides `losses`,
-    and adds to what super().losses(batch) gives; one whose network sees more overrides `seen`.
+class BaseTask(LightningModule):
+    """Trains and scores a network. A kind of task says by `predictions` what its network answers,
+    and brings the evaluator that scores it; one whose loss needs more than labels overrides
+    `losses`, and adds to what super().losses(batch) gives; one whose network sees more than images
+    overrides `seen`.
 
-    Logs `train/loss`, `train/<name>` for each loss, and `val/` or `test/` miou, pacc, macc, fwiou
-    and baseline_miou, that of always answering the commonest class; and miou_<group> where the
-    class table has groups.
+    Logs `train/loss`, `train/<name>` for each loss, and the evaluator's metrics as `val/<name>` or
+    `test/<name>`.
 
     Args:
         network: what is trained.
@@ -37,54 +39,54 @@ class SegmentationTask(LightningModule):
         loss: of the network's output and the labels.
         optimizer: takes parameter groups.
         schedule: takes the optimiser and `max_steps`; stepped after every iteration.
+        evaluator: what is computed of predictions and labels.
         groups: rules of `engine.optim.parameter_groups`, on names such as `backbone.pos_embed`.
-        distillation: from a teacher, beside the loss; None for none.
     """
 
     def __init__(
         self,
         *,
-        network: Segmenter,
+        network: Any,
         classes: ClassTable,
         inference: Inference,
         loss: Loss,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[..., LRScheduler],
+        evaluator: Evaluator,
         groups: Sequence[Mapping[str, Any]] = (),
-        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.classes = classes
         self.inference = inference
         self.loss = loss
-        self.metric = MeanIoU(num_classes=network.num_classes)
+        self.evaluator = evaluator
         self._optimizer = optimizer
         self._schedule = schedule
         self._groups = groups
-        self.distillation = distillation or Distillation()
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         """What is logged of each evaluation, behind `val/` or `test/`."""
-        groups = dict.fromkeys(self.class_groups)
-        return (*SUMMARY, *(f"miou_{group}" for group in groups))
+        return self.evaluator.metric_names
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """What the network's outputs are called in tables."""
-        return self.classes.names
+    def resolved(self, metric: str | None) -> str | None:
+        """`val/headline` as the metric that it stands for here, such as `val/miou`."""
+        stage, _, name = (metric or "").partition("/")
+        return f"{stage}/{self.evaluator.headline}" if name == HEADLINE else metric
 
-    @property
-    def class_groups(self) -> tuple[str, ...]:
-        """The group of each output, such as `rare`; empty where classes have none."""
-        return self.classes.groups
+    def find_teacher(self, classes: ClassTable, size: Size, *, allow: tuple[str, ...]) -> None:
+        """Loads the network that teaches this one, if the task knows of such; see `Distillation`.
+
+        Args:
+            classes: of the data.
+            size: of the crops in training.
+            allow: import prefixes that the user trusts.
+        """
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses by name, already weighted: their sum is what is minimised."""
-        output = self.network(self.seen(batch))
-        taught = self.distillation.losses(self.network, output, batch)
-        return {**self.loss(output, batch["label"]), **taught}
+        return self.loss(self.network(self.seen(batch)), batch["label"])
 
     def seen(self, batch: Batch) -> Tensor:
         """What the network sees of a training batch: (B, 3, H, W), its images."""
@@ -93,11 +95,6 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """`loss`: what is minimised; `losses`: its parts by name, for callbacks."""
         losses = self.losses(batch)
-        if self.distillation.source is not None and "distillation" not in losses:
-            raise ConfigError(
-                f"method.distillation.teacher changes nothing: {type(self).__name__} makes its "
-                "losses without it; let them be added to those of super().losses(batch)"
-            )
         total = torch.stack(list(losses.values())).sum()
         size = len(batch["id"])
         self.log_dict({f"train/{n}": v.detach() for n, v in losses.items()}, batch_size=size)
@@ -128,40 +125,93 @@ class SegmentationTask(LightningModule):
             raise ConfigError(f"method.optimizer or its groups: {error}") from error
         return optimizer, schedule
 
+    def predictions(self, batch: Batch) -> Sequence[Any]:
+        """What the network answers for each image of an evaluation batch, for the evaluator."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its network answers")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
+        """`labels`: what was predicted for each image, for callbacks with scores of theirs."""
+        predictions = self.predictions(batch)
+        self.evaluator.update(predictions, batch)
+        return {"labels": predictions}
+
+    def on_validation_epoch_start(self) -> None:
+        # Here and not at the end, so that callbacks may still ask for what stands behind a metric.
+        self.evaluator.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
+        return self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_start(self) -> None:
+        self.evaluator.reset()
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> None:
+        # Summed over processes already; averaging equal numbers changes nothing, but says so.
+        metrics = self.evaluator.compute().items()
+        self.log_dict({f"{stage}/{n}": value.float() for n, value in metrics}, sync_dist=True)
+
+
+class SegmentationTask(BaseTask):
+    """Semantic segmentation: one class for each pixel, scored by mIoU unless told otherwise.
+
+    Args:
+        evaluator: makes the evaluator of `classes`; None is `SemanticEvaluator`.
+        distillation: from a teacher, beside the loss; None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Segmenter,
+        classes: ClassTable,
+        inference: Inference,
+        loss: Loss,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[..., LRScheduler],
+        groups: Sequence[Mapping[str, Any]] = (),
+        evaluator: Callable[..., Evaluator] | None = None,
+        distillation: Distillation | None = None,
+    ) -> None:
+        super().__init__(
+            network=network,
+            classes=classes,
+            inference=inference,
+            loss=loss,
+            optimizer=optimizer,
+            schedule=schedule,
+            groups=groups,
+            evaluator=(evaluator or SemanticEvaluator)(classes=classes),
+        )
+        self.distillation = distillation or Distillation()
+
+    def find_teacher(self, classes: ClassTable, size: Size, *, allow: tuple[str, ...]) -> None:
+        self.distillation.begin(self.network, classes, size, allow=allow)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses by name, already weighted: their sum is what is minimised."""
+        output = self.network(self.seen(batch))
+        taught = self.distillation.losses(self.network, output, batch)
+        return {**self.loss(output, batch["label"]), **taught}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        step = super().training_step(batch, batch_idx)
+        if self.distillation.source is not None and "distillation" not in step["losses"]:
+            raise ConfigError(
+                f"method.distillation.teacher changes nothing: {type(self).__name__} makes its "
+                "losses without it; let them be added to those of super().losses(batch)"
+            )
+        return step
+
+    def predictions(self, batch: Batch) -> list[Tensor]:
+        return self.predicted_labels(batch)
+
     def predicted_labels(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
         """Class ids (H, W) for each image of an evaluation batch, at its labels' size."""
         sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
         return self.inference.labels(self.network, batch["image"], sizes, watch=watch)
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
-        """`labels`: what was found in each image, (H, W), for callbacks with scores of theirs."""
-        found = self.predicted_labels(batch)
-        self.metric.update(
-            torch.cat([labels.flatten() for labels in found]),
-            torch.cat([labels.flatten() for labels in batch["label"]]),
-        )
-        return {"labels": found}
-
-    def on_validation_epoch_start(self) -> None:
-        # Here and not at the end, so that callbacks may still ask for the per-class figures.
-        self.metric.reset()
-
-    def on_validation_epoch_end(self) -> None:
-        self.log_scores("val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
-        return self.validation_step(batch, batch_idx)
-
-    def on_test_epoch_start(self) -> None:
-        self.metric.reset()
-
-    def on_test_epoch_end(self) -> None:
-        self.log_scores("test")
-
-    def log_scores(self, stage: str) -> None:
-        """Logs `figures` of an evaluation that has ended, as `<stage>/<name>`."""
-        scores = self.metric.compute()
-        figures = scores.summary() | scores.group_mious(self.class_groups)
-        # Summed over processes already; averaging equal numbers changes nothing, but says so.
-        values = {f"{stage}/{name}": value.float() for name, value in figures.items()}
-        self.log_dict(values, sync_dist=True)

@@ -21,6 +21,7 @@ from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
+from segsuite.engine.evaluators import HEADLINE
 from segsuite.engine.iterations import (
     check_processes,
     check_validated,
@@ -38,7 +39,7 @@ from segsuite.engine.launch.settings import (
     tell_limits,
 )
 from segsuite.engine.resuming import ResumePoint, fingerprints
-from segsuite.engine.task import SegmentationTask
+from segsuite.engine.task import BaseTask
 from segsuite.engine.trainer import built_trainer, quiet
 from segsuite.nn.backbones.lite_weights import check_same_twin
 from segsuite.nn.segmenter import Segmenter
@@ -154,7 +155,7 @@ def _check_twins(
         check_same_twin(ours, made, key=key, source=f"init_from={source}")
 
 
-def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> SegmentationTask:
+def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> BaseTask:
     """The method's task around its network; its loss may still need `settle_class_weights`."""
     check_size(tuple(cfg.data.crop_size), network.size_divisor)
     return build(
@@ -167,20 +168,18 @@ def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) ->
     )
 
 
-def find_teacher(cfg: DictConfig, task: SegmentationTask, data: LightningDataModule) -> None:
+def find_teacher(cfg: DictConfig, task: BaseTask, data: LightningDataModule) -> None:
     """Loads the network that `method.distillation.teacher` names, where it names one.
 
     Raises:
         ConfigError: the two do not match.
         CheckpointError: the teacher cannot be read, or was trained for other classes.
     """
-    task.distillation.begin(
-        task.network, data.classes, tuple(cfg.data.crop_size), allow=trusted(cfg)
-    )
+    task.find_teacher(data.classes, tuple(cfg.data.crop_size), allow=trusted(cfg))
 
 
 def check_task(
-    cfg: DictConfig, task: SegmentationTask, trainer: Trainer, resumed: ResumePoint | None = None
+    cfg: DictConfig, task: BaseTask, trainer: Trainer, resumed: ResumePoint | None = None
 ) -> None:
     """Makes an optimiser and throws it away; looks for misspelt figures: hours are not to be lost.
 
@@ -191,8 +190,8 @@ def check_task(
     optimizer, _ = task.optimisation(max_steps=cfg.trainer.max_steps)
     if resumed is not None:
         resumed.check_optimizer(optimizer, record.plain(cfg))
-    check_figures(cfg, task.figures, trainer.callbacks)
-    check_validated(trainer, cfg.optimized_metric)
+    check_figures(cfg, (*task.metric_names, HEADLINE), trainer.callbacks)
+    check_validated(trainer, task.resolved(cfg.optimized_metric))
 
 
 def make_trainer(

@@ -1,5 +1,6 @@
 """A data set and a method of somebody else's: files of theirs, and no edit of ours."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segsuite.benchmark import main as benchmark
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.errors import CheckpointError
 from segsuite.engine.inference.candidates import from_checkpoint
@@ -95,6 +97,82 @@ class CrossEntropy(nn.Module):
         return {"ce": F.cross_entropy(scores, labels, ignore_index=IGNORE)}
 """,
 }
+FILES |= {
+    "ourlab/pixelwise/evaluator.py": """
+import torch
+from segsuite.engine.evaluators import Evaluator
+
+class WrongPixels(Evaluator):
+    headline, higher_is_better = "wrong", False
+    metric_names = ("wrong", "pixels")
+
+    def __init__(self, *, classes):
+        super().__init__()
+        self.reset()
+
+    def reset(self):
+        self.wrong = self.pixels = 0
+
+    def update(self, predictions, batch):
+        for labels, truth in zip(predictions, batch["label"]):
+            self.wrong += int((labels != truth)[truth >= 0].sum())
+            self.pixels += int((truth >= 0).sum())
+
+    def compute(self):
+        share = self.wrong / max(self.pixels, 1)
+        return {"wrong": torch.tensor(share), "pixels": torch.tensor(float(self.pixels))}
+""",
+    "ourlab/callbacks.py": """
+from pathlib import Path
+from lightning import Callback
+
+class Goodbye(Callback):
+    def __init__(self, *, folder: str):
+        self.path = Path(folder) / "goodbye.txt"
+
+    def on_fit_end(self, trainer, pl_module):
+        self.path.write_text(str(trainer.global_step))
+""",
+    "conf/callbacks/polite.yaml": """
+# The usual ones, and one that says goodbye.
+defaults:
+  - default
+
+goodbye:
+  _target_: ourlab.callbacks.Goodbye
+  folder: ${run.folder}
+""",
+    "ourlab/probes.py": """
+class Parameters:
+    def __init__(self, *, networks, unit: int = 1):
+        self.networks, self.unit = networks, unit
+
+    def __call__(self, *, data_overrides, tell):
+        tell("counting")
+        self.found = {
+            c.name: sum(p.numel() for p in c.network.parameters()) // self.unit
+            for c in self.networks.built((32, 32), data_overrides=data_overrides)
+        }
+        return self
+
+    def show(self, console, folder):
+        console.print("counted")
+
+    def to_dict(self, *, parts=True):
+        return {"parameters": self.found}
+""",
+    "conf/probe/parameters.yaml": """
+# How many numbers a network has.
+_target_: ourlab.probes.Parameters
+networks:
+  _target_: segsuite.engine.inference.candidates.NamedNetworks
+  experiments: ${experiments}
+  checkpoints: ${checkpoints}
+  overrides: ${overrides}
+  allow: ${allow}
+unit: 1
+""",
+}
 TABLE = "ignore: 0\nclasses:\n  - {id: 7, name: soil}\n  - {id: 9, name: leaf}\n"
 
 
@@ -148,6 +226,49 @@ def test_it_predicts_raw_ids_of_its_table(lab, checkpoint):
     found = [np.asarray(Image.open(path)) for path in (lab / "out" / "masks").iterdir()]
     assert len(found) == 3 and all(mask.shape == (30, 40) for mask in found)
     assert set(np.unique(found)) <= {7, 9}
+
+
+def test_an_evaluator_of_theirs_names_the_metric_that_chooses_and_returns(lab):
+    """The lowest share of wrong pixels is the best, for best.ckpt and for a sweeper."""
+    code = called(
+        train,
+        *("--config-dir", str(lab / "conf"), "experiment=leaves_pixelwise", "debug=smoke"),
+        *(
+            f"data.root={lab / 'data'}",
+            "allow=[ourlab.]",
+            "name=wrong",
+            "callbacks=polite",
+            "logger=csv",
+        ),
+        *("trainer=cpu", f"paths.logs={lab / 'logs'}"),
+        "+method.task.evaluator._target_=ourlab.pixelwise.evaluator.WrongPixels",
+        "+method.task.evaluator._partial_=true",
+    )
+    assert code == 0
+    (folder,) = lab.glob("logs/train/wrong/*")
+    best = json.loads((folder / "checkpoints" / "best.json").read_text())
+    result = json.loads((folder / "result.json").read_text())
+    assert best["monitor"] == "val/wrong" and result["optimized_metric"] == "test/wrong"
+    assert result["optimized"] == result["metrics"]["test/wrong"] == best["score"]
+    rows = [float(row) for row in column(folder / "metrics.csv", "val/wrong")]
+    assert len(rows) == 2 and best["score"] == min(rows)
+    assert "test/miou" not in result["metrics"]
+    assert (folder / "goodbye.txt").read_text() == "4"
+
+
+def column(path: Path, name: str) -> list[str]:
+    with open(path, newline="") as file:
+        return [row[name] for row in csv.DictReader(file) if row.get(name)]
+
+
+def test_a_probe_of_theirs_measures(lab, capfd):
+    line = ("--config-dir", str(lab / "conf"), "probe=parameters", "allow=[ourlab.]")
+    own = ("experiments=[quickstart]", "probe.unit=1000", f"paths.logs={lab / 'logs'}")
+    assert called(benchmark, *line, *own) == 0
+    out = capfd.readouterr().out.splitlines()
+    assert json.loads(out[-1])["parameters"]["quickstart"] > 100 and "counted" in out
+    assert called(benchmark, *line, *own, "rounds=3") == 2
+    assert "rounds=3 would change nothing: probe=parameters looks at" in capfd.readouterr().err
 
 
 def test_code_that_is_not_allowed_is_not_run(lab, checkpoint, capfd):

@@ -171,7 +171,10 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("trainer.val_check_interval=0", "trainer.val_check_interval=0"),
         ("trainer.limit_val_batches=-1", "trainer.limit_val_batches=-1"),
         ("trainer.limit_val_batches=1.5", "trainer.limit_val_batches=1.5"),
-        ("trainer.limit_test_batches=0", "leaves nothing to measure optimized_metric=test/miou"),
+        (
+            "trainer.limit_test_batches=0",
+            "nothing to measure optimized_metric=test/headline",
+        ),
         ("trainer.precision=fp17", "`trainer.precision=fp17` does not fit"),
         ("trainer.num_nodes=2", "processes of one machine only; leave trainer.num_nodes=1"),
         ("+trainer.limit_train_batches=0", "`trainer.limit_train_batches=0` does not fit"),

@@ -75,7 +75,7 @@ def validated(callback: Checkpoints, score: float, step: int) -> list[str]:
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
-    callback = Checkpoints(folder=str(tmp_path))
+    callback = Checkpoints(folder=str(tmp_path), monitor="val/miou", mode="max")
     assert validated(callback, math.nan, 5) == []
     unknown = {"figures": {"val/miou": None}}
     assert json.loads((tmp_path / "best.json").read_text()) == {"validated": 5, **unknown}
@@ -94,7 +94,7 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
 def test_a_damaged_record_of_the_best_is_named(tmp_path, text):
     (tmp_path / "best.json").write_text(text)
     with pytest.raises(ConfigError, match=r"best\.json is .*: the next validation then counts"):
-        Checkpoints(folder=str(tmp_path)).best_score()
+        Checkpoints(folder=str(tmp_path), monitor="val/miou", mode="max").best_score()
 
 
 def test_results_are_json_whatever_was_measured(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +14,11 @@ from segsuite.core.errors import ConfigError
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.callbacks.table import is_final
+from segsuite.engine.evaluators import SemanticEvaluator
 from segsuite.engine.fitting import final_figures, finish, fit
 from segsuite.engine.launch import record
-from segsuite.engine.task import SegmentationTask
 from segsuite.engine.training import check_task
+from tests.toy import toy_classes
 
 
 @pytest.mark.parametrize(("stopped_at", "validations"), [(18, 0), (24, 1), (None, 0)])
@@ -34,7 +36,7 @@ def test_only_a_run_with_nothing_left_to_train_validates_again(tmp_path, stopped
     trainer = SimpleNamespace(
         max_steps=24,
         global_step=24,
-        callbacks=[Checkpoints(folder=str(tmp_path))],
+        callbacks=[Checkpoints(folder=str(tmp_path), monitor="val/miou", mode="max")],
         callback_metrics={"val/miou": 0.5},
         is_global_zero=True,
         strategy=SimpleNamespace(barrier=lambda name: None),
@@ -49,7 +51,7 @@ def test_only_a_run_with_nothing_left_to_train_validates_again(tmp_path, stopped
 
 def test_figures_of_a_validation_before_the_run_was_resumed_are_in_its_result(tmp_path):
     """Validated at 18 of 24 iterations and resumed at 20: no further validation is made."""
-    callback = Checkpoints(folder=str(tmp_path / "checkpoints"))
+    callback = Checkpoints(folder=str(tmp_path / "checkpoints"), monitor="val/miou", mode="max")
     trainer = SimpleNamespace(
         state=SimpleNamespace(fn="fit"),
         sanity_checking=False,
@@ -84,10 +86,12 @@ def test_figures_of_a_validation_before_the_run_was_resumed_are_in_its_result(tm
     ],
 )
 def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
+    classes = replace(toy_classes(2), groups=("rare", "rare"))
     task = SimpleNamespace(
-        class_groups=("rare", "rare"), optimisation=lambda max_steps: (None, None)
+        metric_names=SemanticEvaluator(classes=classes).metric_names,
+        optimisation=lambda max_steps: (None, None),
+        resolved=lambda metric: metric,
     )
-    task.figures = SegmentationTask.figures.fget(task)
     settings = {"checkpoint": {"monitor": "val/miou"}}
     cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}
     cfg = OmegaConf.create({**cfg, "allow": allow})
@@ -118,7 +122,8 @@ def test_the_final_figure_is_called_what_it_is(tmp_path, caplog, split, checkpoi
     (tmp_path / "fit-profile.txt").touch()
     cfg = OmegaConf.create({"name": "some", "optimized_metric": "test/miou"})
     figures = {"test/miou": 0.5, "checkpoint": f"checkpoints/{checkpoint}"}
-    assert finish(cfg, figures, trainer, tmp_path) == 0.5
+    task = SimpleNamespace(resolved=lambda metric: metric)
+    assert finish(cfg, figures, trainer, task, tmp_path) == 0.5
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["test"].startswith(said) and result["metrics"] == {"test/miou": 0.5}
     assert f"test/miou ({said}" in caplog.text

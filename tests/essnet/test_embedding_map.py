@@ -1,6 +1,7 @@
 """Maps and neighbours of class embeddings; and the family end to end."""
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -120,12 +121,10 @@ def test_loggers_get_a_map_and_a_table(tmp_path):
     trainer = SimpleNamespace(
         is_global_zero=True, state=SimpleNamespace(fn="fit"), global_step=7, loggers=[wandb]
     )
-    classes = toy_classes(19)
+    classes = replace(toy_classes(19), groups=("rare",) * 19)
     module = SimpleNamespace(
         network=network("method.separable=true"),
         classes=classes,
-        class_names=classes.names,
-        class_groups=("rare",) * 19,
     )
     callback = EmbeddingMap(folder=str(tmp_path))
     callback.on_validation_end(trainer, module)

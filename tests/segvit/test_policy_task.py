@@ -78,7 +78,7 @@ def test_the_task_measures_every_evaluation_anew(right, share, monkeypatch):
     cfg = compose("train", ["method=cts_policy", "data=scenes", "method.task.windows=0.3"])
     given = {"network": Sees(right=right), "classes": None, "inference": None}
     task = build(cfg.method.task, path="method.task", **given)
-    assert isinstance(task, PolicyTask) and "shared_right" in task.figures
+    assert isinstance(task, PolicyTask) and "shared_right" in task.metric_names
     labels = torch.zeros(128, 128, dtype=torch.int64)
     labels[:64, ::32] = 1  # a line in each window
     images = torch.zeros(3, 128, 128, dtype=torch.uint8)
@@ -89,7 +89,7 @@ def test_the_task_measures_every_evaluation_anew(right, share, monkeypatch):
         task.on_validation_epoch_start()
         task.validation_step({"image": [images], "label": [labels]}, 0)
         task.on_validation_epoch_end()
-        assert task.shared_right.shared == 7  # of 16
+        assert task.evaluator.shared_right.shared == 7  # of 16
         shares = {name: float(value) for name, value in logged.items() if "shared" in name}
         assert shares == pytest.approx(
             {

@@ -40,8 +40,9 @@ class Checkpoints(Checkpoint):
         every: iterations between two of `last.ckpt`.
         minutes: after so many it is written, too; where writing takes long, after as many as keep
             it below a fiftieth of the time. None: by iterations alone.
-        monitor: the figure by which the best is chosen.
-        mode: whether its largest or smallest value is the best.
+        monitor: the metric by which the best is chosen; `val/headline` is the task's own.
+        mode: whether its largest or smallest value is the best; None as the task has it for its
+            headline, and the largest of any other metric.
     """
 
     def __init__(
@@ -50,14 +51,21 @@ class Checkpoints(Checkpoint):
         folder: str,
         every: Annotated[int, Between(1)] = 500,
         minutes: Annotated[float, Between(0)] | None = 2.0,
-        monitor: str = "val/miou",
-        mode: Literal["max", "min"] = "max",
+        monitor: str = "val/headline",
+        mode: Literal["max", "min"] | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.every, self.minutes = Path(folder), every, minutes
         self.monitor, self.mode = monitor, mode
         self._saved_at = -1
         self._next = math.inf  # on the clock
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.monitor = pl_module.resolved(self.monitor)
+        if self.mode is None:
+            of_headline = self.monitor == pl_module.resolved("val/headline")
+            lower = of_headline and not pl_module.evaluator.higher_is_better
+            self.mode = "min" if lower else "max"
 
     @property
     def last(self) -> Path:

@@ -124,7 +124,7 @@ class CityscapesReport(_AtEvaluation):
         trainer = pl_module.trainer
         if not is_final(trainer) or not trainer.is_global_zero:
             return
-        names = pl_module.class_names
+        names = pl_module.classes.names
         Console().print(scores_table(scores, names, tuple(self.categories)))
         if not scores.with_instances:
             print(_WITHOUT, file=sys.stderr)

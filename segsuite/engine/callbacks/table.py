@@ -17,10 +17,10 @@ from segsuite.metrics.iou import SegmentationScores
 
 
 class ClassTableReport(Callback):
-    """Prints mIoU at each validation; at the end a table, also written to `classes.csv`.
+    """Prints a line at each validation, and at the end what the task's evaluator has to show.
 
     Args:
-        folder: where `classes.csv` goes.
+        folder: where the evaluator writes, such as `classes.csv`.
         most: with more classes than this, only the best and the worst are printed.
     """
 
@@ -31,25 +31,24 @@ class ClassTableReport(Callback):
         if is_final(trainer):
             self._report(trainer, pl_module)
             return
-        scores = pl_module.metric.compute()  # summed over processes already, and kept
+        line = pl_module.evaluator.line()  # all processes ask, since metrics are summed over them
         if trainer.is_global_zero:
-            line = headline(scores, pl_module.class_groups)
             print(f"iteration {trainer.global_step}: {line}", file=sys.stderr)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module)
 
     def _report(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        scores, names = pl_module.metric.compute(), pl_module.class_names
+        evaluator = pl_module.evaluator
+        line = evaluator.line()
         if trainer.is_global_zero:
-            groups = pl_module.class_groups
             split = trainer.state.fn
             if split == "test":
                 split = getattr(trainer.datamodule, "test_split", split)
             title = "per class" if split == "test" else "per class, of the validation images"
-            Console().print(class_table(scores, names, groups, most=self.most, title=title))
-            print(headline(scores, groups), flush=True)
-            write_classes(self.folder / "classes.csv", scores, names, groups)
+            evaluator.show(Console(), title=title, most=self.most)
+            print(line, flush=True)
+            evaluator.write(self.folder)
 
 
 def is_final(trainer: Trainer) -> bool:

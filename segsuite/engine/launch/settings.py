@@ -127,7 +127,7 @@ def check_run(cfg: DictConfig) -> None:
     if cfg.trainer.get("limit_test_batches") == 0 and str(cfg.optimized_metric).startswith("test/"):
         raise ConfigError(
             f"trainer.limit_test_batches=0 leaves nothing to measure optimized_metric="
-            f"{cfg.optimized_metric} on; give some, or optimized_metric=val/miou"
+            f"{cfg.optimized_metric} on; give some, or optimized_metric=val/headline"
         )
 
 

@@ -54,6 +54,8 @@ def _report(config: DictConfig, *, interrupted: bool) -> None:
     if not any(job.is_dir() for job in jobs):
         return  # nothing was begun
     metric = config.get("optimized_metric") or "result"
+    if metric.endswith("/headline"):  # what it stands for is known to the jobs' tasks
+        metric = next(filter(None, map(_optimized, jobs)), metric)
     rows = [
         {"job": os.path.relpath(job, sweep), **values, **_outcome(job, metric, interrupted)}
         for job, values in jobs.items()
@@ -69,6 +71,14 @@ def _report(config: DictConfig, *, interrupted: bool) -> None:
         f"{sweep / 'sweep.csv'}",
         flush=True,
     )
+
+
+def _optimized(job: Path) -> str | None:
+    """The name of the metric that a finished job returned."""
+    try:
+        return (folders.recorded_result(job) or {}).get("optimized_metric")
+    except ConfigError:
+        return None
 
 
 def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]]:

@@ -1,6 +1,6 @@
 """Loggers from the start of a run to its end, and what all of them are shown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,22 @@ from segsuite.engine.loggers.wandb import WandbLogger
 
 @contextmanager
 def opened(
-    loggers: Sequence[Logger], config: Mapping[str, Any], *, step: int = 0
+    loggers: Sequence[Logger],
+    config: Mapping[str, Any],
+    *,
+    step: int = 0,
+    resolved: Callable[[str], str] = lambda metric: metric,
 ) -> Iterator[None]:
     """Gives every logger the config, and ends their runs with the block, however it ends.
 
     Args:
         config: flat and plain, so that each key is a column of a comparison.
         step: iterations that a run has behind it which is resumed.
+        resolved: from `test/headline` to the metric that it stands for.
     """
     for logger in loggers:
+        if isinstance(named := getattr(logger, "metric", None), str):
+            logger.metric = resolved(named)
         if step and hasattr(logger, "go_on_at"):
             logger.go_on_at(step)
         logger.log_hyperparams(dict(config))

@@ -5,7 +5,7 @@ from lightning.pytorch.loggers import Logger
 from segsuite.core.errors import MissingExtra
 
 
-def TensorBoardLogger(*, folder: str, metric: str = "test/miou") -> Logger:
+def TensorBoardLogger(*, folder: str, metric: str = "test/headline") -> Logger:
     """Lightning's logger for TensorBoard.
 
     Args:

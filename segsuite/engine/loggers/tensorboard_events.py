@@ -16,7 +16,7 @@ class TensorBoardLogger(Lightnings):
 
     def __init__(self, *, folder: str, metric: str) -> None:
         super().__init__(save_dir=folder, name="tensorboard", version="", default_hp_metric=False)
-        self._metric = metric
+        self.metric = metric
 
     def go_on_at(self, step: int) -> None:
         """Lets rows of that step and later ones be forgotten: they have not happened now.
@@ -32,6 +32,6 @@ class TensorBoardLogger(Lightnings):
 
         super().log_hyperparams(params)
         # Only the figure's name is written: its values are those that are logged under it.
-        for summary in hparams(self._sanitize_params(params), {self._metric: 0.0}):
+        for summary in hparams(self._sanitize_params(params), {self.metric: 0.0}):
             self.experiment._get_file_writer().add_summary(summary)
         self.save()

@@ -32,10 +32,10 @@ class EmbeddingMap(Callback):
         path = self.folder / f"{trainer.global_step:07d}.png"
         save_map(
             class_vectors(pl_module.network),
-            pl_module.class_names,
+            pl_module.classes.names,
             path,
             colors=pl_module.classes.colors,
-            groups=pl_module.class_groups,
+            groups=pl_module.classes.groups,
             title=f"class embeddings after {trainer.global_step} iterations",
         )
         log_image(trainer, "embeddings", path)
@@ -43,12 +43,12 @@ class EmbeddingMap(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        table, names = class_vectors(pl_module.network), pl_module.class_names
+        table, names = class_vectors(pl_module.network), pl_module.classes.names
         path = self.folder / "nearest_classes.txt"
         with written_whole(path) as beside:
             beside.write_text(nearest_text(table, names, k=self.nearest) + "\n")
         points = plane(table).tolist()[: self.most_rows]
-        groups = pl_module.class_groups or ("",) * len(names)
+        groups = pl_module.classes.groups or ("",) * len(names)
         rows = [[n, g, *p] for n, g, p in zip(names, groups, points, strict=False)]
         for logger in trainer.loggers:
             if hasattr(logger, "log_table"):  # wandb

@@ -9,14 +9,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segsuite.core.hints import Above
-from segsuite.data.class_table import ClassTable
+from segsuite.data.class_table import ClassTable, distinct_colors
 from segsuite.data.samples import Batch
+from segsuite.engine.evaluators import SemanticEvaluator
 from segsuite.engine.inference.modes import Inference
-from segsuite.engine.task import SegmentationTask
+from segsuite.engine.task import BaseTask
 from segsuite.methods.segvit.objective import policy_loss
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.methods.segvit.sharing_metric import SharedRight, SharingScores
 from segsuite.methods.segvit.task import fitted
+
+_WINDOWS = ClassTable(names=("mixed", "uniform"), colors=distinct_colors(2), ids=(0, 1))
 
 
 class PolicyLoss(nn.Module):
@@ -39,13 +42,48 @@ class PolicyLoss(nn.Module):
         return {"policy": policy_loss(logits, self.targets(labels))}
 
 
-class PolicyTask(SegmentationTask):
-    """Trains a `PolicyNetwork`; its two classes are windows that are mixed and uniform.
+class PolicyEvaluator(SemanticEvaluator):
+    """Two classes of windows, mixed and uniform, and which windows would share a token.
 
-    `val/pacc` is the accuracy over windows, `val/miou` the mean over the two classes, and
-    `val/shared_right` the share of the windows that would share a token and do hold one class,
-    beside those of windows at random and of an oracle. Windows are ranked over the whole image,
-    as a network does that sees it whole.
+    `pacc` is the accuracy over windows, `miou` the mean over the two classes, and `shared_right`
+    the share of the windows that would share a token and do hold one class, beside those of windows
+    at random and of an oracle. Windows are ranked over the whole image, as a network does that sees
+    it whole.
+
+    Args:
+        windows: the share of tokens that sharing is to save, as `method.sharing.windows` below 1.
+    """
+
+    headline = "shared_right"
+
+    def __init__(self, *, windows: float) -> None:
+        super().__init__(classes=_WINDOWS)
+        self.shared_right = SharedRight(saved=windows)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        return (*super().metric_names, *SharingScores._fields)
+
+    def reset(self) -> None:
+        super().reset()
+        self.shared_right.reset()
+
+    def update(self, predictions: Sequence[Tensor], batch: Mapping[str, Any]) -> None:
+        """Counts windows: logits (2, h, w) and `targets` (h, w), one of each per image."""
+        for logits, targets in zip(predictions, batch["targets"], strict=True):
+            self.metric.update(logits.argmax(0).flatten(), targets.flatten())
+            self.shared_right.update(logits[1] - logits[0], targets)
+
+    def compute(self) -> dict[str, Tensor]:
+        return super().compute() | self.shared_right.compute()._asdict()
+
+    def line(self) -> str:
+        share = float(self.shared_right.compute().shared_right)
+        return f"{super().line()}; {100 * share:.2f} % of the windows that share are uniform"
+
+
+class PolicyTask(BaseTask):
+    """Trains a `PolicyNetwork`; see `PolicyEvaluator` for what is measured.
 
     Args:
         windows: the share of tokens that sharing is to save, as `method.sharing.windows` below 1.
@@ -71,44 +109,18 @@ class PolicyTask(SegmentationTask):
             optimizer=optimizer,
             schedule=schedule,
             groups=groups,
+            evaluator=PolicyEvaluator(windows=windows),
         )
-        self.shared_right = SharedRight(saved=windows)
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        return (*super().figures, *SharingScores._fields)
-
-    def on_validation_epoch_start(self) -> None:
-        super().on_validation_epoch_start()
-        self.shared_right.reset()
-
-    def on_test_epoch_start(self) -> None:
-        super().on_test_epoch_start()
-        self.shared_right.reset()
-
-    def log_scores(self, stage: str) -> None:
-        super().log_scores(stage)
-        scores = self.shared_right.compute()._asdict()
-        values = {f"{stage}/{name}": value.float() for name, value in scores.items()}
-        self.log_dict(values, sync_dist=True)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return ("mixed", "uniform")
-
-    @property
-    def class_groups(self) -> tuple[str, ...]:
-        return ()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         window = self.loss.window
+        answers, targets = [], []
         for image, label in zip(batch["image"], batch["label"], strict=True):
             rows, columns = (side // window * window for side in image.shape[-2:])
             seen = fitted(label, image)[None, :rows, :columns]
-            logits = self.network(image[None, :, :rows, :columns]).float()
-            targets = self.loss.targets(seen)
-            self.metric.update(logits.argmax(1).flatten(), targets.flatten())
-            self.shared_right.update((logits[:, 1] - logits[:, 0])[0], targets[0])
+            answers.append(self.network(image[None, :, :rows, :columns]).float()[0])
+            targets.append(self.loss.targets(seen)[0])
+        self.evaluator.update(answers, {"targets": targets})
 
     def predicted_labels(self, batch: Batch, **_: object) -> list[Tensor]:
         """Windows as (H, W) maps of 0 and 1, for images."""

@@ -1,0 +1,110 @@
+"""What a task computes of predictions and labels, and which of it is the headline."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from segsuite.data.class_table import ClassTable
+from segsuite.engine.callbacks.table import class_table, headline, write_classes
+from segsuite.metrics.iou import SUMMARY, MeanIoU
+
+HEADLINE = "headline"
+"""The name that stands for the headline of whatever task it is: `monitor: val/headline`."""
+
+
+class Evaluator(nn.Module, ABC):
+    """The metrics of a task, over a whole split and over any number of processes.
+
+    A config gives one to a task as `method.task.evaluator`, with `_partial_: true`: the task itself
+    adds `classes`, the class table of the data.
+
+    Attributes:
+        headline: the metric that the task is about. By it the best checkpoint is chosen and a
+            sweeper is answered, unless others are typed.
+        higher_is_better: of the headline.
+    """
+
+    headline: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def metric_names(self) -> tuple[str, ...]:
+        """The keys of what `compute` gives."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forgets everything, before an evaluation."""
+
+    @abstractmethod
+    def update(self, predictions: Sequence[Any], batch: Any) -> None:
+        """Takes in the predictions for an evaluation batch, one for each image."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, Tensor]:
+        """Scalars by name, summed over all processes, all of which must call it."""
+
+    def line(self) -> str:
+        """The headline, and what belongs beside it, in one line for people."""
+        return ", ".join(f"{name} {float(value):.4g}" for name, value in self.compute().items())
+
+    def show(self, console: Console, *, title: str, most: int) -> None:
+        """Prints a table at the end, where there is more to show than the line.
+
+        Args:
+            most: about how many rows it may have.
+        """
+
+    def write(self, folder: Path) -> None:
+        """Writes what belongs into the run's folder."""
+
+
+class SemanticEvaluator(Evaluator):
+    """mIoU and its kin, per class and per group of classes.
+
+    Args:
+        classes: of the data; their groups, if they have any, get an mIoU each.
+    """
+
+    headline = "miou"
+
+    def __init__(self, *, classes: ClassTable) -> None:
+        super().__init__()
+        self.class_names, self.class_groups = tuple(classes.names), tuple(classes.groups)
+        self.metric = MeanIoU(num_classes=len(self.class_names))
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        groups = dict.fromkeys(self.class_groups)
+        return (*SUMMARY, *(f"miou_{group}" for group in groups))
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def update(self, predictions: Sequence[Tensor], batch: Any) -> None:
+        """Counts pixels; predictions and labels are (H, W) class ids, one of each per image."""
+        self.metric.update(
+            torch.cat([labels.flatten() for labels in predictions]),
+            torch.cat([labels.flatten() for labels in batch["label"]]),
+        )
+
+    def compute(self) -> dict[str, Tensor]:
+        scores = self.metric.compute()
+        return scores.summary() | scores.group_mious(self.class_groups)
+
+    def line(self) -> str:
+        return headline(self.metric.compute(), self.class_groups)
+
+    def show(self, console: Console, *, title: str, most: int) -> None:
+        names, groups = self.class_names, self.class_groups
+        console.print(class_table(self.metric.compute(), names, groups, most=most, title=title))
+
+    def write(self, folder: Path) -> None:
+        """Writes `classes.csv`."""
+        scores = self.metric.compute()
+        write_classes(folder / "classes.csv", scores, self.class_names, self.class_groups)
