@@ -2,10 +2,10 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.entry_point import entry_point
 
 
-@door("benchmark")
+@entry_point("benchmark")
 def main(cfg: DictConfig) -> None:
     """Compares networks on this machine: operations, tokens, time and memory, part by part.
 

@@ -15,10 +15,10 @@ from typing import Annotated
 from omegaconf import DictConfig
 
 from segsuite.core.hints import Between
-from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.entry_point import entry_point
 
 
-@door("check_data")
+@entry_point("check_data")
 def main(cfg: DictConfig) -> None:
     """Looks at a data set before anything is trained on it."""
     from segsuite.core.build import build

@@ -2,11 +2,11 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.entry_point import entry_point
 from segsuite.engine.launch.rebuild import config_from_checkpoint
 
 
-@door("evaluate", prepare=config_from_checkpoint)
+@entry_point("evaluate", prepare=config_from_checkpoint)
 def main(cfg: DictConfig) -> float | None:
     """Scores a checkpoint on the data it was trained on, or on data=... with the same classes.
 

@@ -2,11 +2,11 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.entry_point import entry_point
 from segsuite.engine.launch.rebuild import config_from_source
 
 
-@door("export", prepare=config_from_source)
+@entry_point("export", prepare=config_from_source)
 def main(cfg: DictConfig) -> None:
     """Writes a network for ONNX Runtime, ExecuTorch or LiteRT, and compares it with the original.
 

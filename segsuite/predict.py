@@ -3,10 +3,10 @@
 from omegaconf import DictConfig
 
 from segsuite.engine.inference.exported import config_to_predict
-from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.entry_point import entry_point
 
 
-@door("predict", prepare=config_to_predict)
+@entry_point("predict", prepare=config_to_predict)
 def main(cfg: DictConfig) -> None:
     """Segments an image, a folder of images with its sub-folders, or a glob; or a video.
 

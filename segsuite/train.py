@@ -2,10 +2,10 @@
 
 from omegaconf import DictConfig
 
-from segsuite.engine.launch.entry_point import door
+from segsuite.engine.launch.entry_point import entry_point
 
 
-@door("train")
+@entry_point("train")
 def main(cfg: DictConfig) -> float | None:
     """Trains a segmentation network.
 

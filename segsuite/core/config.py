@@ -68,7 +68,7 @@ def _has_a_method(name: str) -> bool:
 
 
 def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """The config `name` with these overrides, within a door and outside of one.
+    """The config `name` with these overrides, within an entry point and outside of one.
 
     Raises:
         HydraException: an override does not fit.
@@ -110,7 +110,7 @@ def composed_and_chosen(
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    if GlobalHydra.instance().is_initialized():  # within a door, Hydra is there already
+    if GlobalHydra.instance().is_initialized():  # within an entry point, Hydra is there already
         cfg = compose(name, as_today(overrides, name), return_hydra_config=True)
     else:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):

@@ -1,7 +1,7 @@
 """The errors that users see: each says what was got, what was expected and what to type.
 
-The doors print them as one paragraph without a traceback; everything else is a defect of ours and
-keeps its traceback.
+The entry points print them as one paragraph without a traceback; everything else is a defect of
+ours and keeps its traceback.
 """
 
 import difflib

@@ -1,7 +1,7 @@
 """What readers promise: samples by index, and the files behind them.
 
 A data set is a `Reader` in its YAML; everything else (transforms, samplers, verification, the
-check_data door) knows only what stands here.
+check_data entry point) knows only what stands here.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A whole export as the door makes it: from its config to files, each compared with the network."""
+"""A whole export: from its config to files, each compared with the network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

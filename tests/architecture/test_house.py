@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports flow one way, files stay small, doors stay light."""
+"""The house keeps its shape: imports flow one way, files stay small, entry points stay light."""
 
 import ast
 import subprocess
@@ -171,13 +171,13 @@ def test_only_build_calls_hydras_instantiate():
     assert users == [PACKAGE / "core" / "build.py"]
 
 
-DOORS = sorted(p for p in PACKAGE.glob("*.py") if p.name != "__init__.py")
+ENTRY_POINTS = sorted(p for p in PACKAGE.glob("*.py") if p.name != "__init__.py")
 
 
-@pytest.mark.parametrize("door", DOORS, ids=lambda p: p.stem)
-def test_doors_import_nothing_heavy_until_they_run(door):
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS, ids=lambda p: p.stem)
+def test_entry_points_import_nothing_heavy_until_they_run(entry_point):
     code = (
-        f"import sys, segsuite.{door.stem}; "
+        f"import sys, segsuite.{entry_point.stem}; "
         "heavy = ('torch', 'lightning', 'matplotlib', 'timm', 'wandb'); "
         "print([m for m in heavy if m in sys.modules])"
     )

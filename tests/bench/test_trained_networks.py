@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segsuite import benchmark, train
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 SCENES = (
     *("data=scenes", "data.crop_size=[64,64]", "data.batch_size=2", "data.num_workers=0"),

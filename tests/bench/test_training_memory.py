@@ -14,7 +14,7 @@ from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.heeded import referred
 from segsuite.engine.launch.help import options
 from segsuite.measure.latency import Latency
-from tests.bench.test_benchmark_door import run
+from tests.bench.test_benchmark_entry_point import run
 
 
 def test_the_largest_batch_is_the_last_that_fits() -> None:

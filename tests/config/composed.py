@@ -10,7 +10,7 @@ from segsuite.engine.launch.help import options
 
 EXPERIMENTS = options("experiment")
 DATA = options("data")
-DOORS = sorted(path.stem for path in CONF.glob("*.yaml"))
+ENTRY_POINTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 SWEEPS = options("sweep")
 PARTS = sorted(
     f"{path.relative_to(CONF).parent}={path.stem}"
@@ -29,7 +29,7 @@ def own_data(folder: Path) -> Path:
 
 
 def composed(*overrides: str, root: Path | None = None) -> DictConfig:
-    """The config of a training, as the door completes it."""
+    """The config of a training, as the entry point completes it."""
     given = [] if root is None else [f"data.root={root}"]
     cfg = compose("train", [*overrides, *given])
     cfg.run.folder, cfg.run.id = "logs/train/some/run", "0123"

@@ -13,7 +13,7 @@ from segsuite.core.config import CONF, methods_of
 from segsuite.core.sizes import check_size
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.training import check_arguments
-from tests.config.composed import DATA, DOORS, EXPERIMENTS, PARTS, composed, own_data
+from tests.config.composed import DATA, ENTRY_POINTS, EXPERIMENTS, PARTS, composed, own_data
 
 NEEDS = {
     "method/pruning/scorer": ["method/pruning=exits"],
@@ -23,7 +23,7 @@ NEEDS = {
 """What must be chosen beside an option of some groups."""
 
 ELSEWHERE = {"scores": "evaluate", "submission": "evaluate", "probe": "benchmark"}
-"""Groups of other doors than training."""
+"""Groups of other entry points than training."""
 
 CLASSES = {
     "camvid": 11,
@@ -103,9 +103,9 @@ def test_every_part_can_be_chosen(part, tmp_path):
         check_arguments(composed(f"method={method}", *needed, part))
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_door_composes(door):
-    assert compose(door).run.folder is None
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_every_entry_point_composes(entry_point):
+    assert compose(entry_point).run.folder is None
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

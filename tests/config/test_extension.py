@@ -16,7 +16,7 @@ from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.data.layouts import mask_of, write_image, write_mask
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 FILES = {
     "conf/data/leaves.yaml": """

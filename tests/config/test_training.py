@@ -7,7 +7,7 @@ import pytest
 
 from segsuite.train import main as train
 from tests.config.composed import EXPERIMENTS
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 TINY = (
     *("debug=smoke", "data=scenes", "data.crop_size=[64,64]"),

@@ -21,7 +21,7 @@ REAL_CAMVID = Path(__file__).parents[3] / "shared/data/camvid"
 
 
 def configured(name: str, **keys: Any) -> SegmentationData:
-    """conf/data/<name>.yaml, built as the doors build it."""
+    """conf/data/<name>.yaml, built as the entry points build it."""
     OmegaConf.register_new_resolver("classes_in", count_classes, replace=True)
     config = OmegaConf.create(
         {"data": OmegaConf.load(CONF / f"data/{name}.yaml"), "seed": 3, "paths": {"data": "/data"}}
@@ -143,7 +143,7 @@ def test_the_table_names_what_is_wrong(
 
 
 @pytest.mark.parametrize("faulty", [False, True])
-def test_the_door_ends_with_json_and_tells_by_its_exit_code(
+def test_the_entry_point_ends_with_json_and_tells_by_its_exit_code(
     faulty: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

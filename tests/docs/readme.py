@@ -19,7 +19,7 @@ def commands() -> list[str]:
 
 
 def parsed(command: str) -> tuple[str, list[str]]:
-    """The door and its arguments, as a shell would split them."""
+    """The entry point and its arguments, as a shell would split them."""
     _, _, module, *arguments = shlex.split(command)
     return module.removeprefix("segsuite."), arguments
 

@@ -21,7 +21,7 @@ from segsuite.methods.mobile.loss import PixelCrossEntropy
 from tests.config.composed import composed
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.docs.readme import BLOCKS, CODE, ROOT, TEXT, choices, commands, marked, parsed
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 from tests.engine.test_video import film
 
 SMALL = (
@@ -31,10 +31,10 @@ SMALL = (
 )
 
 
-def said(door: str, *words: str) -> list[pytest.param]:
-    """README's commands through a door that hold all the words."""
-    chosen = [c for c in commands() if parsed(c)[0] == door and all(w in c for w in words)]
-    assert chosen, f"README shows no segsuite.{door} {' '.join(words)}"
+def said(entry_point: str, *words: str) -> list[pytest.param]:
+    """README's commands through an entry point that hold all the words."""
+    chosen = [c for c in commands() if parsed(c)[0] == entry_point and all(w in c for w in words)]
+    assert chosen, f"README shows no segsuite.{entry_point} {' '.join(words)}"
     return [pytest.param(parsed(command)[1], id=command[10:70]) for command in chosen]
 
 
@@ -114,8 +114,8 @@ def test_checkpoints_are_evaluated(arguments, checkpoint, tmp_path, capfd):
 def test_photos_are_segmented(arguments, checkpoint, real, tmp_path):
     out = tmp_path / "out"
     given = replaced(arguments, ckpt_path=checkpoint, input=real / "photos", output=out)
-    door = import_module("segsuite.predict").main
-    assert called(door, *given, "device=cpu", f"paths.logs={tmp_path}") == 0
+    entry_point = import_module("segsuite.predict").main
+    assert called(entry_point, *given, "device=cpu", f"paths.logs={tmp_path}") == 0
     assert len(list((out / "masks").iterdir())) == 10
 
 
@@ -125,8 +125,8 @@ def test_videos_are_segmented(arguments, checkpoint, tmp_path, capsys):
     film(av, tmp_path / "drive.mp4", count=3)
     found = tmp_path / "found.mp4"
     given = replaced(arguments, ckpt_path=checkpoint, input=tmp_path / "drive.mp4", output=found)
-    door = import_module("segsuite.predict").main
-    assert called(door, *given, "device=cpu", f"paths.logs={tmp_path}") == 0
+    entry_point = import_module("segsuite.predict").main
+    assert called(entry_point, *given, "device=cpu", f"paths.logs={tmp_path}") == 0
     assert found.stat().st_size > 500 and "frames" in capsys.readouterr().out
 
 
@@ -175,7 +175,7 @@ def test_data_are_looked_at(arguments, real, tmp_path, capfd):
     arguments = replaced(arguments, data_root=real / folder)
     code = called(import_module("segsuite.check_data").main, *arguments, f"paths.logs={tmp_path}")
     out, err = capfd.readouterr()
-    # The tiny CamVid is not all of it, which is what the door must find; the other is whole.
+    # The tiny CamVid is not all of it, which is what the entry point must find; the other is whole.
     assert code == (0 if folder == "mine" else 1), err
     assert out.splitlines()[-1].startswith('{"train"')
 

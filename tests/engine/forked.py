@@ -4,7 +4,8 @@ A training spends some six seconds on imports before it does anything. A server,
 process of pytest, has spent them, and forks a child for every command: with arguments, an
 environment, signals, an exit code and an end of its own, as `python -m MODULE` would have made it.
 Two things differ. The child finds its libraries imported, and the random seed of Python's hashes
-is that of the server; so what is compared over processes needs one from `doors.start` as well.
+is that of the server; so what is compared over processes needs one from `entry_points.start` as
+well.
 """
 
 import functools

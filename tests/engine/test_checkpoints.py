@@ -13,7 +13,7 @@ from segsuite.engine.callbacks import checkpoints
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.launch.rebuild import figures_of
 from segsuite.train import main as train
-from tests.engine.doors import called, only, training
+from tests.engine.entry_points import called, only, training
 
 
 class Clock:

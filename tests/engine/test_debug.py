@@ -8,7 +8,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from segsuite.engine.fitting import profiles
 from segsuite.engine.launch.entry_point import compose
 from segsuite.train import main as train
-from tests.engine.doors import TOY, called, only
+from tests.engine.entry_points import TOY, called, only
 
 
 def test_overfit_learns_one_batch_by_heart(tmp_path):

@@ -16,7 +16,7 @@ from segsuite.engine.distillation import Distillation
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.task import SegmentationTask
 from segsuite.train import main as train
-from tests.engine.doors import called, only
+from tests.engine.entry_points import called, only
 
 SMALL = {
     "mobile": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),

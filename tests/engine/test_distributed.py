@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.engine.doors import TOY, command, only, run, training
+from tests.engine.entry_points import TOY, command, only, run, training
 
 
 @pytest.fixture(scope="module")

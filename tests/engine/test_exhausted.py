@@ -11,7 +11,7 @@ from segsuite.core.errors import DataError, SegsuiteError
 from segsuite.engine.launch.exhausted import LostProcesses, exhausted, exhaustion_explained
 from segsuite.engine.launch.folders import LAST
 from segsuite.train import main as train
-from tests.engine.doors import called, training
+from tests.engine.entry_points import called, training
 
 CFG = OmegaConf.create(
     {"data": {"batch_size": 8, "eval_batch_size": 4, "crop_size": [64, 64], "num_workers": 2}}

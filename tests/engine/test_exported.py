@@ -11,7 +11,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference.exported import config_to_predict
 from segsuite.runtime.description import Description
 from segsuite.runtime.onnx_model import nearest, stretched
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -46,7 +46,7 @@ def exported(tmp_path_factory) -> Path:
     return path
 
 
-def door(name: str, *arguments: str) -> int:
+def entry_point(name: str, *arguments: str) -> int:
     return called(import_module(f"segsuite.{name}").main, *arguments)
 
 
@@ -60,7 +60,7 @@ def test_images_become_the_files_that_a_checkpoint_gives(exported, tmp_path, mon
         Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
         images[name] = pixels
     typed = (f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}", f"paths.logs={tmp_path}")
-    assert door("predict", f"ckpt_path={exported}", *typed) == 0
+    assert entry_point("predict", f"ckpt_path={exported}", *typed) == 0
     for name, pixels in images.items():
         mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{name}.png"))
         labels = nearest(stretched(pixels, SIZE).argmax(axis=2), pixels.shape[:2])
@@ -82,7 +82,7 @@ def test_what_a_file_cannot_do_is_said(name, typed, said, exported, tmp_path, ca
     given = {"predict": (f"input={tmp_path}/a.png", f"output={tmp_path}/out"), "evaluate": ()}
     typed = [argument.replace("{}", str(exported.parent)) for argument in typed]
     path = [] if any(t.startswith("ckpt_path") for t in typed) else [f"ckpt_path={exported}"]
-    assert door(name, *path, *given[name], *typed, f"paths.logs={tmp_path}") == 2
+    assert entry_point(name, *path, *given[name], *typed, f"paths.logs={tmp_path}") == 2
     assert said in " ".join(capfd.readouterr().err.split())
 
 

@@ -14,7 +14,7 @@ from segsuite.engine.callbacks import finite
 from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.measure.syncs import host_syncs
 from segsuite.train import main as train
-from tests.engine.doors import called, only, training
+from tests.engine.entry_points import called, only, training
 
 
 def trainer(*, scaler: object = None, processes: int = 1) -> SimpleNamespace:

@@ -10,7 +10,7 @@ from segsuite.engine.launch import folders, record
 from segsuite.engine.launch.resolvers import _run_folder, _sweep_folder
 from segsuite.engine.launch.sweep_table import swept_noted
 from segsuite.train import main as train
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 JOB = ["experiment=cts_dtop_vitb", "data.root=/data/a", "method.pruning.theta=0.9", "seed=1"]
 

@@ -5,7 +5,7 @@ import signal
 import time
 
 from segsuite.core.checkpoint import read_checkpoint
-from tests.engine.doors import fork, only, run, training
+from tests.engine.entry_points import fork, only, run, training
 
 SCENES = (
     "data=scenes",

@@ -1,4 +1,4 @@
-"""Doors called in this process: errors, names, sweeps."""
+"""Entry points called in this process: errors, names, sweeps."""
 
 import csv
 import json
@@ -16,12 +16,12 @@ from segsuite.engine.launch import folders
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.mistakes import explain
 from segsuite.train import main as train
-from tests.engine.doors import ROOT, training
+from tests.engine.entry_points import ROOT, training
 
 
 @pytest.fixture
-def door(monkeypatch, capfd):
-    """Runs the train door with a command line; exit code (0 when it returns) and stderr."""
+def entry_point(monkeypatch, capfd):
+    """Runs the train entry point with a command line; exit code (0 when it returns) and stderr."""
 
     def call(line: list[str]) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", line[2:])  # without "python -m"
@@ -68,8 +68,8 @@ def door(monkeypatch, capfd):
         ("callbacks.checkpoint.mode=most", "is not one of max, min"),
     ],
 )
-def test_mistakes_end_in_one_paragraph(door, tmp_path, override, said):
-    code, err = door(training(tmp_path, override))
+def test_mistakes_end_in_one_paragraph(entry_point, tmp_path, override, said):
+    code, err = entry_point(training(tmp_path, override))
     assert code == 2
     assert said in err
     assert "Traceback" not in err
@@ -84,13 +84,13 @@ def test_a_group_that_entry_points_fill_in_is_not_chosen():
         compose("evaluate", ["checkpoint=0.5"])
 
 
-def test_defects_of_ours_keep_their_traceback(door, tmp_path, monkeypatch):
+def test_defects_of_ours_keep_their_traceback(entry_point, tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr("segsuite.engine.training.make_data", broken)
     with pytest.raises(ZeroDivisionError):
-        door(training(tmp_path))
+        entry_point(training(tmp_path))
 
 
 def test_what_was_handled_when_a_defect_came_up_does_not_hide_it():
@@ -127,9 +127,9 @@ def test_mistakes_found_by_a_loaders_worker_come_without_its_traceback():
     assert explain(found.value, "train", []) == "a.png cannot be decoded"
 
 
-def test_further_processes_say_what_went_wrong_with_them(door, tmp_path, monkeypatch):
+def test_further_processes_say_what_went_wrong_with_them(entry_point, tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    code, err = door(training(tmp_path, "final=worst"))
+    code, err = entry_point(training(tmp_path, "final=worst"))
     assert code == 2 and err.startswith("segsuite (process 1): error: `final=worst`")
 
 
@@ -140,44 +140,46 @@ def test_further_processes_say_what_went_wrong_with_them(door, tmp_path, monkeyp
         ("srun", {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2"}),
     ],
 )
-def test_launchers_of_processes_are_refused(door, tmp_path, monkeypatch, launcher, variables):
+def test_launchers_of_processes_are_refused(
+    entry_point, tmp_path, monkeypatch, launcher, variables
+):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    code, err = door(training(tmp_path))
+    code, err = entry_point(training(tmp_path))
     assert code == 2 and f"{launcher} has started this 2 times" in err and "trainer=ddp" in err
     monkeypatch.setenv("SLURM_PROCID", "1")
-    assert door(training(tmp_path)) == (2, ""), "the first process tells"
+    assert entry_point(training(tmp_path)) == (2, ""), "the first process tells"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_final_test_leaves_a_checkpoint_to_go_on_from(
-    door, tmp_path, monkeypatch, number
+    entry_point, tmp_path, monkeypatch, number
 ):
     from tests.toy import ToyTask
 
     line = training(tmp_path, "trainer.max_steps=2", "trainer.val_check_interval=2")
     with monkeypatch.context() as patch:
         patch.setattr(ToyTask, "test_step", lambda *_: signal.raise_signal(number))
-        code, err = door(line)
+        code, err = entry_point(line)
     assert code == 128 + number
     assert "interrupted; saved in" in err and "resume=true" in err and "Traceback" not in err
     (last,) = tmp_path.glob("train/toy/*/checkpoints/last.ckpt")
-    code, err = door([*line, "resume=true"])
+    code, err = entry_point([*line, "resume=true"])
     assert code == 0 and f"going on from {last}, iteration 2" in err
     assert (last.parents[1] / "result.json").exists()
 
 
-def test_settings_that_are_taken_away_are_no_traceback(door, tmp_path):
-    code, err = door(training(tmp_path, "~trainer.accelerator", "trainer.devices=abc"))
+def test_settings_that_are_taken_away_are_no_traceback(entry_point, tmp_path):
+    code, err = entry_point(training(tmp_path, "~trainer.accelerator", "trainer.devices=abc"))
     assert code == 2 and "the trainer says: " in err and "Traceback" not in err
     with pytest.raises(ConfigError, match=r"there is no config key `trainer\.accelerator`"):
         compose("train", ["~trainer.accelerator", "trainer.accelerator=cpu"])
 
 
-def test_refused_jobs_of_a_sweep_leave_no_folder(door, tmp_path):
+def test_refused_jobs_of_a_sweep_leave_no_folder(entry_point, tmp_path):
     bad = training(tmp_path, "name=bad", "data.crop_size=[30,48],[34,48]", multirun=True)
-    assert door(bad)[0] == 2
+    assert entry_point(bad)[0] == 2
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["multirun.yaml"]
 
 
@@ -199,12 +201,12 @@ def test_only_folders_of_refused_runs_are_discarded(tmp_path):
 @pytest.mark.parametrize(
     "earlier", ["train.log", "run.json", "config.yaml", "notes.log/monday", ".hydra/notes"]
 )
-def test_a_refused_run_leaves_what_was_in_its_folder_before(door, tmp_path, earlier):
+def test_a_refused_run_leaves_what_was_in_its_folder_before(entry_point, tmp_path, earlier):
     path = tmp_path / "mine" / earlier
     path.parent.mkdir(parents=True)
     path.write_text("{}")
     bad = training(tmp_path, f"hydra.run.dir={tmp_path / 'mine'}", "final=worst")
-    assert door(bad)[0] == 2
+    assert entry_point(bad)[0] == 2
     assert path.read_text().startswith("{}")
 
 
@@ -215,11 +217,11 @@ def test_folders_named_as_logs_and_folders_that_are_gone_are_no_traceback(tmp_pa
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "kept.log"]
 
 
-def test_the_log_of_a_run_that_was_interrupted_early_stays(door, tmp_path, monkeypatch):
+def test_the_log_of_a_run_that_was_interrupted_early_stays(entry_point, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "segsuite.engine.training.make_data", lambda *_: signal.raise_signal(signal.SIGTERM)
     )
-    assert door(training(tmp_path))[0] == 128 + signal.SIGTERM
+    assert entry_point(training(tmp_path))[0] == 128 + signal.SIGTERM
     assert list(tmp_path.glob("train/toy/*/train.log"))
 
 
@@ -248,7 +250,7 @@ def test_a_start_says_within_two_seconds_that_it_loads_and_leaves_stdout_alone()
     )
 
 
-def test_doors_import_nothing_heavy():
+def test_entry_points_import_nothing_heavy():
     code = (
         "import sys, segsuite.train, segsuite.evaluate, segsuite.predict;"
         "print([m for m in ('torch', 'lightning', 'matplotlib', 'wandb') if m in sys.modules])"
@@ -257,9 +259,9 @@ def test_doors_import_nothing_heavy():
     assert out.stdout.strip() == "[]"
 
 
-def test_a_sweep_typed_again_runs_only_what_is_missing(door, tmp_path, monkeypatch):
+def test_a_sweep_typed_again_runs_only_what_is_missing(entry_point, tmp_path, monkeypatch):
     sweep = training(tmp_path, "name=seeds", "seed=1,2", "trainer.max_steps=5", multirun=True)
-    code, err = door(sweep)
+    code, err = entry_point(sweep)
     assert code == 0, err
     jobs = sorted(path for path in (tmp_path / "sweeps" / "seeds").iterdir() if path.is_dir())
     assert [job.name.split("-")[0] for job in jobs] == ["seed=1", "seed=2"]
@@ -272,18 +274,18 @@ def test_a_sweep_typed_again_runs_only_what_is_missing(door, tmp_path, monkeypat
 
     losses = ToyTask.losses
     monkeypatch.setattr(original, lambda *a: steps.append(1) or losses(*a))
-    code, err = door(sweep)
+    code, err = entry_point(sweep)
     assert code == 0, err
     assert (jobs[0] / "result.json").stat().st_mtime_ns == first[jobs[0].name]
     assert (jobs[1] / "result.json").exists()
     assert steps == [], "the second had its last iteration in its checkpoint"
 
 
-def test_a_failed_job_does_not_stop_the_sweep(door, tmp_path):
+def test_a_failed_job_does_not_stop_the_sweep(entry_point, tmp_path):
     bad = training(
         tmp_path, "name=bad", "data.crop_size=[30,48],[32,48]", "trainer.max_steps=3", multirun=True
     )
-    code, err = door(bad)
+    code, err = entry_point(bad)
     assert code == 2 and "data.crop_size" in err
     (result,) = (tmp_path / "sweeps" / "bad").glob("*/result.json")
     with open(tmp_path / "sweeps" / "bad" / "sweep.csv", newline="") as handle:
@@ -295,12 +297,12 @@ def test_a_failed_job_does_not_stop_the_sweep(door, tmp_path):
     assert result.parent.name.startswith("crop_size=-32,48-"), "named by what was swept alone"
 
 
-def test_init_from_takes_weights_and_nothing_else(door, tmp_path):
-    code, err = door(training(tmp_path, "name=first", "trainer.max_steps=3"))
+def test_init_from_takes_weights_and_nothing_else(entry_point, tmp_path):
+    code, err = entry_point(training(tmp_path, "name=first", "trainer.max_steps=3"))
     assert code == 0, err
     (first,) = tmp_path.glob("train/first/*/checkpoints/last.ckpt")
     line = training(tmp_path, "name=second", "trainer.max_steps=2", f"init_from={first}")
-    code, err = door(line)
+    code, err = entry_point(line)
     assert code == 0, err
     (result,) = tmp_path.glob("train/second/*/result.json")
     assert json.loads(result.read_text())["steps"] == 2

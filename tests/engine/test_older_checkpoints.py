@@ -11,7 +11,7 @@ from segsuite.core.checkpoint import network_from_checkpoint, save_checkpoint
 from segsuite.core.moved import MOVED, today, with_targets_of_today
 from segsuite.core.targets import locate
 from tests.checkpoints import older
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 FORMER = sorted(path.stem for path in older.FOLDER.glob("*.json"))
 EXPORTED = {

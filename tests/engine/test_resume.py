@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segsuite.core.checkpoint import read_checkpoint
-from tests.engine.doors import only, run, start, training
+from tests.engine.entry_points import only, run, start, training
 
 
 @pytest.fixture(scope="module")

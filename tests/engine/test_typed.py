@@ -11,7 +11,7 @@ from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import config_from_checkpoint
 from segsuite.engine.launch.typed import as_text, mended
 from segsuite.train import main as train
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 FOLDER = ("data=folder", "data.root=/mine", "data.num_classes=2")
 

@@ -1,4 +1,4 @@
-"""Tiny videos and folders of frames through the predict door, and every way they can be wrong."""
+"""Tiny videos and folders of frames through segsuite.predict, and every way they can be wrong."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from segsuite.engine.inference.video import decoded_ahead
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import as_checkpoint
 from segsuite.predict import main as predict
-from tests.engine.doors import TOY, called, training
+from tests.engine.entry_points import TOY, called, training
 from tests.toy import ToySegmenter, toy_classes
 
 SIZE = (48, 64)
@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def door(checkpoint, tmp_path, capfd):
+def entry_point(checkpoint, tmp_path, capfd):
     """Runs predict in this process; its exit code, stdout and stderr."""
 
     def run(source, output, *arguments: str) -> tuple[int, str, str]:
@@ -111,9 +111,9 @@ def left(folder) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-def test_a_video_becomes_an_overlaid_video_of_the_same_times(av, door, tmp_path, suffix):
+def test_a_video_becomes_an_overlaid_video_of_the_same_times(av, entry_point, tmp_path, suffix):
     source = film(av, tmp_path / "in.mp4")
-    code, out, err = door(source, tmp_path / f"out{suffix}", "opacity=0", "batch_size=4")
+    code, out, err = entry_point(source, tmp_path / f"out{suffix}", "opacity=0", "batch_size=4")
     assert code == 0, err
     assert "10 frames segmented" in out and "by the network alone" in out
     assert "with everything" in out and "skipped" not in out
@@ -124,10 +124,10 @@ def test_a_video_becomes_an_overlaid_video_of_the_same_times(av, door, tmp_path,
     assert left(tmp_path) == ["in.mp4", f"out{suffix}"]
 
 
-def test_colours_of_classes_are_over_the_frames(av, door, tmp_path):
+def test_colours_of_classes_are_over_the_frames(av, entry_point, tmp_path):
     source = film(av, tmp_path / "in.mp4", count=3)
-    assert door(source, tmp_path / "out.mp4", "opacity=1")[0] == 0
-    assert door(source, tmp_path / "out", "opacity=1")[0] == 0
+    assert entry_point(source, tmp_path / "out.mp4", "opacity=1")[0] == 0
+    assert entry_point(source, tmp_path / "out", "opacity=1")[0] == 0
     assert left(tmp_path / "out") == ["000001.jpg", "000002.jpg", "000003.jpg"]
     colors = toy_classes(5).colors.astype(int)
     for pixels in (*shown(av, tmp_path / "out.mp4")[0], Image.open(tmp_path / "out/000002.jpg")):
@@ -135,18 +135,18 @@ def test_colours_of_classes_are_over_the_frames(av, door, tmp_path):
         assert np.median(away) < 20  # but for the borders, which compression blurs
 
 
-def test_frames_of_uneven_times_keep_them(av, door, tmp_path):
+def test_frames_of_uneven_times_keep_them(av, entry_point, tmp_path):
     at = [0, 0.04, 0.3, 0.31, 1.0]
     source = film(av, tmp_path / "in.mp4", count=5, at=at)
-    assert door(source, tmp_path / "out.mp4", "batch_size=2")[0] == 0
+    assert entry_point(source, tmp_path / "out.mp4", "batch_size=2")[0] == 0
     assert shown(av, tmp_path / "out.mp4")[1] == pytest.approx(at, abs=2e-3)
-    assert door(source, tmp_path / "slow.mp4", "fps=2")[0] == 0
+    assert entry_point(source, tmp_path / "slow.mp4", "fps=2")[0] == 0
     assert shown(av, tmp_path / "slow.mp4")[1] == pytest.approx([0, 0.5, 1, 1.5, 2], abs=2e-3)
 
 
-def test_odd_sides_grow_by_a_pixel(av, door, tmp_path):
+def test_odd_sides_grow_by_a_pixel(av, entry_point, tmp_path):
     source = frames(tmp_path / "in", count=2, size=(33, 77))
-    assert door(source, tmp_path / "out.mp4")[0] == 0
+    assert entry_point(source, tmp_path / "out.mp4")[0] == 0
     assert shown(av, tmp_path / "out.mp4")[0][0].shape == (34, 78, 3)
 
 
@@ -157,9 +157,9 @@ def test_videos_of_phones_are_upright(av, tmp_path):
     assert frame.pixels[-4, 24, 1] > 200, "the bar on the left, turned counterclockwise, is below"
 
 
-def test_a_folder_of_frames_is_a_video_in_the_order_of_its_numbers(av, door, tmp_path):
+def test_a_folder_of_frames_is_a_video_in_the_order_of_its_numbers(av, entry_point, tmp_path):
     source = frames(tmp_path / "in", count=11)
-    code, _, err = door(source, tmp_path / "out.mp4", "opacity=0", "fps=10", "batch_size=3")
+    code, _, err = entry_point(source, tmp_path / "out.mp4", "opacity=0", "fps=10", "batch_size=3")
     assert code == 0, err
     images, times = shown(av, tmp_path / "out.mp4")
     assert times == pytest.approx([i / 10 for i in range(11)], abs=2e-3)
@@ -167,11 +167,11 @@ def test_a_folder_of_frames_is_a_video_in_the_order_of_its_numbers(av, door, tmp
         assert np.abs(found.astype(int) - image(index)).mean() < 8
 
 
-def test_frames_to_frames_need_no_extra(door, tmp_path, monkeypatch):
+def test_frames_to_frames_need_no_extra(entry_point, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     source = frames(tmp_path / "in", count=2)
     Image.fromarray(image(0, (20, 30))).save(source / "f3.png")  # sizes may differ here
-    code, out, _ = door(source, tmp_path / "out", "video=true")
+    code, out, _ = entry_point(source, tmp_path / "out", "video=true")
     assert code == 0 and "3 frames segmented" in out
     assert left(tmp_path / "out") == ["f1.jpg", "f2.jpg", "f3.jpg"]
     assert Image.open(tmp_path / "out" / "f3.jpg").size == (30, 20)
@@ -188,65 +188,67 @@ def test_frames_of_16_bits_are_as_bright_as_the_images_that_were_trained_on(tmp_
 
 
 @pytest.mark.parametrize("names", [("in.mp4", "out"), ("in", "out.mp4")])
-def test_without_the_extra_it_is_named(door, tmp_path, monkeypatch, names):
+def test_without_the_extra_it_is_named(entry_point, tmp_path, monkeypatch, names):
     monkeypatch.setitem(sys.modules, "av", None)
     frames(tmp_path / "in", count=1)
     (tmp_path / "in.mp4").touch()
-    code, _, err = door(tmp_path / names[0], tmp_path / names[1])
+    code, _, err = entry_point(tmp_path / names[0], tmp_path / names[1])
     assert code == 2 and "pip install -e '.[video]'" in err
     assert left(tmp_path) == ["in", "in.mp4"]
 
 
-def test_an_unreadable_image_among_frames(door, tmp_path):
+def test_an_unreadable_image_among_frames(entry_point, tmp_path):
     source = frames(tmp_path / "in")
     (source / "f4.png").write_bytes(b"no image")
-    code, _, err = door(source, tmp_path / "out", "video=true", "batch_size=2")
+    code, _, err = entry_point(source, tmp_path / "out", "video=true", "batch_size=2")
     assert code == 2 and "strict=false" in err
     assert f"frame 4 of {source}" in err and "f4.png cannot be decoded" in err
     assert left(tmp_path) == ["in"]
-    code, out, _ = door(source, tmp_path / "out", "video=true", "batch_size=2", "strict=false")
+    code, out, _ = entry_point(
+        source, tmp_path / "out", "video=true", "batch_size=2", "strict=false"
+    )
     assert code == 0 and "9 frames segmented" in out and "1 skipped, the first: frame 4" in out
     assert "f4.jpg" not in left(tmp_path / "out")
 
 
-def test_an_unreadable_frame_in_a_video(av, door, tmp_path):
+def test_an_unreadable_frame_in_a_video(av, entry_point, tmp_path):
     source = broken(film(av, tmp_path / "in.mkv", codec="mpeg4"), 6, av)
-    code, _, err = door(source, tmp_path / "out.mp4", "batch_size=2")
+    code, _, err = entry_point(source, tmp_path / "out.mp4", "batch_size=2")
     assert code == 2 and f"frame 7 of {source} (at 0.24 s) cannot be decoded" in err
     assert left(tmp_path) == ["in.mkv"]
-    code, out, _ = door(source, tmp_path / "out.mp4", "strict=false")
+    code, out, _ = entry_point(source, tmp_path / "out.mp4", "strict=false")
     assert code == 0 and "1 skipped, the first: frame 7" in out
     times = shown(av, tmp_path / "out.mp4")[1]
     assert times == pytest.approx([i / 25 for i in range(10) if i != 6], abs=2e-3)
 
 
-def test_frames_keep_their_numbers_beside_an_unreadable_one(av, door, tmp_path):
+def test_frames_keep_their_numbers_beside_an_unreadable_one(av, entry_point, tmp_path):
     """H.264 stores frames in another order than that of showing."""
     source = broken(film(av, tmp_path / "in.mp4", count=20), 9, av)
-    code, out, _ = door(source, tmp_path / "out", "strict=false")
+    code, out, _ = entry_point(source, tmp_path / "out", "strict=false")
     assert code == 0 and "1 skipped" in out
     number = int(re.search(r"the first: frame (\d+) of", out)[1])
     names = [f"{n:06d}.jpg" for n in range(1, 21) if n != number]
     assert left(tmp_path / "out") == names
 
 
-def test_a_video_that_was_cut_short(av, door, tmp_path):
+def test_a_video_that_was_cut_short(av, entry_point, tmp_path):
     source = film(av, tmp_path / "in.mp4", count=20)
     with av.open(str(source)) as container:
         ends = [p.pos + p.size for p in container.demux(video=0) if p.size]
     whole = source.read_bytes()
     source.write_bytes(whole[: ends[9]])
-    code, _, err = door(source, tmp_path / "out.mp4")
+    code, _, err = entry_point(source, tmp_path / "out.mp4")
     assert code == 2 and f"{source} is cut short" in err and "of 20" in err
-    code, out, _ = door(source, tmp_path / "out.mp4", "strict=false")
+    code, out, _ = entry_point(source, tmp_path / "out.mp4", "strict=false")
     assert code == 0 and "10 frames segmented" in out and "10 skipped" in out
     source.write_bytes(whole[: ends[9] - 5])
-    code, _, err = door(source, tmp_path / "again.mp4")
+    code, _, err = entry_point(source, tmp_path / "again.mp4")
     assert code == 2 and "its data are cut short" in err
     assert left(tmp_path) == ["in.mp4", "out.mp4"]
 
 
-def test_inputs_without_a_frame(av, door, tmp_path):
+def test_inputs_without_a_frame(av, entry_point, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "nothing.mp4").touch()
     (tmp_path / "text.mkv").write_text("no video")
@@ -265,20 +267,20 @@ def test_inputs_without_a_frame(av, door, tmp_path):
     }
     before = left(tmp_path)
     for name, expected in said.items():
-        code, _, err = door(tmp_path / name, tmp_path / "out.mp4")
+        code, _, err = entry_point(tmp_path / name, tmp_path / "out.mp4")
         assert code == 2 and expected in err and str(tmp_path / name) in err, name
     assert left(tmp_path) == before
 
 
-def test_all_frames_unreadable(door, tmp_path):
+def test_all_frames_unreadable(entry_point, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").touch()
-    code, _, err = door(tmp_path / "in", tmp_path / "out", "video=true", "strict=false")
+    code, _, err = entry_point(tmp_path / "in", tmp_path / "out", "video=true", "strict=false")
     assert code == 2 and "holds no frame that can be read: frame 1" in err
     assert left(tmp_path) == ["in"]
 
 
-def test_outputs_that_are_something_else(av, door, tmp_path):
+def test_outputs_that_are_something_else(av, entry_point, tmp_path):
     source = film(av, tmp_path / "in.mp4", count=2)
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").write_text("mine")
@@ -292,7 +294,7 @@ def test_outputs_that_are_something_else(av, door, tmp_path):
     }
     before = left(tmp_path)
     for name, expected in said.items():
-        code, _, err = door(source, tmp_path / name)
+        code, _, err = entry_point(source, tmp_path / name)
         assert code == 2 and expected in err and f"output={tmp_path / name}" in err, name
     assert left(tmp_path) == before and (tmp_path / "file").read_text() == "mine"
 
@@ -306,24 +308,26 @@ def test_outputs_that_are_something_else(av, door, tmp_path):
         ("colors=true", "colors=true: of a video, overlaid frames are written"),
     ],
 )
-def test_values_that_make_no_sense(door, tmp_path, argument, said):
+def test_values_that_make_no_sense(entry_point, tmp_path, argument, said):
     source = frames(tmp_path / "in", count=1)
-    code, _, err = door(source, tmp_path / "out", *(["video=true"][: argument[0] != "v"]), argument)
+    code, _, err = entry_point(
+        source, tmp_path / "out", *(["video=true"][: argument[0] != "v"]), argument
+    )
     assert code == 2 and said in err
 
 
-def test_frames_of_two_sizes_make_no_video(av, door, tmp_path):
+def test_frames_of_two_sizes_make_no_video(av, entry_point, tmp_path):
     source = frames(tmp_path / "in", count=3)
     Image.fromarray(image(0, (20, 30))).save(source / "f4.png")
     (tmp_path / "out.mp4").write_text("of yesterday")
-    code, _, err = door(source, tmp_path / "out.mp4")
+    code, _, err = entry_point(source, tmp_path / "out.mp4")
     assert code == 2 and "frame 4 (f4) is 30x20, the first one 64x48" in err
     assert (tmp_path / "out.mp4").read_text() == "of yesterday"
     assert left(tmp_path) == ["in", "out.mp4"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_an_interrupted_video_leaves_nothing(door, tmp_path, monkeypatch, number, code):
+def test_an_interrupted_video_leaves_nothing(entry_point, tmp_path, monkeypatch, number, code):
     source, write = frames(tmp_path / "in"), video_output.FrameFolder.write
 
     def stopped(self, frame, pixels):
@@ -336,7 +340,7 @@ def test_an_interrupted_video_leaves_nothing(door, tmp_path, monkeypatch, number
     # A shell that starts jobs in the background lets them ignore Ctrl-C from birth.
     at_birth = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        assert door(source, tmp_path / "out", "video=true")[0] == code
+        assert entry_point(source, tmp_path / "out", "video=true")[0] == code
     finally:
         signal.signal(signal.SIGINT, at_birth)
     assert left(tmp_path) == ["in"] and signal.getsignal(signal.SIGTERM) is before

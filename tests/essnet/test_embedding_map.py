@@ -17,7 +17,7 @@ from segsuite.methods.essnet.embedding_map import (
     plane,
     save_map,
 )
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 NAMES = ("car", "bus", "tree", "bush")
 TABLE = torch.tensor([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0], [-1.0, 0.5, 0.0], [-1.0, 0.6, 0.1]])

@@ -39,9 +39,9 @@ def made(path: Path, *overrides: str) -> Path:
 
 
 def called(main: Callable[[], None], *arguments: str) -> int:
-    """The exit code of a door in this process."""
+    """The exit code of an entry point in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["door", *arguments])
+        patch.setattr(sys, "argv", ["entry_point", *arguments])
         try:
             main()
         except SystemExit as stop:

@@ -71,7 +71,7 @@ def test_the_checkpoint_rebuilds_the_network(theirs, ours):
     assert read_checkpoint(ours)["classes"]["names"][0] == "road"
 
 
-def test_the_doors_and_other_networks_read_it(ours, tmp_path):
+def test_the_entry_points_and_other_networks_read_it(ours, tmp_path):
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.png")
     line = (f"ckpt_path={ours}", f"input={tmp_path / 'a.png'}", f"output={tmp_path / 'out'}")
     assert called(predict, *line, f"paths.logs={tmp_path}", "device=cpu") == 0

@@ -1,4 +1,4 @@
-"""What a split holds, for the check_data door: sizes, classes, weights, and what is wrong."""
+"""What a split holds, for check_data: sizes, classes, weights, and what is wrong."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""What every door shares: Hydra, clean errors, run folders, sweeps that can be typed again.
+"""What every entry point shares: Hydra, clean errors, run folders, sweeps that can be typed again.
 
-    @door("train")
+    @entry_point("train")
     def main(cfg: DictConfig) -> float | None: ...
 
 Imports nothing heavy, so that `--help` and tab completion answer at once.
@@ -56,7 +56,7 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def door(
+def entry_point(
     name: str, *, prepare: Callable[[list[str]], list[str]] | None = None
 ) -> Callable[[Main], Callable[[], None]]:
     """Turns `main(cfg)` into a command-line entry point with the config `conf/<name>.yaml`.
@@ -110,7 +110,7 @@ def _print_to_whom_reads(text: str) -> None:
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """The config that a door would get for these overrides, without running it.
+    """The config that an entry point would get for these overrides, without running it.
 
     Raises:
         ConfigError: an override does not fit.

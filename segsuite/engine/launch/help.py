@@ -14,7 +14,7 @@ _GROUPS = ("data", "method", "trainer", "inference", "logger", "callbacks", "swe
 
 
 def help_text(name: str, doc: str) -> str:
-    """The help of a door: what it does, what can be chosen, what exists."""
+    """The help of an entry point: what it does, what can be chosen, what exists."""
     defaults = (CONF / f"{name}.yaml").read_text()
     groups = [group for group in _GROUPS if f"{group}:" in defaults and options(group)]
     width = max(map(len, groups), default=0)

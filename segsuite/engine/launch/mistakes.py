@@ -21,7 +21,7 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
     """What went wrong and what to type, or None when the mistake is not the user's.
 
     Args:
-        name: the door whose config was composed.
+        name: the entry point whose config was composed.
         overrides: what was typed, to suggest the nearest key that exists.
     """
     from hydra.errors import HydraException

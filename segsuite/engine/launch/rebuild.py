@@ -143,7 +143,7 @@ def classes_of(checkpoint: Mapping[str, Any], path: str | Path) -> "ClassTable":
 
 
 def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") -> dict[str, Any]:
-    """A checkpoint of a network that no training of ours made, to be read by all doors.
+    """A checkpoint of a network that no training of ours made, to be read by all entry points.
 
     Args:
         cfg: of a training of such a network, as `launch.compose("train", ...)` gives it.

@@ -53,13 +53,13 @@ def _tenth(number: Any, most: int) -> int:
 
 
 def _run_folder(
-    logs: Any, door: str, name: Any, choices: Mapping[str, str | None], resume: bool
+    logs: Any, entry_point: str, name: Any, choices: Mapping[str, str | None], resume: bool
 ) -> str:
     """The folder of a single run: a new one, or with resume=true the newest unfinished one."""
     name = folders.run_name(name, choices)
     if not isinstance(resume, bool):
         raise ConfigError(f"resume={resume} is neither true nor false")
-    parent = folders.parent("paths.logs", logs) / door
+    parent = folders.parent("paths.logs", logs) / entry_point
     return str(folders.resumable(parent, name) if resume else folders.fresh(parent, name))
 
 

@@ -1,8 +1,8 @@
-"""A sample of mutated overrides; `python -m tests.doors.mutations 600` goes through many."""
+"""A sample of mutated overrides; `python -m tests.entry_points.mutations 600` goes through many."""
 
 import pytest
 
-from tests.doors.mutations import Workshop
+from tests.entry_points.mutations import Workshop
 
 
 def test_no_mutated_override_ends_in_a_traceback(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Doors run as users run them, with the toy network and data."""
+"""Entry points run as users run them, with the toy network and data."""
 
 import os
 import subprocess
@@ -23,8 +23,8 @@ SHORT = (
 )
 
 
-def command(door: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"segsuite.{door}", *arguments]
+def command(entry_point: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"segsuite.{entry_point}", *arguments]
 
 
 def training(logs: Path, *arguments: str, multirun: bool = False) -> list[str]:
@@ -34,28 +34,28 @@ def training(logs: Path, *arguments: str, multirun: bool = False) -> list[str]:
 
 
 def start(line: list[str], **options: Any) -> subprocess.Popen:
-    """A door begun as a shell begins it, imports and all."""
+    """An entry point begun as a shell begins it, imports and all."""
     options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, **options}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(line, cwd=ROOT, **pipes, **options)
 
 
 def fork(line: list[str], *, signal: str = "", **options: Any) -> Forked | subprocess.Popen:
-    """A door begun within a moment; `signal` is "iteration:number" of one that it shall get."""
+    """An entry point begun at once; `signal` is "iteration:number" of one that it shall get."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOY_SIGNAL": signal or "-1:0"}
     begin = Forked if sys.platform == "linux" else start
     return begin(line, env=environment, **options)
 
 
 def run(line: list[str], *, signal: str = "") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a door."""
+    """Exit code, stdout and stderr of an entry point."""
     process = fork(line, signal=signal)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
 def called(main: Callable[[], None], *arguments: str) -> int:
-    """The exit code of a door in this process."""
+    """The exit code of an entry point in this process."""
     before, sys.argv = sys.argv, [main.__module__, *arguments]
     # Hydra composes the whole config only to read its `hydra.mode`, which stands nowhere here.
     unset = mock.patch.object(Hydra, "get_mode", lambda *_, **__: None)

@@ -1,4 +1,4 @@
-"""Cityscapes' scores and submission through the doors, on made-up frames in its own layout."""
+"""Cityscapes' scores and submission as they are typed, on made-up frames in its own layout."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from segsuite.evaluate import main as evaluate
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.data.cityscapes import EVALUATED, write_frames
-from tests.engine.doors import ROOT, called
+from tests.engine.entry_points import ROOT, called
 from tests.metrics.official import official_scores
 
 ALLOW = "allow=[tests.]"
@@ -46,7 +46,7 @@ def checkpoint(root, tmp_path_factory):
 
 
 def scored(checkpoint, logs, capfd, *arguments):
-    """The last line of the door, all that it printed, and its run's folder."""
+    """The last line of the entry point, all that it printed, and its run's folder."""
     line = (f"ckpt_path={checkpoint}", ALLOW, "trainer=cpu", f"paths.logs={logs}", *arguments)
     capfd.readouterr()
     code = called(evaluate, *line)

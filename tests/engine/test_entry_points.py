@@ -12,12 +12,12 @@ from segsuite.evaluate import main as evaluate
 from segsuite.nn.token_trace import TokenStage, TokenTrace
 from segsuite.predict import main as predict
 from segsuite.train import main as train
-from tests.engine.doors import TOY, called, command, training
+from tests.engine.entry_points import TOY, called, command, training
 from tests.toy import toy_classes
 
 
 def call(main, line: list[str]) -> int:
-    """The exit code of the door of a command line, in this process."""
+    """The exit code of the entry point of a command line, in this process."""
     return called(main, *line[3:])
 
 
@@ -31,10 +31,10 @@ def run(tmp_path_factory):
     return folder
 
 
-def given(run, *arguments: str, door: str = "evaluate") -> list[str]:
+def given(run, *arguments: str, entry_point: str = "evaluate") -> list[str]:
     checkpoint = run / "checkpoints" / "best.ckpt"
     logs = f"paths.logs={run.parents[2]}"
-    return command(door, f"ckpt_path={checkpoint}", TOY[2], logs, *arguments)
+    return command(entry_point, f"ckpt_path={checkpoint}", TOY[2], logs, *arguments)
 
 
 def test_training_leaves_figures_and_images(run):
@@ -102,7 +102,7 @@ def test_predict_writes_masks_of_raw_ids_and_overlays(run, tmp_path, capfd):
     Image.new("1", (16, 16)).save(source / "b.bmp")
     (source / "._a.png").write_bytes(b"what macOS writes beside files")
     (source / "notes.txt").touch()
-    line = given(run, f"input={source}", f"output={out}", "colors=true", door="predict")
+    line = given(run, f"input={source}", f"output={out}", "colors=true", entry_point="predict")
     assert call(predict, line) == 0
     said = capfd.readouterr()
     assert f"5 images segmented: {out}/masks, {out}/colors, {out}/overlays" in said.out
@@ -117,7 +117,7 @@ def test_predict_writes_masks_of_raw_ids_and_overlays(run, tmp_path, capfd):
     width, height = Image.open(out / "overlays" / "b.jpg.png").size
     assert width >= 17 and height > 33, "a legend is below"
 
-    line = given(run, f"input={source}", f"output={out}", "legend=false", door="predict")
+    line = given(run, f"input={source}", f"output={out}", "legend=false", entry_point="predict")
     assert call(predict, line) == 0
     assert "5 images" in capfd.readouterr().out, "not those that the first call wrote"
     assert Image.open(out / "overlays" / "b.jpg.png").size == (17, 33)

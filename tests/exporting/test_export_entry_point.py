@@ -1,4 +1,4 @@
-"""The door as typed: files, a report, one line of JSON; and mistakes in one paragraph."""
+"""The entry point as typed: files, a report, one line of JSON; and mistakes in one paragraph."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from segsuite.engine.launch.rebuild import as_checkpoint
 from segsuite.export import main as export
 from segsuite.exporting.formats import formats
 from segsuite.runtime.onnx_model import OnnxModel
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 from tests.exporting.made import SIZE, Small, Unknown, small
 
 SCENES = (
@@ -41,7 +41,7 @@ def saved(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def typed(tmp_path, capfd):
-    """Goes through the door; exit code, what was printed, and the files that there are then."""
+    """Goes through the entry point; exit code, what was printed, and the files that are there."""
 
     def through(*arguments: str) -> tuple[int, str, str, list[str]]:
         logs = (f"paths.logs={tmp_path / 'logs'}", f"output_folder={tmp_path / 'files'}")

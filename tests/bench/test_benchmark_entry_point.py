@@ -1,4 +1,4 @@
-"""The door as typed: tables, files, and one line of JSON at the end."""
+"""The entry point as typed: tables, files, and one line of JSON at the end."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
 """Overrides drawn by seed, most of them wrong, and the entry points up to where they would work.
 
-    python -m tests.doors.mutations 600 --seed 1
+    python -m tests.entry_points.mutations 600 --seed 1
 
 says which of them end in a traceback, or not at all within a minute.
 """
@@ -25,7 +25,7 @@ import numpy as np
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 _DATA = (
     *("data=scenes", "data.crop_size=[64,64]", "data.batch_size=2", "data.num_workers=0"),
@@ -61,13 +61,13 @@ _STOPS = {
 class Case:
     """A command line: an entry point, what is right, and one override that may not be."""
 
-    door: str
+    entry_point: str
     base: tuple[str, ...]
     mutated: str
 
     def __str__(self) -> str:
         shown = self.mutated if len(self.mutated) < 120 else f"{self.mutated[:100]}... (long)"
-        return f"{self.door} {shown}  [{' '.join(self.base[:2])}]"
+        return f"{self.entry_point} {shown}  [{' '.join(self.base[:2])}]"
 
 
 class Workshop:
@@ -108,33 +108,33 @@ class Workshop:
         """The same ones for the same seed."""
         draw, bases = random.Random(seed), self.bases()
         for number in range(count):
-            door, base = bases[number % len(bases)]
-            yield Case(door, base, _mutated(self._keys_of(door, base), draw))
+            entry_point, base = bases[number % len(bases)]
+            yield Case(entry_point, base, _mutated(self._keys_of(entry_point, base), draw))
 
-    def _keys_of(self, door: str, base: tuple[str, ...]) -> list[str]:
+    def _keys_of(self, entry_point: str, base: tuple[str, ...]) -> list[str]:
         """Every key of the config that these arguments give."""
         from segsuite.engine.launch import rebuild
         from segsuite.engine.launch.entry_point import compose
 
         if base not in self._keys:
             typed = list(base)
-            if door in ("evaluate", "predict"):
+            if entry_point in ("evaluate", "predict"):
                 typed = rebuild.config_from_checkpoint(typed)
-            if door == "export":
+            if entry_point == "export":
                 typed = rebuild.config_from_source(typed)
-            self._keys[base] = sorted(_paths(compose(door, typed)))
+            self._keys[base] = sorted(_paths(compose(entry_point, typed)))
         return self._keys[base]
 
     def outcome(self, case: Case, *, seconds: int = 60) -> str | None:
         """The traceback in which a command ends, or None."""
-        main = _main_of(case.door)
+        main = _main_of(case.entry_point)
         logs = f"paths.logs={self.folder / 'logs'}"
         typed = [*case.base, case.mutated]
         if "paths.logs" not in case.mutated:
             typed.append(logs)
         said = io.StringIO()
         with contextlib.ExitStack() as stack:
-            for name in _STOPS.get(case.door, ()):
+            for name in _STOPS.get(case.entry_point, ()):
                 stack.enter_context(patch(name, side_effect=SystemExit(0)))
             stack.enter_context(contextlib.redirect_stderr(said))
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -178,10 +178,10 @@ def _paths(node: Any, prefix: str = "") -> Iterator[str]:
                     yield from _paths(child, f"{path}.")
 
 
-def _main_of(door: str) -> Callable[[], None]:
+def _main_of(entry_point: str) -> Callable[[], None]:
     from importlib import import_module
 
-    return import_module(f"segsuite.{door}").main
+    return import_module(f"segsuite.{entry_point}").main
 
 
 @contextlib.contextmanager

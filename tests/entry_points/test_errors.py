@@ -1,4 +1,4 @@
-"""Bad input through the real doors, with the real network: one paragraph, before any training."""
+"""Bad input through the entry points, with the real network: one paragraph, before any training."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from segsuite.export import main as export
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
-from tests.engine.doors import called
+from tests.engine.entry_points import called
 
 HYBRID = (
     *("experiment=cts_dtop_vitt", "method/backbone=vit_micro", "method.pruning.after=[2,5]"),
@@ -55,7 +55,7 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def refused(capfd, tmp_path):
-    """Goes through a door that must refuse, with one paragraph; the paragraph."""
+    """Goes through an entry point that must refuse, with one paragraph; the paragraph."""
 
     def through(main, *arguments: str) -> str:
         logs = tmp_path / "logs"
