@@ -51,14 +51,14 @@ def part(checkpoint: Mapping[str, Any], key: str, kind: type, path: str | Path) 
     Raises:
         CheckpointError: naming file and part, when it is missing or of another type.
     """
-    found = checkpoint.get(key)
-    if not isinstance(found, kind) or isinstance(found, bool):
-        what = f"a {type(found).__name__}" if key in checkpoint else "missing"
+    value = checkpoint.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        what = f"a {type(value).__name__}" if key in checkpoint else "missing"
         raise CheckpointError(
             f"{path} is no whole checkpoint of segsuite.train: its `{key}` is {what}, and should "
             f"be a {kind.__name__}; give another checkpoint"
         )
-    return found
+    return value
 
 
 def checkpoint_config(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def as_today(overrides: Sequence[str], name: str) -> list[str]:
         return _of_the_probe(overrides)
     if not _has_a_method(name):
         return list(overrides)
-    whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", its) for its in overrides)
+    whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", override) for override in overrides)
     if whole:
         return [_OLD_LOSS.sub("++method.task.loss.", override) for override in overrides]
     moved = [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]

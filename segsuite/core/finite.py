@@ -32,7 +32,7 @@ def check_finite(
     """Raises CheckpointError, naming the first tensor, for weights that no network works with.
 
     Args:
-        apart_from: names of those that are to be so, such as masks of minus infinity.
+        apart_from: names of the tensors that may hold such values, such as masks of minus infinity.
     """
     refuse_odd(not_finite(state), len(state), source=source, apart_from=apart_from)
 

@@ -101,7 +101,7 @@ def fits(value: Any, hint: Any) -> bool:
     """False where `value` cannot become what `hint` asks for; True wherever that is not certain.
 
     Args:
-        value: plain; mappings with `_target_` stand for objects, which are not looked into.
+        value: a plain value; mappings with `_target_` stand for objects, which are not looked into.
         hint: an annotation, as `get_type_hints` resolves it.
     """
     origin, inner = get_origin(hint), get_args(hint)

@@ -38,7 +38,7 @@ def why_idle(
     """Why a setting of a part changes nothing; None if it counts.
 
     Args:
-        settings: those that the part gets, by name, beside its defaults.
+        settings: the settings that the part gets beside its defaults, by name.
         where: the part's place in the config, such as method.pruning.
         elsewhere: the value of a whole key of the config; None where it has none.
     """

@@ -12,8 +12,8 @@ def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: i
     """Raises ConfigError, naming a smaller and a larger size, unless both sides are multiples.
 
     Args:
-        step: what is named for a side that does not fit is a multiple of it, where other parts may
-            need more.
+        step: number of pixels that the sizes named in the message are multiples of, for sides that
+            do not fit, where other parts may need more than `divisor`.
     """
     if any(side % divisor for side in size):
         step = step or divisor

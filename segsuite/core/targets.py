@@ -65,24 +65,24 @@ def locate(target: Any, path: str = "", allow: tuple[str, ...] = ()) -> Callable
         raise ConfigError(f"{where} is outside {known}; if you trust it, type allow=[{package}.]")
     module, _, name = target.rpartition(".")
     try:
-        found = _imported(module, name)
+        imported = _imported(module, name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where} cannot be imported: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"{where} is no class or function, but {found!r}")
-    home = _full_name(found)
+    if not callable(imported):
+        raise ConfigError(f"{where} is no class or function, but {imported!r}")
+    home = _full_name(imported)
     if not _begins(home, (*_KNOWN, *allow)):  # such as torch.os.system
         raise ConfigError(
             f"{where} is only a name there for {home}, which is not allowed; if you trust it, "
             f"type allow=[{home.split('.')[0]}.]"
         )
-    if not _begins(home, allow) and not (_is_ours(found) or _is_of_a_library(found)):
+    if not _begins(home, allow) and not (_is_ours(imported) or _is_of_a_library(imported)):
         raise ConfigError(
             f"{where} is none of the kinds that configs are made of: modules, optimisers, "
             "schedules, metrics, classes of lightning, and what takes keyword arguments only in "
             f"{', '.join(_PARTS)}; if you trust it, type allow=[{home.rpartition('.')[0]}.]"
         )
-    return found
+    return imported
 
 
 def check_targets(config: Any, *, path: str, allow: tuple[str, ...], source: str | Path) -> None:
@@ -91,7 +91,7 @@ def check_targets(config: Any, *, path: str, allow: tuple[str, ...], source: str
     Args:
         path: where in the checkpoint's config `config` stands.
         allow: import prefixes that the user trusts.
-        source: the checkpoint.
+        source: file of the checkpoint, for messages.
 
     Raises:
         CheckpointError: one may not be named, or is not there; without the advice to allow it,
@@ -121,37 +121,37 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _targets(child, f"{path}[{index}]")
 
 
-def _is_ours(found: Callable[..., Any]) -> bool:
+def _is_ours(constructor: Callable[..., Any]) -> bool:
     """Whether it is a constructor of the suite: a module, of keywords only, or of a schedule."""
-    if not _begins(_full_name(found), _PARTS):
+    if not _begins(_full_name(constructor), _PARTS):
         return False
-    parameters = list(inspect.signature(found).parameters.values())
+    parameters = list(inspect.signature(constructor).parameters.values())
     if parameters and _full_name(parameters[0].annotation) == _OPTIMIZER:
         parameters = parameters[1:]
     by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    return _MODULE in _kinds(found) or all(p.kind in by_name for p in parameters)
+    return _MODULE in _kinds(constructor) or all(p.kind in by_name for p in parameters)
 
 
-def _is_of_a_library(found: Callable[..., Any]) -> bool:
+def _is_of_a_library(constructor: Callable[..., Any]) -> bool:
     """Whether it is a class of a library that a config needs."""
-    home = _full_name(found)
-    if not inspect.isclass(found) or not _begins(home, LIBRARIES):
+    home = _full_name(constructor)
+    if not inspect.isclass(constructor) or not _begins(home, LIBRARIES):
         return False
     lightning = home.startswith("lightning.") and not home.startswith("lightning.pytorch.cli.")
-    return lightning or not _KINDS.isdisjoint(_kinds(found))
+    return lightning or not _KINDS.isdisjoint(_kinds(constructor))
 
 
-def _kinds(found: Any) -> set[str]:
-    return {_full_name(kind) for kind in inspect.getmro(found)} if inspect.isclass(found) else set()
+def _kinds(value: Any) -> set[str]:
+    return {_full_name(kind) for kind in inspect.getmro(value)} if inspect.isclass(value) else set()
 
 
 def _begins(name: str, prefixes: tuple[str, ...]) -> bool:
     return f"{name}.".startswith(prefixes)
 
 
-def _full_name(found: Any) -> str:
-    module = getattr(found, "__module__", None) or type(found).__module__
-    return f"{module}.{getattr(found, '__qualname__', type(found).__qualname__)}"
+def _full_name(value: Any) -> str:
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return f"{module}.{getattr(value, '__qualname__', type(value).__qualname__)}"
 
 
 def _imported(module: str, name: str) -> Any:

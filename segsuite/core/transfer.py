@@ -30,7 +30,7 @@ class Adapts(Protocol):
         """The weight as it belongs here, the same tensor where nothing is to be done, or None.
 
         Args:
-            name: of the weight within this module.
+            name: name of the weight within this module.
             made: the constructor's arguments of the module that the weight comes from.
         """
 
@@ -175,13 +175,13 @@ def _inside(path: str, names: Collection[str]) -> set[str]:
 
 def _grouped(chosen: Collection[str], among: Collection[str]) -> list[str]:
     """`chosen`, those that make up all of a module shown as `module.*`."""
-    found: dict[str, None] = {}
+    grouped: dict[str, None] = {}
     for name in sorted(chosen):
         steps = name.split(".")
         modules = (".".join(steps[:depth]) for depth in range(1, len(steps)))
         whole = (path for path in modules if _inside(path, among) <= set(chosen))
-        found[next((f"{path}.*" for path in whole), name)] = None
-    return list(found)
+        grouped[next((f"{path}.*" for path in whole), name)] = None
+    return list(grouped)
 
 
 def _shape(weight: Tensor) -> str:

@@ -30,16 +30,16 @@ class ClassTable:
     """The classes of a data set, in the order of the network's outputs.
 
     Attributes:
-        names: one per class.
-        colors: (C, 3) uint8 RGB.
+        names: one name per class.
+        colors: (C, 3) uint8, the RGB colour of each class.
         ids: the raw id of each class in files.
         ignore: the raw id written for pixels without a class; None when files have none.
         ignored: further raw ids that are read as "no class".
         things: classes whose members are counted one by one.
-        groups: of each class, such as how frequent it is; scores are also reported by group. Empty
-            where the table has none.
+        groups: group of each class, such as how frequent it is; scores are also reported by group.
+            Empty where the table has none.
         colored: classes whose colour the table gives; those of the others are made up.
-        ignored_colors: (r, g, b) that are read as "no class" in masks of colours.
+        ignored_colors: colours (r, g, b) that are read as "no class" in masks of colours.
     """
 
     names: tuple[str, ...]

@@ -26,8 +26,8 @@ class Frame:
     """A frame of a video.
 
     Attributes:
-        number: from 1; frames that could not be read have numbers too.
-        seconds: when it is shown, from the first frame on.
+        number: number of the frame, from 1; frames that could not be read have numbers too.
+        seconds: time at which it is shown, counted from the first frame on.
         pixels: (H, W, 3) uint8 RGB.
         name: what a file of it is called, without a suffix.
     """
@@ -57,7 +57,7 @@ class FrameSource(Protocol):
 
     Attributes:
         rate: frames a second.
-        count: how many there probably are; None when the file does not say.
+        count: how many frames there probably are; None when the file does not say.
     """
 
     rate: Fraction
@@ -70,7 +70,7 @@ class ImageFrames:
     """Images as a video, in the order of the numbers in their names: frame2 before frame10.
 
     Args:
-        white: of grey images with more than 8 bits, the value that is white; see `decode_image`.
+        white: the value that is white in grey images with more than 8 bits; see `decode_image`.
 
     Raises, while it is gone through:
         DataError: naming file and frame number, when one cannot be decoded and faults are strict.

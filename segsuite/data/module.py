@@ -38,14 +38,18 @@ class SegmentationData(L.LightningDataModule):
     Args:
         root: folder of the data set; None for data that are drawn.
         classes: class table by name or YAML file; None when the reader brings its own.
-        num_classes: stands here for the rest of the config; must be the table's number.
+        num_classes: number of classes, which stands here for the rest of the config; must be the
+            table's.
         crop_size: (height, width) of training images.
-        batch_size, eval_batch_size: per device.
-        instances: read instance ids too.
-        cache: hold all decoded samples in memory, shared by the workers.
-        verify: decode every file once before training; known files are not opened again.
-        verify_dir: where what is known of them is kept; None for the user's cache folder.
-        strict: incomplete or corrupt samples are errors; if False, they are left out and reported.
+        batch_size, eval_batch_size: number of images per device in training and in evaluation.
+        instances: whether instance ids are read too.
+        cache: whether all decoded samples are held in memory, shared by the workers.
+        verify: whether every file is decoded once before training; known files are not opened
+            again.
+        verify_dir: folder where what is known of the files is kept; None for the user's cache
+            folder.
+        strict: whether incomplete or corrupt samples are errors; if False, they are left out and
+            reported.
         test_split: the split of `test_dataloader`, since many data sets keep their test labels;
             None for `test` where there is one, else `val`.
     """
@@ -124,15 +128,15 @@ class SegmentationData(L.LightningDataModule):
         """Whether something can be learnt and measured on splits that were not looked at yet."""
         self._looked_at.update(splits)
         seen = {
-            split: its
+            split: masks
             for split in splits
-            if (its := occurrence(split, self._ready[split], self._facts.pop(split, ())))
+            if (masks := occurrence(split, self._ready[split], self._facts.pop(split, ())))
         }
         if "train" in seen:
             check_training(seen["train"], seen.get("val"), self.classes)
-        for split, its in seen.items():
+        for split, masks in seen.items():
             if split != "train":
-                check_scores(its, self.classes)
+                check_scores(masks, self.classes)
             warn_of_shared(self._ready, split)
 
     def samples(self, split: str) -> Samples:

@@ -21,9 +21,10 @@ class Memory:
 
     Args:
         kind: what is known; the name of its folder.
-        form: of what is remembered, a number; what was remembered in other forms is forgotten.
-        key: of which data.
-        folder: where it lies; None for the user's cache.
+        form: number of the form of what is remembered; what was remembered in other forms is
+            forgotten.
+        key: text that names the data of which it is known.
+        folder: folder of the file; None for one in the user's cache.
     """
 
     def __init__(self, kind: str, key: str, *, form: int, folder: Path | None = None) -> None:

@@ -25,7 +25,7 @@ class EndlessBatches(Sampler[list[Draw]]):
     the number of workers changes what is drawn, and ranks share out each global batch.
 
     Args:
-        start: batches (per rank) that an interrupted run has done already.
+        start: number of batches (per rank) that an interrupted run has done already.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class Sample:
     Attributes:
         image: (3, H, W) uint8 RGB.
         label: (H, W) class numbers, IGNORE where there is none; int16 or int32 until it is batched.
-        instances: (H, W) int32, 0 where there is none; only when asked for.
+        instances: (H, W) int32 instance ids, 0 where there is none; only when asked for.
     """
 
     id: str
@@ -50,8 +50,9 @@ class Facts:
     """What the inspection of one sample found.
 
     Attributes:
-        image_size, label_size: None when that file cannot be decoded.
-        counts: pixels by raw id.
+        image_size, label_size: size of the image and of the label; None when that file cannot be
+            decoded.
+        counts: number of pixels by raw id.
         fault: what is wrong with a file, which it names; None when nothing is.
     """
 

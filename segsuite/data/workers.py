@@ -16,7 +16,7 @@ def leave_signals_to_the_training(worker: int) -> None:
     Where the sender of a signal cannot be told (macOS, Windows), SIGTERM stays as it is.
 
     Args:
-        worker: its number; `worker_init_fn` of a DataLoader.
+        worker: number of the worker, as `worker_init_fn` of a DataLoader gets it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):

@@ -27,7 +27,7 @@ class Part:
     """A module of the network, for one image.
 
     Attributes:
-        seconds: median an image; None where the module's forward is not what runs it.
+        seconds: median seconds of an image; None where the module's forward is not what runs it.
     """
 
     name: str
@@ -47,7 +47,7 @@ def part_names(network: nn.Module, count: Count, *, apart: Collection[str] = ())
     list of modules that ran, outside `apart`.
     """
     trunk = _trunk(network, count.ran, apart)
-    found = []
+    names = []
 
     def visit(name: str, module: nn.Module) -> None:
         inside = f"{name}." if name else ""
@@ -56,13 +56,13 @@ def part_names(network: nn.Module, count: Count, *, apart: Collection[str] = ())
         children = list(module.named_children())
         on_the_way = not name or trunk == name or trunk.startswith(inside)
         if children and (on_the_way or name not in count.ran):
-            for child, its in children:
-                visit(inside + child, its)
+            for child, submodule in children:
+                visit(inside + child, submodule)
         else:
-            found.append(name)
+            names.append(name)
 
     visit("", network)
-    return sorted(found, key=lambda name: _first(name, count.active))
+    return sorted(names, key=lambda name: _first(name, count.active))
 
 
 def breakdown(
@@ -111,12 +111,12 @@ class PartClock:
         """Seconds of each module since the last lap, all its calls together."""
         if self._on_gpu:
             torch.cuda.synchronize()
-        found = {
+        seconds = {
             name: sum(map(self._between, stamps[::2], stamps[1::2]))
             for name, stamps in self._stamps.items()
         }
         self._stamps.clear()
-        return found
+        return seconds
 
     def _stamp(self, name: str) -> Callable[..., None]:
         def stamp(*anything: Any) -> None:

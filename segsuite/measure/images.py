@@ -21,13 +21,13 @@ def images_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size) -
         DataError: there are fewer.
     """
     images = chain.from_iterable(batch["image"] for batch in batches)
-    found = [resized(image, size) for image in islice(images, count)]
-    if len(found) < count:
+    selected = [resized(image, size) for image in islice(images, count)]
+    if len(selected) < count:
         raise DataError(
-            f"{count} images to measure on were asked for, but the data set has {len(found)}; "
-            f"type images={max(len(found), 1)}"
+            f"{count} images to measure on were asked for, but the data set has {len(selected)}; "
+            f"type images={max(len(selected), 1)}"
         )
-    return torch.stack(found)
+    return torch.stack(selected)
 
 
 def resized(image: Tensor, size: Size) -> Tensor:

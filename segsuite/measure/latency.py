@@ -65,7 +65,7 @@ class Ratio:
     """How many times as fast as the first network, by the paired rounds.
 
     Attributes:
-        median: of baseline / other, round by round.
+        median: median of baseline / other, round by round.
         low, high: 95 % confidence interval of that median (sign test); with fewer than `ROUNDS` no
             interval reaches 95 %, and it is the whole range.
         conclusive: whether there were enough rounds to conclude anything.
@@ -116,10 +116,11 @@ def interleaved(
     all alike, and a ratio can be taken within each round.
 
     Args:
-        runs: by name, steps that hand their result on, such as predict and then labels.
+        runs: the steps of each run by its name; each hands its result on, such as predict and then
+            labels.
         inputs: what the first steps of a round get; the same for all runs.
-        warm_up: rounds before the first that counts.
-        batch: images in one input.
+        warm_up: number of rounds before the first that counts.
+        batch: number of images in one input.
     """
     if rounds < 1:
         raise ValueError(f"rounds={rounds}: at least one is needed")

@@ -18,8 +18,8 @@ class LiveBytes:
     weights and inputs. Views share their storage and count once.
 
     Attributes:
-        now: bytes alive.
-        peak: the most that were alive at once.
+        now: number of bytes that are alive.
+        peak: the most bytes that were alive at once.
     """
 
     def __init__(self) -> None:

@@ -117,8 +117,8 @@ class Count:
     """What one image costs.
 
     Attributes:
-        everything: all that ran.
-        excluded: of which papers leave out (`network.excluded_from_cost`, such as a policy).
+        everything: cost of all that ran.
+        excluded: cost of what papers leave out (`network.excluded_from_cost`, such as a policy).
         by_module: cost of each module itself, without its submodules.
         ran: modules whose forward was called.
         active: modules that ran or were charged, in order.

@@ -18,7 +18,7 @@ class Planned:
     """The cost of one image; as text, "65.3 GMACs for an image of 512x512".
 
     Attributes:
-        at_most: tokens leave by what an image shows, so that less may run.
+        at_most: whether tokens leave by what an image shows, so that less may run.
     """
 
     cost: Cost
@@ -47,12 +47,12 @@ def planned_cost(network: nn.Module, size: Size) -> Planned | None:
     # Training masks tokens that evaluation drops: shapes are known then, and nothing is left out.
     for training in (False, True):
         try:
-            found = count(twin.train(training), images)
+            counted = count(twin.train(training), images)
         except Exception:  # a choice that needs numbers, in the form of whatever library makes it
             continue
-        trace = getattr(found.prediction, "trace", None)
+        trace = getattr(counted.prediction, "trace", None)
         masked = trace is not None and any(stage.valid is not None for stage in trace.stages)
-        return Planned(found.everything, size, at_most=masked)
+        return Planned(counted.everything, size, at_most=masked)
     return None
 
 

@@ -47,16 +47,16 @@ def host_syncs(run: Callable[[], object], device: torch.device | None = None) ->
     On a GPU CUDA reports them, and each entry is a place in the code. On a CPU `tolist` and `numpy`
     read memory without being operations, and are not seen.
     """
-    found: list[str] = []
+    waits: list[str] = []
 
     def seen(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         if _waits(name, args, kwargs):
-            found.append(name)
+            waits.append(name)
 
     if device is None or device.type != "cuda":
         with OperationWatch(seen, whole=_WAITING):
             run()
-        return found
+        return waits
     return _reported_by_cuda(run)
 
 

@@ -13,9 +13,10 @@ class StageTokens:
     """Tokens of one stretch of blocks.
 
     Attributes:
-        after: blocks done when it begins.
-        mean, least, most: alive tokens an image.
-        computed: rows an image that the machine works on, mean; more than alive under masking.
+        after: number of blocks done when the stretch begins.
+        mean, least, most: number of alive tokens of an image.
+        computed: mean number of rows of an image that the machine works on; more than alive under
+            masking.
     """
 
     after: int

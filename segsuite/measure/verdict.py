@@ -12,7 +12,7 @@ def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
     saved, or a gain at a large batch alone, are none (tomesd #57, #40: users found it missing).
 
     Args:
-        ratios: by batch size.
+        ratios: the paired ratios by batch size.
     """
     single = ratios.get(1)
     if single is None:
@@ -27,12 +27,14 @@ def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
         return f"{name}: slower, {times} at batch 1 {_span(single)}"
     if not single.faster:
         return f"{name}: no clear difference from {baseline} at batch 1 {_span(single)}"
-    found = sorted(ratios.items())
-    claims = [f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in found if r.faster]
-    others = [f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in found if not r.faster]
+    by_batch = sorted(ratios.items())
+    claims = [f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in by_batch if r.faster]
+    others = [
+        f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in by_batch if not r.faster
+    ]
     but = f"; but not clearly so: {', '.join(others)}" if others else ""
     return f"{name}: times as fast as {baseline}: {', '.join(claims)}{but}"
 
 
-def _span(found: Ratio) -> str:
-    return f"({found.low:.2f} to {found.high:.2f})"
+def _span(ratio: Ratio) -> str:
+    return f"({ratio.low:.2f} to {ratio.high:.2f})"

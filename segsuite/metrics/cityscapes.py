@@ -2,7 +2,7 @@
 
 Source: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding" (CVPR 2016),
 section 4.1: iIoU = iTP / (iTP + FP + iFN), where a labelled pixel counts by how much smaller its
-instance is than the average one of its class. Equal to the official evaluator's figures.
+instance is than the average one of its class. Equal to the official evaluator's metrics.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ PER_ID = 1000
 
 
 class CityscapesScores(NamedTuple):
-    """Figures over all pixels seen, float64; nan for what is neither labelled nor predicted.
+    """Metrics over all pixels seen, float64; nan for what is neither labelled nor predicted.
 
     Attributes:
-        iou, iiou: (K,) per class; iIoU is nan for classes without instances.
-        category_iou, category_iiou: (G,) per category; the latter is nan where not all classes
-            have instances.
+        iou, iiou: (K,), IoU and iIoU of each class; iIoU is nan for classes without instances.
+        category_iou, category_iiou: (G,), IoU and iIoU of each category; the latter is nan where
+            not all classes have instances.
         with_instances: whether instances were given; without them, both kinds of iIoU are nan.
     """
 
@@ -52,7 +52,8 @@ class CityscapesIoU(Metric):
     Args:
         ids: (K,) the id of each class in instance ids.
         categories: (K,) the number of each class's category.
-        sizes: (K,) pixels of an average instance of each class; 0 for classes without instances.
+        sizes: (K,) mean number of pixels of an instance of each class; 0 for classes without
+            instances.
     """
 
     full_state_update = False
@@ -123,16 +124,16 @@ class CityscapesIoU(Metric):
         answered = torch.where(predicted < 0, -1, self._category[predicted.clamp(min=0)])
         near = (answered == category[place]).double()
         weight = counted * self._size[number] / pixels
-        for at, right, found, missed in (
+        for at, right, matched, missed in (
             (number, hit, self.found, self.missed),
             (category, near, self.category_found, self.category_missed),
         ):
             inner = torch.zeros_like(weight).index_add_(0, place, right)
-            found.index_add_(0, at, inner * weight)
+            matched.index_add_(0, at, inner * weight)
             missed.index_add_(0, at, (pixels - inner) * weight)
 
     def compute(self) -> CityscapesScores:
-        """The figures over everything counted so far."""
+        """The metrics over everything counted so far."""
         counts = self.confusion.double()
         answers, member = counts[:, :-1], self._member.double()
         right = answers.diagonal()

@@ -12,12 +12,12 @@ SUMMARY = ("miou", "pacc", "macc", "fwiou", "baseline_miou")
 
 
 class SegmentationScores(NamedTuple):
-    """Figures over all pixels seen; classes that neither appear nor are predicted count nowhere.
+    """Metrics over all pixels seen; classes that neither appear nor are predicted count nowhere.
 
     Attributes:
-        iou: (K,) float64, per class; nan for absent classes.
+        iou: (K,) float64, IoU of each class; nan for absent classes.
         accuracy: (K,) float64, the share of a class's pixels that were found; nan without pixels.
-        pixels: (K,) int64, pixels of each class in the labels.
+        pixels: (K,) int64, number of pixels of each class in the labels.
         miou: mean of `iou`.
         pacc: share of all pixels that are right.
         macc: mean of `accuracy`.
@@ -45,7 +45,9 @@ class SegmentationScores(NamedTuple):
             groups: one name per class; none at all for a table without groups.
         """
         return {
-            f"miou_{group}": self.iou[[n for n, its in enumerate(groups) if its == group]].nanmean()
+            f"miou_{group}": self.iou[
+                [n for n, name in enumerate(groups) if name == group]
+            ].nanmean()
             for group in dict.fromkeys(groups)
         }
 
@@ -53,7 +55,7 @@ class SegmentationScores(NamedTuple):
 class MeanIoU(Metric):
     """Scores over a data set, exact at any size and over any number of processes.
 
-    Keeps three int64 counts per class (pixels labelled, predicted, and both), all that the figures
+    Keeps three int64 counts per class (pixels labelled, predicted, and both), all that the metrics
     need: with 100,000 classes a confusion matrix would take 80 GB. Integer sums do not depend on
     their order, so that deterministic and distributed runs agree to the last bit, however unevenly
     images are spread over the processes.
@@ -79,15 +81,15 @@ class MeanIoU(Metric):
         # Half the memory traffic of int64, and two counts instead of three: faster than the one
         # bincount of a confusion matrix.
         predictions, labels = predictions.reshape(-1).int(), labels.reshape(-1).int()
-        found = (labels + 1) * 2 + (predictions == labels)
-        missed, both = _occurrences(found, 2 * self.num_classes + 2)[2:].view(-1, 2).unbind(1)
+        codes = (labels + 1) * 2 + (predictions == labels)
+        missed, both = _occurrences(codes, 2 * self.num_classes + 2)[2:].view(-1, 2).unbind(1)
         answered = torch.where(labels < 0, 0, predictions + 1)
         self.labelled += missed + both
         self.predicted += _occurrences(answered, self.num_classes + 1)[1:]
         self.both += both
 
     def compute(self) -> SegmentationScores:
-        """The figures over everything counted so far."""
+        """The metrics over everything counted so far."""
         labelled, both = self.labelled.double(), self.both.double()
         union = labelled + self.predicted.double() - both
         iou = both / union  # 0 / 0 is nan: an absent class

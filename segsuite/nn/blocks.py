@@ -13,8 +13,9 @@ class ConvNorm(nn.Sequential):
 
     Args:
         rate: dilation of (rows, columns); the padding keeps the size at stride 1.
-        depthwise: per channel; `out_channels` is then `in_channels`.
-        momentum, eps: of the batch norm.
+        depthwise: whether each channel has a convolution of its own; `out_channels` is then
+            `in_channels`.
+        momentum, eps: momentum and epsilon of the batch norm.
     """
 
     conv: nn.Conv2d

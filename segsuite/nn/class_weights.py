@@ -18,9 +18,9 @@ class ClassWeights(nn.Module):
     """One number per class, known from the beginning or once the data are.
 
     Args:
-        given: None, all classes alike; a list; a JSON file with one, such as check_data's
-            class_weights.json; or `median_frequency` (Eigen and Fergus, ICCV 2015), which `settle`
-            gets from the data.
+        given: the weights: None, all classes alike; a list; a JSON file with one, such as
+            check_data's class_weights.json; or `median_frequency` (Eigen and Fergus, ICCV 2015),
+            which `settle` gets from the data.
 
     Raises:
         ConfigError: a list that holds a number that is no weight, or what is no list and no text.

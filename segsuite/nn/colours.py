@@ -22,9 +22,9 @@ class Backbone(Protocol):
     """What is asked of a backbone beside being a module: `FeatureMaps` and `ShuffleNetV2` are.
 
     Attributes:
-        channels: of the map at stride 4 and of the deep one.
-        weights: "none", or what it begins with.
-        pixels: that these weights were trained on.
+        channels: channels of the map at stride 4 and of the deep one.
+        weights: the weights that it begins with, or "none".
+        pixels: mean and standard deviation of the pixels that these weights were trained on.
     """
 
     channels: tuple[int, int]

@@ -17,8 +17,9 @@ class HardPixels:
     """Which pixels are looked at: the hardest, or all of them.
 
     Attributes:
-        probability: of its own class, below which a pixel is hard; None to look at all.
-        share: of the labelled pixels, the hardest of which are looked at in any case.
+        probability: probability of a pixel's own class below which the pixel is hard; None to look
+            at all.
+        share: share of the labelled pixels, the hardest of which are looked at in any case.
 
     Raises:
         ConfigError: these are not above 0 and at most 1.
@@ -81,8 +82,8 @@ def _dice_loss(scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor
     flat = place.flatten()
     overlap = scores.new_zeros(scores.shape[1]).scatter_add(0, flat, own.flatten())
     truth = torch.zeros_like(overlap).scatter_add(0, flat, seen.flatten().to(overlap.dtype))
-    found = torch.einsum("bkhw,bhw->k", shares, seen.to(shares.dtype))
-    each = 1 - (2 * overlap + 1) / (found + truth + 1)
+    predicted = torch.einsum("bkhw,bhw->k", shares, seen.to(shares.dtype))
+    each = 1 - (2 * overlap + 1) / (predicted + truth + 1)
     counts = (truth > 0).to(each.dtype)
     counts = counts if weights is None else counts * weights.to(each.dtype)
     return mean_of((each * counts).sum(), counts.sum())

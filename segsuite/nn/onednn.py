@@ -23,7 +23,7 @@ class FusedConvolution(nn.Module):
     In a compiler, on a GPU or in another precision it is just these two steps.
 
     Args:
-        relu: whether there is one.
+        relu: whether a ReLU follows the convolution.
     """
 
     def __init__(self, convolution: nn.Conv2d, *, relu: bool) -> None:
@@ -32,15 +32,15 @@ class FusedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, h, w) -> (B, out, h', w')."""
-        its = self.convolution
-        if torch.compiler.is_compiling() or not _served(x, its):
-            x = its(x)
+        conv = self.convolution
+        if torch.compiler.is_compiling() or not _served(x, conv):
+            x = conv(x)
             return x.relu() if self.relu else x
-        padding: list[Any] = list(its.padding)  # numbers: see `_is_served`
-        if its.groups > 1 and padding[1] > _WIDEST:
+        padding: list[Any] = list(conv.padding)  # numbers: see `_is_served`
+        if conv.groups > 1 and padding[1] > _WIDEST:
             x, padding[1] = F.pad(x, (padding[1], padding[1])), 0
         return torch.ops.mkldnn._convolution_pointwise(
-            *(x, its.weight, its.bias, padding, its.stride, its.dilation, its.groups),
+            *(x, conv.weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups),
             *("relu" if self.relu else "none", [], ""),
         )
 

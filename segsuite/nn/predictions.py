@@ -53,7 +53,7 @@ class StridedPrediction:
     grid, by 15 pixels at the far border; here, scores beyond the last grid point are repeated.
 
     Attributes:
-        grid_scores: (B, K, h, w).
+        grid_scores: (B, K, h, w), the scores at the grid points.
         seen: size of the image that the network was asked about.
     """
 

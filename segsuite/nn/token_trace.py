@@ -13,7 +13,7 @@ class TokenStage:
     """The tokens that a stretch of blocks works on.
 
     Attributes:
-        after: blocks done when the stage begins; 0 for the first.
+        after: number of blocks done when the stage begins; 0 for the first.
         slots: (B, n) int64, which slots are alive.
         valid: (B, n) bool, False for padding and for frozen rows; None when all n are alive.
     """
@@ -28,10 +28,10 @@ class TokenTrace:
     """What a token-reducing network kept, for FLOP counts, images and metrics.
 
     Attributes:
-        grid: patches (rows, columns).
+        grid: number of patches in (rows, columns).
         patch: side of a patch in pixels.
         owner: (B, rows * columns) int64, the slot of each patch; patches of one slot share a token.
-        stages: from the first block to the last.
+        stages: the stages from the first block to the last.
     """
 
     grid: Size

@@ -35,10 +35,10 @@ def class_argmax(features: Tensor, table: Tensor, offset: Tensor | None) -> Tens
     parts = _parts(table, offset)
     step = max(_AT_ONCE // len(parts[0][1]), 1)
     # Results stand in one place: small ones kept between chunks would make a CPU's heap grow.
-    found = torch.empty(len(features), dtype=torch.int64, device=features.device)
-    for x, place in zip(features.split(step), found.split(step), strict=True):
+    labels = torch.empty(len(features), dtype=torch.int64, device=features.device)
+    for x, place in zip(features.split(step), labels.split(step), strict=True):
         place.copy_(_best(x, parts))
-    return found
+    return labels
 
 
 def _parts(table: Tensor, offset: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -93,7 +93,7 @@ def upsampled_class_argmax(
     In strips of rows, so that features at full resolution are never held for a whole image.
 
     Args:
-        normalize_after: upsampled features are brought to unit length.
+        normalize_after: whether upsampled features are brought to unit length.
 
     Shapes: features (B, d, h, w), table (C, d), offset (C,)
     """
@@ -112,9 +112,9 @@ def _image(
     across = bilinear_matrix(features.shape[2], size[1], **kind)
     wide = features @ across.T
     step = max(_STRIP // (features.shape[0] * size[1]), 1)
-    found = torch.empty(size, dtype=torch.int64, device=features.device)
-    for rows, place in zip(down.split(step), found.split(step), strict=True):
+    labels = torch.empty(size, dtype=torch.int64, device=features.device)
+    for rows, place in zip(down.split(step), labels.split(step), strict=True):
         x = torch.einsum("rh,dhw->rwd", rows, wide).flatten(0, 1)
         x = F.normalize(x, dim=1) if normalize_after else x
         place.copy_(class_argmax(x, table, offset).view_as(place))
-    return found
+    return labels

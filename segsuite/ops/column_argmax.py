@@ -21,7 +21,7 @@ def argmax_by_columns(scores: Tensor, size: Size, *, align_corners: bool = False
     up to scores that tie within rounding; exact ties go to the lowest class.
 
     Args:
-        align_corners: as in F.interpolate.
+        align_corners: whether the corner points of both grids coincide, as in F.interpolate.
 
     Shapes: scores (B, K, h, w) -> (B, *size)
     """
@@ -36,12 +36,12 @@ def _labels(scores: Tensor, size: Size, align_corners: bool) -> Tensor:
     above, down = bilinear_neighbours(lines, size[0], **kind)
     ends = above.bincount(minlength=lines).cumsum(0).tolist()
     labels = above.new_empty(len(scores), *size)
-    for image, found in zip(scores, labels, strict=True):
+    for image, image_labels in zip(scores, labels, strict=True):
         upper = image[:, 0] @ across
         for line, (start, end) in enumerate(pairwise([0, *ends])):
             lower = image[:, min(line + 1, lines - 1)] @ across
             if end > start:
-                found[start:end] = _strip(upper, lower, down[start:end])
+                image_labels[start:end] = _strip(upper, lower, down[start:end])
             upper = lower
     return labels
 

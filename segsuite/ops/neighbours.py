@@ -25,14 +25,14 @@ def nearest(queries: Tensor, table: Tensor, k: int, *, search: Search = "torch")
     if search == "faiss" or (search == "auto" and not queries.is_cuda):
         return _by_faiss(queries, table, k)
     squares = table.square().sum(1)
-    found = queries.new_empty(len(queries), k, dtype=torch.int64)
+    rows = queries.new_empty(len(queries), k, dtype=torch.int64)
     step = max(_AT_ONCE // len(table), 1)
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         # |x|^2 is the same for all rows.
         distances = torch.addmm(squares, queries[part], table.T, alpha=-2)
-        found[part] = distances.topk(k, dim=1, largest=False).indices
-    return found
+        rows[part] = distances.topk(k, dim=1, largest=False).indices
+    return rows
 
 
 def _by_faiss(queries: Tensor, table: Tensor, k: int) -> Tensor:
@@ -41,5 +41,5 @@ def _by_faiss(queries: Tensor, table: Tensor, k: int) -> Tensor:
 
     index = faiss.IndexFlatL2(table.shape[1])
     index.add(table.float().cpu().contiguous().numpy())
-    _, found = index.search(queries.float().cpu().contiguous().numpy(), k)
-    return torch.from_numpy(found).to(queries.device)
+    _, rows = index.search(queries.float().cpu().contiguous().numpy(), k)
+    return torch.from_numpy(rows).to(queries.device)

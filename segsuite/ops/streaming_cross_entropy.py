@@ -55,13 +55,13 @@ def streaming_cross_entropy(
     Everything is done in float32, or in float64 where features are.
 
     Args:
-        budget: logits held at once by torch, one pixel's at least; None for 2^18 on a CPU and 2^24
-            on a GPU.
-        kernel: `torch`, `triton` (float32 on a GPU, in one launch), or `auto`, which takes Triton
-            where it can, unless torch is to be deterministic.
-        weights: of the classes: a pixel's loss is multiplied by that of its label, and in place of
-            the number of pixels comes the sum of their weights, so that the quotient is the mean
-            of F.cross_entropy(weight=).
+        budget: number of logits that torch holds at once, one pixel's at least; None for 2^18 on a
+            CPU and 2^24 on a GPU.
+        kernel: what computes the loss: `torch`, `triton` (float32 on a GPU, in one launch), or
+            `auto`, which takes Triton where it can, unless torch is to be deterministic.
+        weights: weights of the classes: a pixel's loss is multiplied by that of its label, and in
+            place of the number of pixels comes the sum of their weights, so that the quotient is
+            the mean of F.cross_entropy(weight=).
 
     Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias and weights (C,)
 
@@ -175,18 +175,20 @@ def _flat(
     check_labels(labels, table.shape[0])
     chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
     if kernel == "triton":
-        found = chunks.add(features, labels)
-        return results(chunks, found, bias)
-    found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
+        gradient = chunks.add(features, labels)
+        return results(chunks, gradient, bias)
+    gradient = (
+        torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
+    )
     block = max(_BLOCK // features.shape[1], 1)
     for start in range(0, len(labels), block):
         near = labels[start : start + block]
         rows = (near != IGNORE).nonzero().squeeze(1)
         x = features[start : start + block].index_select(0, rows)
         part = chunks.add(x, near.index_select(0, rows))
-        if found is not None and part is not None:
-            found[start : start + block].index_copy_(0, rows, part)
-    return results(chunks, found, bias)
+        if gradient is not None and part is not None:
+            gradient[start : start + block].index_copy_(0, rows, part)
+    return results(chunks, gradient, bias)
 
 
 def class_chunks(
@@ -253,10 +255,10 @@ def keep_gradients(ctx, inputs, output) -> None:
 
 def scaled_gradients(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """What was saved times the incoming gradient, in place: torch refuses a second backward."""
-    found = ctx.saved_tensors
-    for tensor in found:
+    saved = ctx.saved_tensors
+    for tensor in saved:
         tensor.mul_(gradient.to(tensor.dtype))
-    return found[0], found[1], found[2] if ctx.has_bias else None
+    return saved[0], saved[1], saved[2] if ctx.has_bias else None
 
 
 def _backward(ctx, gradient, *_):

@@ -29,8 +29,9 @@ class Sums:
     """What has been added up over the chunks seen so far.
 
     Attributes:
-        loss: () float64.
-        table: (C, d); None when no gradients are wanted.
+        loss: () float64, the loss added over pixels.
+        table: (C, d), what the table's gradient is made of, added over pixels; None when no
+            gradients are wanted.
         classes: (C,), gradients of the classes' logits added over pixels; None likewise.
     """
 
@@ -57,12 +58,13 @@ class ClassChunks:
     """A table of classes, and the sums over the pixels that were shown to it.
 
     Args:
-        table: (C, d).
-        bias: (C,), for `dot` alone.
-        metric: `dot` (scale x.e + bias), `sq` (-scale |x - e|^2) or `l2` (-scale |x - e|).
-        budget: logits held at once; at least one pixel's are.
-        gradients: whether these are wanted.
-        weights: (C,), by which pixels of a class count; all alike when None.
+        table: (C, d), one row for each class.
+        bias: (C,), added to the logits; for `dot` alone.
+        metric: how logits are computed: `dot` (scale x.e + bias), `sq` (-scale |x - e|^2) or `l2`
+            (-scale |x - e|).
+        budget: number of logits held at once; at least one pixel's are.
+        gradients: whether gradients are wanted.
+        weights: (C,), how much a pixel of each class counts; None where all count alike.
     """
 
     def __init__(
@@ -94,14 +96,14 @@ class ClassChunks:
 
         Shapes: features (n, d), labels (n,) in 0 .. C - 1
         """
-        found = torch.empty_like(features) if self.gradients else None
+        gradient = torch.empty_like(features) if self.gradients else None
         for rows in _slices(len(features), self.step):
             x, y = features[rows], labels[rows].unsqueeze(1)
             own = None if each is None else each[rows]
             parts = self._l2(x, y, own) if self.metric == "l2" else self._linear(x, y, own)
-            if found is not None and parts is not None:
-                found[rows] = parts
-        return found
+            if gradient is not None and parts is not None:
+                gradient[rows] = parts
+        return gradient
 
     def add_mixed(
         self, points: Tensor, mix: Tensor, labels: Tensor, each: Tensor | None = None
@@ -113,19 +115,19 @@ class ClassChunks:
         Shapes: points (m, d), mix (n, m), labels (n,)
         """
         coarse = self._affine(points, None)
-        found = torch.zeros_like(coarse) if self.gradients else None
+        gradient = torch.zeros_like(coarse) if self.gradients else None
         for rows in _slices(len(mix), self.step):
             logits = torch.mm(mix[rows], coarse, out=self._place(len(mix[rows])))
             own = None if each is None else each[rows]
             weight, others = self._judge(logits, labels[rows].unsqueeze(1), own)
-            if found is not None:
-                found.addmm_((mix[rows] * weight).T, others)
+            if gradient is not None:
+                gradient.addmm_((mix[rows] * weight).T, others)
         total, classes = self.sums.table, self.sums.classes
-        if found is None or total is None or classes is None:
+        if gradient is None or total is None or classes is None:
             return None
-        total.addmm_(found.T, points)
-        classes.add_(found.sum(0))
-        return torch.mm(found, self.table).mul_(self.slope)
+        total.addmm_(gradient.T, points)
+        classes.add_(gradient.sum(0))
+        return torch.mm(gradient, self.table).mul_(self.slope)
 
     def table_gradient(self) -> Tensor:
         """(C, d) gradient of the summed loss; uses the sums up."""

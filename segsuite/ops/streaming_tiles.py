@@ -25,7 +25,7 @@ class _Tile:
     """Some pixels and the coarse points that they lie between.
 
     Attributes:
-        rows, columns: of pixels.
+        rows, columns: rows and columns of the pixels, as slices.
         points: rows and columns of the coarse map, as slices.
         mix: (pixels, points), how much each pixel takes of each point.
     """
@@ -56,12 +56,12 @@ def add_tiles(
         points = features[where].flatten(1).T.contiguous()
         mix = tile.mix if len(seen) == len(y) else tile.mix.index_select(0, seen)
         losses = None if each is None else points.new_empty(len(seen))
-        found = chunks.add_mixed(points, mix, y.index_select(0, seen), losses)
+        gradient = chunks.add_mixed(points, mix, y.index_select(0, seen), losses)
         if each is not None and losses is not None:
             part = each[tile.rows, tile.columns]
             part.copy_(losses.new_zeros(len(y)).index_copy_(0, seen, losses).view_as(part))
-        if found is not None and into is not None:
-            into[where] += found.T.view_as(into[where])
+        if gradient is not None and into is not None:
+            into[where] += gradient.T.view_as(into[where])
 
 
 def _tiles(features: Tensor, labels: Tensor, pixels: int) -> Iterator[_Tile]:

@@ -21,10 +21,10 @@ class TritonChunks:
     """As `ClassChunks`, with one launch for any number of pixels, ignored ones among them.
 
     Args:
-        table: (C, d) float32.
-        bias: (C,), for `dot` alone.
-        metric: `dot` or `sq`.
-        weights: (C,), by which pixels of a class count; all alike when None.
+        table: (C, d) float32, one row for each class.
+        bias: (C,), added to the logits; for `dot` alone.
+        metric: how logits are computed: `dot` or `sq`.
+        weights: (C,), how much a pixel of each class counts; None where all count alike.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class TritonChunks:
         """
         x, count = features.contiguous(), len(features)
         margin = x.new_empty(count)
-        found = torch.empty_like(x) if self.gradients else x
+        gradient = torch.empty_like(x) if self.gradients else x
         width = max(triton.next_power_of_2(x.shape[1]), 16)
         pixels, classes, warps = _blocks(width)
         with torch.cuda.device_of(x):  # Triton launches on the current GPU, wherever tensors are
             _kernel[(triton.cdiv(count, pixels),)](
                 *(x, self.table, self.offset, labels.contiguous(), margin),
                 self.table if self.weights is None else self.weights,
-                *(found, self.sums.table, self.sums.classes),
+                *(gradient, self.sums.table, self.sums.classes),
                 *(count, len(self.table), x.shape[1], self.slope),
                 GRADIENTS=self.gradients,
                 WEIGHTED=self.weights is not None,
@@ -78,7 +78,7 @@ class TritonChunks:
         if each is not None:
             each.copy_(losses)
         self.sums.loss.add_(losses.sum(dtype=torch.float64))
-        return found if self.gradients else None
+        return gradient if self.gradients else None
 
     def table_gradient(self) -> Tensor:
         """(C, d) gradient of the summed loss; uses the sums up."""

@@ -58,7 +58,7 @@ def upsampled_cross_entropy(
     Bilinear, align_corners=False. Gradients arrive at the coarse map.
 
     Args:
-        normalize_after: upsampled features are brought to unit length.
+        normalize_after: whether upsampled features are brought to unit length.
 
     Shapes: features (B, d, h, w), table (C, d), labels (B, H, W) int64 with IGNORE, bias and
         weights (C,)
@@ -115,11 +115,13 @@ def _upsampled(
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
     chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
-    found = torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
+    gradient = (
+        torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
+    )
     for index in range(features.shape[0]):
-        into = None if found is None else found[index]
+        into = None if gradient is None else gradient[index]
         _add_image(chunks, features[index], labels[index], into, normalize_after, None)
-    return results(chunks, found, bias)
+    return results(chunks, gradient, bias)
 
 
 @torch.library.custom_op("segsuite::upsampled_losses", mutates_args=())
@@ -195,14 +197,14 @@ def _add_strips(
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
         losses = None if each is None else x.new_empty(len(seen))
-        found = chunks.add(x, y.index_select(0, seen), losses)
+        gradient = chunks.add(x, y.index_select(0, seen), losses)
         if each is not None and losses is not None:
             each[start : start + step].view(-1).index_copy_(0, seen, losses)
-        if into is None or found is None:
+        if into is None or gradient is None:
             continue
         if length is not None:
-            found = (found - x * (found * x).sum(1, keepdim=True)) / length
-        fine = found.new_zeros(dim, len(y)).index_copy_(1, seen, found.T)
+            gradient = (gradient - x * (gradient * x).sum(1, keepdim=True)) / length
+        fine = gradient.new_zeros(dim, len(y)).index_copy_(1, seen, gradient.T)
         into[:, first:last] += rows.T @ (fine.view(dim, -1, labels.shape[1]) @ across)
 
 
@@ -226,12 +228,12 @@ def _add_whole_strips(
         x = torch.einsum("rh,dhw->rwd", rows, wide).flatten(0, 1)
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
-        found = chunks.add(x, y.reshape(-1), None if part is None else part.view(-1))
-        if into is None or found is None:
+        gradient = chunks.add(x, y.reshape(-1), None if part is None else part.view(-1))
+        if into is None or gradient is None:
             continue
         if length is not None:
-            found = (found - x * (found * x).sum(1, keepdim=True)) / length
-        fine = found.view(len(rows), -1, dim)
+            gradient = (gradient - x * (gradient * x).sum(1, keepdim=True)) / length
+        fine = gradient.view(len(rows), -1, dim)
         into += torch.einsum("rh,rwd->dhw", rows, fine) @ across
 
 

@@ -37,7 +37,7 @@ def upsampled_argmax(
     Exact either way, up to scores that tie within rounding; exact ties go to the lowest class.
 
     Args:
-        align_corners: as in F.interpolate.
+        align_corners: whether the corner points of both grids coincide, as in F.interpolate.
         static: True for fixed shapes and no look at the values, for GPUs and export; False for the
             shortcut that a CPU gains from, unless scores are too uneven for it, as with random
             weights. None: fixed shapes but on a CPU outside a compiler.
@@ -108,8 +108,8 @@ def argmax_by_cells(scores: Tensor, size: Size, *, align_corners: bool = False) 
     corners, winners = corners[open_cells], winners[open_cells]
     step = max(_AT_ONCE // (4 * classes), 1)
     parts = zip(corners.split(step), winners.split(step), strict=True)
-    found = [_candidates(table, near, best) for near, best in parts]
-    narrow, candidates = (torch.cat(part) for part in zip(*found, strict=True))
+    chunks = [_candidates(table, near, best) for near, best in parts]
+    narrow, candidates = (torch.cat(part) for part in zip(*chunks, strict=True))
 
     few, narrowed = corners[narrow], candidates[narrow]
     short = table[few.unsqueeze(2), narrowed.unsqueeze(1)].flatten(0, 1)  # the corners one by one

@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import open_dict
 from PIL import Image
 
 from segsuite.core.build import build
-from segsuite.core.config import CONF
 from segsuite.data.checks.inspection import median_frequency_weights, report
 from segsuite.data.checks.preview import write_preview, write_table
-from segsuite.data.class_table import ClassTable, count_classes
+from segsuite.data.class_table import ClassTable
 from segsuite.data.module import SegmentationData
 from segsuite.data.readers.paired_files import PairedFiles
+from segsuite.engine.launch.entry_point import compose
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 
 TABLE = ClassTable.load("camvid11")
@@ -22,11 +22,9 @@ REAL_CAMVID = Path(__file__).parents[3] / "shared/data/camvid"
 
 def configured(name: str, **keys: Any) -> SegmentationData:
     """conf/data/<name>.yaml, built as the entry points build it."""
-    OmegaConf.register_new_resolver("classes_in", count_classes, replace=True)
-    config = OmegaConf.create(
-        {"data": OmegaConf.load(CONF / f"data/{name}.yaml"), "seed": 3, "paths": {"data": "/data"}}
-    )
-    config.data.merge_with(keys)
+    config = compose("check_data", [f"data={name}", "seed=3", "paths.data=/data"])
+    with open_dict(config):
+        config.data.merge_with(keys)
     return build(config.data, path="data")
 
 

@@ -16,15 +16,16 @@ from segsuite.data.samples import Facts, Samples
 
 @dataclass(frozen=True)
 class SplitReport:
-    """The figures of a split.
+    """The statistics of a split.
 
     Attributes:
-        samples: how many there are, and `looked_at` of them.
-        sizes: samples by (height, width), the commonest first.
-        ids: pixels by raw id, ignored and unknown ones included.
-        pixels, presence: (C,) labelled pixels, and samples in which the class occurs.
+        samples: number of samples, `looked_at` of which were looked at.
+        sizes: number of samples by (height, width), the commonest first.
+        ids: number of pixels by raw id, ignored and unknown ones included.
+        pixels, presence: (C,) number of labelled pixels of each class, and of samples in which it
+            occurs.
         ignored: share of the pixels that have no class.
-        unknown: pixels by raw id that the class table does not know.
+        unknown: number of pixels by raw id that the class table does not know.
         weights: (C,) median-frequency class weights; 0 for classes that do not occur.
         gaps, faults: what is missing, and what is wrong with files, which each line names.
     """
@@ -88,14 +89,14 @@ class SplitReport:
 def report(
     split: str, samples: Samples, classes: ClassTable, *, drawn: int, folder: Path | None = None
 ) -> SplitReport:
-    """The figures of a split: of all its files, or of the first `drawn` samples if it has none."""
+    """The statistics of a split: of all files, or of the first `drawn` samples if it has none."""
     has_files = bool(samples.files(0))
     facts = (
         inspected(samples, folder=folder)
         if has_files
         else [samples.inspect(index) for index in range(min(drawn, len(samples)))]
     )
-    found = [fault_of(fact, samples.files(i), classes) for i, fact in enumerate(facts)]
+    faults = [fault_of(fact, samples.files(i), classes) for i, fact in enumerate(facts)]
     pixels, presence, frequency = _per_class(facts, classes)
     ids: Counter[int] = Counter()
     for fact in facts:
@@ -113,7 +114,7 @@ def report(
         unknown=unknown,
         weights=median_frequency_weights(frequency),
         gaps=list(samples.gaps),
-        faults=[fault for fault in found if fault is not None],
+        faults=[fault for fault in faults if fault is not None],
     )
 
 

@@ -28,9 +28,9 @@ class Occurrence:
     """The ids in the masks of a split.
 
     Attributes:
-        split: its name.
-        ids: pixels by raw id.
-        looked_at: of how many of the `samples` masks.
+        split: name of the split.
+        ids: number of pixels by raw id.
+        looked_at: number of masks that were looked at, out of `samples`.
     """
 
     split: str
@@ -82,17 +82,17 @@ def faults_of(seen: Sequence[Occurrence], classes: ClassTable) -> dict[str, str]
     A split without a class or with one only; or a class that is in none of the splits, while a
     large share of their pixels is ignored. Of splits that were not looked at as a whole, nothing.
     """
-    whole = [its for its in seen if its.is_whole]
-    if faults := {its.split: fault for its in whole if (fault := poverty(its, classes))}:
+    whole = [masks for masks in seen if masks.is_whole]
+    if faults := {masks.split: fault for masks in whole if (fault := poverty(masks, classes))}:
         return faults
     everywhere = Occurrence(
-        "`, `".join(its.split for its in whole),
-        sum((its.ids for its in whole), Counter()),
-        sum(its.looked_at for its in whole),
-        sum(its.samples for its in whole),
+        "`, `".join(masks.split for masks in whole),
+        sum((masks.ids for masks in whole), Counter()),
+        sum(masks.looked_at for masks in whole),
+        sum(masks.samples for masks in whole),
     )
     missing = _missing(everywhere, classes)
-    return {its.split: missing for its in whole if missing}
+    return {masks.split: missing for masks in whole if missing}
 
 
 def poverty(its: Occurrence, classes: ClassTable) -> str:
@@ -108,22 +108,22 @@ def poverty(its: Occurrence, classes: ClassTable) -> str:
     return f"{what} in {_masks(its)}. {advice(its, classes)}"
 
 
-def _missing(its: Occurrence, classes: ClassTable) -> str:
+def _missing(masks: Occurrence, classes: ClassTable) -> str:
     """What to say where the classes that do not occur may be what is ignored; else nothing.
 
     Small data sets lack rare classes, and borders are ignored: neither alone is suspicious.
     """
-    absent = len(classes) - len(its.present(classes))
-    shares = its.ignored(classes).values()
+    absent = len(classes) - len(masks.present(classes))
+    shares = masks.ignored(classes).values()
     if not absent or (absent > sum(s >= _LARGE for s in shares) and sum(shares) < _MOST):
         return ""
     noun = "class of the table occurs" if absent == 1 else "classes of the table occur"
-    return f"{absent} {noun} nowhere in {_masks(its)}. {advice(its, classes)}"
+    return f"{absent} {noun} nowhere in {_masks(masks)}. {advice(masks, classes)}"
 
 
-def _masks(its: Occurrence) -> str:
-    few = "" if its.is_whole else f"{its.looked_at} of the "
-    return f"{few}{its.samples:,} mask{'s' if its.samples > 1 else ''} of split `{its.split}`"
+def _masks(masks: Occurrence) -> str:
+    few = "" if masks.is_whole else f"{masks.looked_at} of the "
+    return f"{few}{masks.samples:,} mask{'s' if masks.samples > 1 else ''} of split `{masks.split}`"
 
 
 def advice(its: Occurrence, classes: ClassTable) -> str:

@@ -24,7 +24,7 @@ _ROWS = 60
 
 
 def write_table(figures: SplitReport, classes: ClassTable) -> None:
-    """Prints a split's figures: a table of its classes, then what is missing or wrong."""
+    """Prints a split's statistics: a table of its classes, then what is missing or wrong."""
     console = Console()
     table = Table(title=f"{figures.split}: {figures.samples} samples", title_justify="left")
     for heading in ("id", "class", "pixels", "share", "samples", "weight"):
@@ -91,13 +91,13 @@ def _remarks(figures: SplitReport, classes: ClassTable) -> list[str]:
 def _readable(samples: Samples, count: int) -> list[Sample]:
     """Up to `count` samples evenly spread over the split; faulty ones are in the report already."""
     wanted = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
-    found = []
+    readable = []
     for index in wanted.tolist():
         try:
-            found.append(samples[index])
+            readable.append(samples[index])
         except DataError:
             continue
-    return found
+    return readable
 
 
 def _strip(sample: Sample, classes: ClassTable) -> Image.Image:

@@ -46,8 +46,8 @@ def verified(
     shown = first_of(list(faults.values()), "; ")
     summary = f"{len(faults)} of {len(samples)} samples are faulty: {shown}"
     if strict or len(faults) == len(samples):
-        its = counted("", facts, len(samples))
-        table = f"{advice(its, classes)}. Else mend" if classes.unknown(its.ids) else "Mend"
+        masks = counted("", facts, len(samples))
+        table = f"{advice(masks, classes)}. Else mend" if classes.unknown(masks.ids) else "Mend"
         raise DataError(
             f"{summary}. {table} or remove these files, or leave them out with data.strict=false"
         )

@@ -38,12 +38,13 @@ class Annotations:
     """A file's images and their regions, in the file's order.
 
     Attributes:
-        images: by id, the image's folder and file name (`val2017/000000000139`), height and width.
-        regions: by image id.
+        images: folder and file name (`val2017/000000000139`), height and width of each image by its
+            id.
+        regions: the regions of each image by its id.
         faults: annotations that belong to nothing, by the kind of fault, and what is to be told:
             an image or category that the file does not list, an id that is no whole number or was
             there before.
-        categories: their names by id, as the file lists them.
+        categories: names of the categories by id, as the file lists them.
     """
 
     source: Path
@@ -156,14 +157,14 @@ def _fault(
         )
     if not isinstance(annotation, tuple):
         raise DataError(f"{where}: {shown(annotation)} is no annotation")
-    image, its = annotation
-    where = f"{where}: annotation {its.id}"
-    if its.id in seen:
+    image, region = annotation
+    where = f"{where}: annotation {region.id}"
+    if region.id in seen:
         return "id given twice", f"{where} was there before; each id is expected once"
     if image not in images:
         return "image not listed", f"{where} is of image {image}, {unlisted}"
-    if categories and its.category not in categories:
-        return "unknown category", f"{where} is of category {its.category}, {unlisted}"
+    if categories and region.category not in categories:
+        return "unknown category", f"{where} is of category {region.category}, {unlisted}"
     return None
 
 
@@ -223,12 +224,12 @@ def _categories(entries: Any, path: Path) -> dict[int, str]:
     if not isinstance(entries, list | None):
         raise DataError(f"{path}: `categories: {shown(entries)}` is no list of categories")
     categories: dict[int, str] = {}
-    for place, its in enumerate(entries or ()):
+    for place, entry in enumerate(entries or ()):
         where = f"{path}: entry {place} of `categories`"
-        number = whole(its.get("id")) if isinstance(its, Mapping) else None
-        name = its.get("name", "") if isinstance(its, Mapping) else None
+        number = whole(entry.get("id")) if isinstance(entry, Mapping) else None
+        name = entry.get("name", "") if isinstance(entry, Mapping) else None
         if number is None or not isinstance(name, str):
-            raise DataError(f"{where}: {shown(its)} is no category with an id and a name")
+            raise DataError(f"{where}: {shown(entry)} is no category with an id and a name")
         if number in categories:
             raise DataError(f"{where}: category {number} was there before")
         categories[number] = name

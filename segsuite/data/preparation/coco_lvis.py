@@ -69,7 +69,7 @@ class Split:
     """A split that was read and checked.
 
     Attributes:
-        skipped: annotations, or polygons of them, left out, by the reason.
+        skipped: number of annotations, or polygons of them, that were left out, by the reason.
     """
 
     images: dict[int, tuple[str, int, int]]
@@ -100,8 +100,8 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
     for path in sources.stuff:
         read = read_annotations(path)
         listed |= read.images.keys()
-        found = _fitting(read, images, stuff_ids(paper_compat=paper_compat), skipped, strict)
-        for number, regions in found.items():
+        fitting = _fitting(read, images, stuff_ids(paper_compat=paper_compat), skipped, strict)
+        for number, regions in fitting.items():
             stuff.setdefault(number, []).extend(regions)
     unlisted = sorted(images.keys() - listed) if sources.stuff else []
     if unlisted and strict:
@@ -152,24 +152,24 @@ def _fitting(
 
     for kind, what in read.faults:
         refuse(kind, what)
-    found: dict[int, list[tuple[int, Any]]] = {}
+    regions: dict[int, list[tuple[int, Any]]] = {}
     for image in images.keys() & read.regions.keys():
         size = images[image][1:]
-        for its in read.regions[image]:
-            where = f"{read.source}: annotation {its.id} of image {image}"
-            if its.category == _OTHER and its.category not in ids:
+        for region in read.regions[image]:
+            where = f"{read.source}: annotation {region.id} of image {image}"
+            if region.category == _OTHER and region.category not in ids:
                 continue
-            if its.category not in ids:
+            if region.category not in ids:
                 known = f"the {len(ids)} known ({min(ids)} to {max(ids)})"
-                wrong = f"{where}: category {its.category} is none of {known}"
+                wrong = f"{where}: category {region.category} is none of {known}"
                 refuse("unknown category", wrong)
                 continue
-            kept, faults = drawable(its.segmentation, size)
+            kept, faults = drawable(region.segmentation, size)
             for wrong in faults:
-                refuse(_kind(its), f"{where}: {wrong}")
+                refuse(_kind(region), f"{where}: {wrong}")
             if kept is not None:
-                found.setdefault(image, []).append((ids[its.category], kept))
-    return found
+                regions.setdefault(image, []).append((ids[region.category], kept))
+    return regions
 
 
 def _kind(region: Region) -> str:

@@ -65,13 +65,13 @@ def digests(paths: Iterable[Path]) -> dict[str, str]:
     Raises:
         DataError: one is not there.
     """
-    found = {}
+    hashes = {}
     for path in paths:
         if not path.is_file():
             raise DataError(f"there is no annotation file {path}")
         with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "md5").hexdigest()
-    return found
+            hashes[path.name] = hashlib.file_digest(file, "md5").hexdigest()
+    return hashes
 
 
 def write_mask(path: Path, raw: NDArray[Any]) -> None:

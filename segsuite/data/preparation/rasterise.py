@@ -140,7 +140,9 @@ def covered(segmentations: Iterable[Outline | Mapping[str, Any]], size: tuple[in
         MissingExtra: pycocotools is not installed.
     """
     masks = coco_masks()
-    return int(masks.area(masks.merge([_encoded(its, size) for its in segmentations])))
+    return int(
+        masks.area(masks.merge([_encoded(segmentation, size) for segmentation in segmentations]))
+    )
 
 
 def _encoded(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> Any:
@@ -160,12 +162,12 @@ def painted(
     """(H, W) the id of each pixel, 0 where no region is.
 
     Args:
-        regions: (id, segmentation), ids above 0, in the file's order.
-        overlap: whose a pixel of several regions is.
+        regions: (id, segmentation) of each region, ids above 0, in the file's order.
+        overlap: which of several regions a pixel of theirs belongs to.
     """
     drawn = [(number, region(segmentation, size)) for number, segmentation in regions]
     if overlap == "smallest":
-        drawn.sort(key=lambda its: int(its[1].sum()))  # stable: the first of equals wins
+        drawn.sort(key=lambda pair: int(pair[1].sum()))  # stable: the first of equals wins
     elif overlap == "last":
         drawn.reverse()
     canvas = np.zeros(size, np.uint16)

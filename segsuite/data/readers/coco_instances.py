@@ -80,7 +80,7 @@ class CocoSamples:
 
     def _raw(self, index: int) -> NDArray[np.uint16]:
         """(H, W) COCO's category ids, 0 where there is no region."""
-        regions = [(its.category, its.segmentation) for its in self.regions[index]]
+        regions = [(region.category, region.segmentation) for region in self.regions[index]]
         return painted(regions, self.sizes[index], "last")
 
     def _place(self, index: int) -> str:
@@ -100,10 +100,10 @@ class CocoInstances:
     """COCO's instances of the classes of a table, whose ids are COCO's, and 0 for the rest.
 
     Args:
-        annotations: the file below `data.root`, with `{split}`.
+        annotations: path of the annotation file below `data.root`, with `{split}`.
         images: pattern of the images below `data.root`, with `{split}` and `{id}`.
         splits: COCO's name of each split.
-        least: images with fewer pixels of any class but 0 are left out.
+        least: number of pixels; images with fewer of any class but 0 are left out.
         source: where the data come from, for the message when they are not there.
         expected: how many images each split keeps, where that is known.
     """
@@ -222,12 +222,12 @@ def _drawable(read: Annotations) -> tuple[dict[int, list[Region]], list[str]]:
     gaps = [what for _, what in read.faults]
     kept: dict[int, list[Region]] = {}
     for image, regions in read.regions.items():
-        for its in regions:
-            segmentation, faults = drawable(its.segmentation, read.images[image][1:])
-            where = f"{read.source}: annotation {its.id} of image {image}"
+        for region in regions:
+            segmentation, faults = drawable(region.segmentation, read.images[image][1:])
+            where = f"{read.source}: annotation {region.id} of image {image}"
             gaps += [f"{where}: {wrong}" for wrong in faults]
             if segmentation is not None:
-                kept.setdefault(image, []).append(its._replace(segmentation=segmentation))
+                kept.setdefault(image, []).append(region._replace(segmentation=segmentation))
     return kept, gaps
 
 
@@ -243,7 +243,7 @@ def _pixels(
         return known
     logger.info("counting the labelled pixels of %d images (remembered) ...", len(regions))
     pixels = {
-        image: covered([its.segmentation for its in of_image], read.images[image][1:])
+        image: covered([region.segmentation for region in of_image], read.images[image][1:])
         for image, of_image in regions.items()
     }
     memory.remember(pixels, stamp)

@@ -59,8 +59,8 @@ def decode_image(path: str | Path, *, white: float | None = None) -> NDArray[np.
     """(H, W, 3) RGB, upright as a viewer shows it, whatever the file's colour mode.
 
     Args:
-        white: of grey images with more than 8 bits, the value that is white, 0 being black; None
-            for 65535 where there are 16 bits. Values above it are white.
+        white: the value that is white in grey images with more than 8 bits, 0 being black; None for
+            65535 where there are 16 bits. Values above it are white.
 
     Raises:
         DataError: naming the file, when it is absent, cut short, no image, too large, or grey of

@@ -99,8 +99,8 @@ class MaskReader:
         if given == last:
             return ids
         palette = np.array(image.getpalette(), np.uint32).reshape(-1, 3)
-        found = self._looked_up(_packed(palette))
-        ids = np.concatenate([found, np.full(256 - len(found), -1)])  # palettes may be short
+        known = self._looked_up(_packed(palette))
+        ids = np.concatenate([known, np.full(256 - len(known), -1)])  # palettes may be short
         if not ((ids >= 0) & (ids != np.arange(256))).any():
             ids = None
         self._last_palette = (given, ids)

@@ -21,7 +21,7 @@ class ExpectedFiles:
     """What a reader expects below `data.root`.
 
     Attributes:
-        trees: of each split, where its files lie, as people read it: `images/train/*.jpg`.
+        trees: where the files of each split lie, as people read it: `images/train/*.jpg`.
         source: where the data come from; empty where that is not known.
     """
 
@@ -49,7 +49,9 @@ class ExpectedFiles:
     def told(self, root: Path | None) -> str:
         """What should be where, where it comes from and what to type."""
         top = root or "DATA.ROOT"
-        trees = dict.fromkeys(f"{top}/{tree}" for its in self.trees.values() for tree in its)
+        trees = dict.fromkeys(
+            f"{top}/{tree}" for of_split in self.trees.values() for tree in of_split
+        )
         source = f" They come from {self.source}." if self.source else ""
         return f"Expected {', '.join(trees)}.{source} Type data.root=FOLDER."
 
@@ -58,14 +60,14 @@ def pattern_hint(masks: str, images: Collection[str], root: Path, folder: str) -
     """Which pattern would find the masks of the images, when the one that is given finds none.
 
     Args:
-        masks: the pattern.
-        images: ids.
+        masks: the pattern of the masks.
+        images: ids of the images.
         folder: what stands at `{split}`.
     """
     around: Counter[tuple[str, str]] = Counter()
     for name in islice(names_below(folder_of(masks, root, folder)), _LOOKED_AT):
-        if (its := _around_id(name, images)) is not None:
-            around[its] += 1
+        if (ends := _around_id(name, images)) is not None:
+            around[ends] += 1
     if not around:
         return ""
     (begin, end), count = around.most_common(1)[0]

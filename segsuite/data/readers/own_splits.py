@@ -62,36 +62,36 @@ def _folders(top: Path) -> dict[str, Split | Part]:
     """The folders of that names below the images' one; none unless they are two or more."""
     entries = sorted(os.listdir(top)) if top.is_dir() else []
     names = [name for name in entries if not name.startswith(".") and (top / name).is_dir()]
-    found = _matched(names)
-    if not found:
+    splits = _matched(names)
+    if not splits:
         return {}
-    used = {part.name for part in found.values()}
+    used = {part.name for part in splits.values()}
     rest = [name for name in names if name not in used]
     rest += ["the images beside them"] if any(map(is_image, set(entries) - set(names))) else []
-    logger.info("splits are the folders of %s: %s", top, _told(found))
+    logger.info("splits are the folders of %s: %s", top, _told(splits))
     if rest:
         logger.warning("in %s, %s belong to no split", top, ", ".join(rest[:5]))
-    return found
+    return splits
 
 
 def _warn_of_folders(top: Path) -> None:
     """Says so where shares that were typed are drawn over the folders of splits."""
     names = os.listdir(top) if top.is_dir() else []
-    if found := _matched([name for name in names if (top / name).is_dir()]):
+    if splits := _matched([name for name in names if (top / name).is_dir()]):
         logger.warning(
             "data.reader.splits draws shares over all folders of %s, which look like splits "
             "themselves (%s); leave data.reader.splits out to keep them apart",
             top,
-            _told(found),
+            _told(splits),
         )
 
 
 def _lists(root: Path) -> dict[str, Split | Part]:
     names = [f"{name}.txt" for all_names in _NAMES.values() for name in all_names]
-    found = _matched([name for name in names if (root / name).is_file()])
-    if found:
-        logger.info("splits are the lists of %s: %s", root, _told(found))
-    return found
+    splits = _matched([name for name in names if (root / name).is_file()])
+    if splits:
+        logger.info("splits are the lists of %s: %s", root, _told(splits))
+    return splits
 
 
 def _matched(names: Collection[str]) -> dict[str, Part]:
@@ -100,21 +100,21 @@ def _matched(names: Collection[str]) -> dict[str, Part]:
     `train` alone may as well be one of several scenes.
     """
     low = {name.lower().removesuffix(".txt"): name for name in names}
-    found = {
+    splits = {
         split: Part(low[spelt[0]])
         for split, words in _NAMES.items()
         if (spelt := [word for word in words if word in low])
     }
-    if "train" not in found or len(found) < 2:
+    if "train" not in splits or len(splits) < 2:
         return {}
-    if "val" not in found:
-        name = found["train"].name
-        found["train"], found["val"] = (
+    if "val" not in splits:
+        name = splits["train"].name
+        splits["train"], splits["val"] = (
             Part(name, 0, SHARES["train"]),
             Part(name, SHARES["train"], 1),
         )
-    return found
+    return splits
 
 
-def _told(found: Mapping[str, Part]) -> str:
-    return ", ".join(f"{split} = {part}" for split, part in sorted(found.items()))
+def _told(splits: Mapping[str, Part]) -> str:
+    return ", ".join(f"{split} = {part}" for split, part in sorted(splits.items()))

@@ -133,9 +133,9 @@ class PairedFiles:
         source: where the data come from, for the message when they are not there.
         expected: how many samples each split has, where that is known.
         instances: where instance ids are stored; None when the data have none.
-        without: ids that are left out, such as an image that is known to be black.
+        without: ids of samples that are left out, such as an image that is known to be black.
         mask_values: whether masks hold ids or colours of the class table; `auto` looks.
-        white: of grey images with more than 8 bits, the value that is white (see `decode_image`).
+        white: the value that is white in grey images with more than 8 bits (see `decode_image`).
     """
 
     own_classes = None

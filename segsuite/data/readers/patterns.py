@@ -20,7 +20,7 @@ def found(
     """The files that match, by id; empty when the folder is not there.
 
     Args:
-        suffixes: what `.*` stands for.
+        suffixes: the suffixes that `.*` stands for.
 
     Raises:
         ConfigError: a pattern without `/{id}`.
@@ -53,7 +53,7 @@ def layout(pattern: str, split: str, suffixes: str = ".jpg|.png|...") -> str:
     """The pattern as users read it in messages: `images/training/*.jpg`.
 
     Args:
-        suffixes: what they read for `.*`.
+        suffixes: what users read in place of `.*`.
 
     Raises:
         ConfigError: a pattern without `/{id}`.

@@ -22,8 +22,9 @@ class Part:
     """A split that the data set has itself: the samples of a folder or list, or a share of them.
 
     Attributes:
-        name: of the folder with which their ids begin, or of the list file.
-        start, stop: shares between 0 and 1, in the order in which shares are drawn.
+        name: name of the folder with which their ids begin, or of the list file.
+        start, stop: begin and end of the share, between 0 and 1, in the order in which shares are
+            drawn.
     """
 
     name: str
@@ -147,7 +148,7 @@ def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no list of names, one a line ({error})") from error
     known, endings = set(ids), _by_ending(ids)
-    found: set[str] = set()
+    named: set[str] = set()
     gaps: list[str] = []
     for line in filter(None, map(str.strip, lines)):
         name = _column(line, known, endings)
@@ -157,8 +158,8 @@ def _listed(path: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         elif len(matches) > 1:
             gaps.append(f"{path} names {name}, which may be {' or '.join(sorted(matches)[:5])}")
         else:
-            found.update(matches)
-    return sorted(found), gaps
+            named.update(matches)
+    return sorted(named), gaps
 
 
 def _column(line: str, known: set[str], endings: Mapping[str, list[str]]) -> str:

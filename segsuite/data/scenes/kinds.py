@@ -50,8 +50,8 @@ class Coat:
     """How a class looks on one object: a colour, and for variants stripes of a second one.
 
     Attributes:
-        direction: across the stripes, (right, down).
-        bands: stripes a metre.
+        direction: direction across the stripes, (right, down).
+        bands: number of stripes per metre.
     """
 
     label: int

@@ -64,9 +64,9 @@ class Scenes:
 
     Args:
         size: (height, width) of the images.
-        num_classes: 19, or more for variants of the 19 kinds.
-        lengths: images by split, at least one each.
-        seed: of the images; each split draws others.
+        num_classes: number of classes: 19, or more for variants of the 19 kinds.
+        lengths: number of images by split, at least one each.
+        seed: seed of the images; each split draws others.
     """
 
     drawn = True

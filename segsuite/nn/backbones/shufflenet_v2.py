@@ -35,17 +35,20 @@ class ShuffleNetV2(nn.Module):
     Once that stride is reached, further strides become dilation of the 3 x 3 convolutions.
 
     Args:
-        width: 0.5, 1.0, 1.5 or 2.0.
-        atrous: False for the rate of 1 throughout that the original code has by mistake, and that
-            its released checkpoints were trained with; it costs the same.
-        narrow: the first unit of stage 2 is as wide as its input, 24 channels, as in the original
-            code and in the paper's counts; torchvision's weights need it at half its output.
-        norm: see `nn.norms`.
-        momentum, eps: of the batch norms (the original code's: 0.003, 1e-3).
-        weights: "none", a name of torchvision's for weights of this width, or a file of them.
+        width: factor of the channels: 0.5, 1.0, 1.5 or 2.0.
+        atrous: whether convolutions are dilated in place of strides; False for the rate of 1
+            throughout that the original code has by mistake, and that its released checkpoints were
+            trained with; it costs the same.
+        narrow: whether the first unit of stage 2 is as wide as its input, 24 channels, as in the
+            original code and in the paper's counts; torchvision's weights need it at half its
+            output.
+        norm: kind of the normalisation layers, see `nn.norms`.
+        momentum, eps: momentum and epsilon of the batch norms (the original code's: 0.003, 1e-3).
+        weights: weights to begin with: "none", a name of torchvision's for weights of this width,
+            or a file of them.
 
     Attributes:
-        channels: of the map at stride 4 and of the last one.
+        channels: channels of the map at stride 4 and of the last one.
     """
 
     def __init__(

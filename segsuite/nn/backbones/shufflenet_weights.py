@@ -31,7 +31,7 @@ def from_torchvision(tensors: Mapping[str, Tensor], *, source: str) -> dict[str,
     Raises:
         CheckpointError: a name that a ShuffleNet V2 of torchvision does not have.
     """
-    found = {}
+    weights = {}
     for name, tensor in tensors.items():
         if name.startswith(_LEFT_OUT):
             continue
@@ -47,5 +47,5 @@ def from_torchvision(tensors: Mapping[str, Tensor], *, source: str) -> dict[str,
                 f"{source} holds {name}, which is no weight of torchvision's ShuffleNet V2; give "
                 f"such a file, or type {KEY}=none"
             )
-        found[ours] = tensor
-    return found
+        weights[ours] = tensor
+    return weights

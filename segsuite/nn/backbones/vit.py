@@ -28,13 +28,15 @@ class VisionTransformer(nn.Module):
     Args:
         dim: width of a token.
         depth: number of blocks.
-        heads: attention heads; must divide `dim`.
+        heads: number of attention heads; must divide `dim`.
         image_size: (height, width) that the position embedding is stored for; other sizes work.
         patch: side of a patch in pixels.
         mlp_ratio: width of the MLP's hidden layer over `dim`.
         drop_path: drop probability of the last block's branches, growing linearly from 0.
-        drop_path_on: mmsegmentation drops only the MLP branch, timm both.
-        weights: "none", a timm name, or a file; read by `load_initial_weights` alone.
+        drop_path_on: which branches are dropped: mmsegmentation drops only the MLP branch, timm
+            both.
+        weights: weights to begin with: "none", a timm name, or a file; read by
+            `load_initial_weights` alone.
 
     Shapes: images (B, 3, H, W), normalised -> (B, H / patch * W / patch, dim)
     """
@@ -105,7 +107,8 @@ class VisionTransformer(nn.Module):
 
         Args:
             name: "pos_embed", the one weight that this module itself holds.
-            weight: (1, N, C), stored by a backbone that was made with the arguments `made`.
+            weight: the position embedding, (1, N, C), stored by a backbone that was made with the
+                arguments `made`.
         """
         height, width = made["image_size"]
         patch = made.get("patch", self.patch)

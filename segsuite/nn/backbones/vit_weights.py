@@ -33,7 +33,7 @@ def load_vit_weights(backbone: nn.Module, source: str) -> str:
     Positions are resized to the backbone's grid: bicubic, no antialiasing.
 
     Args:
-        backbone: a `VisionTransformer`.
+        backbone: the `VisionTransformer` that gets the weights.
 
     Raises:
         CheckpointError: unreadable, of no known layout, or of another network.
@@ -106,20 +106,20 @@ def from_jax(state: State) -> State:
     position = "pos_embedding"
     if position not in state:
         position = "Transformer/posembed_input/pos_embedding"
-    found = {
+    weights = {
         "pos_embed": state[position].float(),
         "patch_embed.proj.weight": state["embedding/kernel"].permute(3, 2, 0, 1),
         "patch_embed.proj.bias": state["embedding/bias"],
     }
     if "cls" in state:
-        found["cls_token"] = state["cls"]
+        weights["cls_token"] = state["cls"]
     blocks = _jax_blocks(state)
     if not blocks:
         raise CheckpointError("the .npz file holds an embedding, but no Transformer/encoderblock")
     for index, block in blocks.items():
         for name, weight in _jax_block(block).items():
-            found[f"blocks.{index}.{name}"] = weight
-    return {name: weight.contiguous() for name, weight in found.items()}
+            weights[f"blocks.{index}.{name}"] = weight
+    return {name: weight.contiguous() for name, weight in weights.items()}
 
 
 def _jax_blocks(state: State) -> dict[int, State]:
@@ -143,19 +143,19 @@ def _jax_block(block: State) -> State:
     norms = sorted(part for part in parts if part.startswith("LayerNorm"))
     packed = [block[f"{attention}/{which}/kernel"].flatten(1).T for which in _QKV]
     biases = [block[f"{attention}/{which}/bias"].flatten() for which in _QKV]
-    found = {
+    weights = {
         "attn.qkv.weight": torch.cat(packed),
         "attn.qkv.bias": torch.cat(biases),
         "attn.proj.weight": block[f"{attention}/out/kernel"].flatten(0, 1).T,
         "attn.proj.bias": block[f"{attention}/out/bias"],
     }
     for ours, theirs in zip(("norm1", "norm2"), norms, strict=True):
-        found[f"{ours}.weight"] = block[f"{theirs}/scale"]
-        found[f"{ours}.bias"] = block[f"{theirs}/bias"]
+        weights[f"{ours}.weight"] = block[f"{theirs}/scale"]
+        weights[f"{ours}.bias"] = block[f"{theirs}/bias"]
     for ours, theirs in zip(("fc1", "fc2"), ("Dense_0", "Dense_1"), strict=True):
-        found[f"mlp.{ours}.weight"] = block[f"{mlp}/{theirs}/kernel"].T
-        found[f"mlp.{ours}.bias"] = block[f"{mlp}/{theirs}/bias"]
-    return found
+        weights[f"mlp.{ours}.weight"] = block[f"{mlp}/{theirs}/kernel"].T
+        weights[f"mlp.{ours}.bias"] = block[f"{mlp}/{theirs}/bias"]
+    return weights
 
 
 _QKV = ("query", "key", "value")

@@ -7,7 +7,8 @@ class ConvNormRelu(nn.Sequential):
     """A convolution without bias, batch norm, ReLU.
 
     Args:
-        separable: k x k per channel, then 1 x 1 (no norm between, as the reference code).
+        separable: whether the convolution is k x k per channel, then 1 x 1 (no norm between, as the
+            reference code).
     """
 
     def __init__(

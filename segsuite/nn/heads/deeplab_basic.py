@@ -19,14 +19,16 @@ class BasicHead(nn.Module):
     """Image pooling and 1 x 1 side by side, then 1 x 1.
 
     Args:
-        in_channels: of the deep map.
-        output_stride: of that map; makes no difference here.
-        dropout: of the result, as the original code; its paper draws it behind the logits.
-        norm: see `nn.norms`.
-        momentum: of the batch norms; the original code's needs ten thousands of iterations.
+        in_channels: channels of the deep map.
+        output_stride: stride of that map; makes no difference here.
+        dropout: dropout probability of the result, as the original code; its paper draws it behind
+            the logits.
+        norm: kind of the normalisation layers, see `nn.norms`.
+        momentum: momentum of the batch norms; the original code's needs ten thousands of
+            iterations.
 
     Attributes:
-        out_channels: of the result.
+        out_channels: channels of the result.
     """
 
     def __init__(

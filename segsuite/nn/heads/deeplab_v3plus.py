@@ -71,13 +71,13 @@ class DeepLabV3Plus(nn.Module):
     One 3 x 3 convolution after the skip, as ESSNet's code; the paper has two.
 
     Args:
-        in_channels: of the fine and the deep map.
-        output_stride: of the deep map; decides the rates.
-        separable: the 3 x 3 convolutions are made per channel, then 1 x 1.
-        norm: see `nn.norms`.
+        in_channels: channels of the fine and of the deep map.
+        output_stride: stride of the deep map; decides the rates.
+        separable: whether the 3 x 3 convolutions are made per channel, then 1 x 1.
+        norm: kind of the normalisation layers, see `nn.norms`.
 
     Attributes:
-        out_channels: of the result.
+        out_channels: channels of the result.
     """
 
     def __init__(

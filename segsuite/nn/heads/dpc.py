@@ -39,9 +39,9 @@ class Atrous:
     """A k x k convolution per channel, then 1 x 1, each with batch norm and ReLU.
 
     Args:
-        rate: of (rows, columns), at output stride 16. At 8 it is twice that, at 32 half, rounded
-            up (the original code has no cell at 32).
-        input: the number of an earlier branch, or -1 for the encoder's map.
+        rate: dilation of (rows, columns), at output stride 16. At 8 it is twice that, at 32 half,
+            rounded up (the original code has no cell at 32).
+        input: the number of an earlier branch whose result is read, or -1 for the encoder's map.
     """
 
     def __init__(self, *, rate: Sequence[int], kernel: int = 3, input: int = _ENCODER) -> None:
@@ -75,8 +75,9 @@ class PyramidPooling:
     """Means over windows, 1 x 1 with batch norm and ReLU, bilinear to the size of the map.
 
     Args:
-        grid: windows beside each other (rows, columns); [1, 1] is the mean of the whole map.
-        input: as in `Atrous`.
+        grid: number of windows beside each other (rows, columns); [1, 1] is the mean of the whole
+            map.
+        input: the number of the branch that is read, as in `Atrous`.
     """
 
     def __init__(self, *, grid: Sequence[int], input: int = _ENCODER) -> None:
@@ -113,15 +114,16 @@ class DensePredictionCell(nn.Module):
     """All branches side by side, then 1 x 1.
 
     Args:
-        in_channels: of the deep map.
+        in_channels: channels of the deep map.
         cell: the branches in order; each reads the map or an earlier branch.
-        output_stride: of that map.
-        dropout: of the concatenated branches, as the original code.
-        norm: see `nn.norms`.
-        momentum: of the batch norms; the original code's needs ten thousands of iterations.
+        output_stride: stride of that map.
+        dropout: dropout probability of the concatenated branches, as the original code.
+        norm: kind of the normalisation layers, see `nn.norms`.
+        momentum: momentum of the batch norms; the original code's needs ten thousands of
+            iterations.
 
     Attributes:
-        out_channels: of the result.
+        out_channels: channels of the result.
     """
 
     def __init__(
@@ -155,10 +157,10 @@ class DensePredictionCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, h, w) -> (B, channels, h, w)."""
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         for source, branch in zip(self.inputs, self.branches, strict=True):
-            found.append(branch(x if source == _ENCODER else found[source]))
-        return self.project(self.dropout(torch.cat(found, dim=1)))
+            outputs.append(branch(x if source == _ENCODER else outputs[source]))
+        return self.project(self.dropout(torch.cat(outputs, dim=1)))
 
 
 def _check(cell: Sequence[Branch]) -> None:
