@@ -18,13 +18,13 @@ from segsuite.engine.launch.help import COSTS, costs, options
 def main(names: list[str]) -> None:
     """Counts the experiments of those names, or all."""
     known = options("experiment")
-    found = {name: cost for name, cost in costs().items() if name in known}
+    counted = {name: cost for name, cost in costs().items() if name in known}
     for name in names or known:
-        found[name] = listed(name)
-        print(name, found[name], flush=True)
+        counted[name] = listed(name)
+        print(name, counted[name], flush=True)
     lines = [
-        f"{name}: {yaml.safe_dump(dict(found[name]), default_flow_style=True, width=200)}"
-        for name in sorted(found)
+        f"{name}: {yaml.safe_dump(dict(counted[name]), default_flow_style=True, width=200)}"
+        for name in sorted(counted)
     ]
     with written_whole(COSTS) as beside:
         beside.write_text("# Made by python scripts/count_experiments.py\n" + "".join(lines))

@@ -46,13 +46,14 @@ def main(cfg: DictConfig) -> None:
         )
         reports[split] = figures
         warn_of_shared(opened, split)
-    wrong = faults_of([its.occurrence for its in reports.values()], data.classes)
+    wrong = faults_of([checked.occurrence for checked in reports.values()], data.classes)
     for sentence in dict.fromkeys(wrong.values()):
         print(f"wrong: {sentence}")
     write_weights(reports, folder / "class_weights.json")
     summary = {
-        split: its.summary(data.classes, wrong=wrong.get(split)) | {"preview": str(previews[split])}
-        for split, its in reports.items()
+        split: checked.summary(data.classes, wrong=wrong.get(split))
+        | {"preview": str(previews[split])}
+        for split, checked in reports.items()
     }
     write_json(folder / "result.json", summary)
     print(json.dumps(summary))

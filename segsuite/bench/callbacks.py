@@ -73,11 +73,11 @@ class CompareSpeed(L.Callback):
         claim = verdict(
             self.name,
             self.baseline_name,
-            {batch: found[self.name].labels_ratio for batch, found in speed.items()},
+            {batch: speeds[self.name].labels_ratio for batch, speeds in speed.items()},
         )
         figures = {
             c.name: {"gmacs": gmacs[c.name]}
-            | {f"batch_{b}": found[c.name].labels.to_dict() for b, found in speed.items()}
+            | {f"batch_{b}": speeds[c.name].labels.to_dict() for b, speeds in speed.items()}
             for c in pair
         }
         write_json(
@@ -92,8 +92,8 @@ class CompareSpeed(L.Callback):
 
     def _line(self, gmacs: dict[str, float], speed: dict[int, dict[str, Speed]]) -> str:
         """ "dense 3.1 GMACs, 34.1 ms; this network 1.4 GMACs, 20.3 ms" at the smallest batch."""
-        found = speed[min(speed)]
+        speeds = speed[min(speed)]
         return "; ".join(
-            f"{name} {gmacs[name]:.3g} GMACs, {1e3 * found[name].labels.median:.1f} ms"
-            for name in found
+            f"{name} {gmacs[name]:.3g} GMACs, {1e3 * speeds[name].labels.median:.1f} ms"
+            for name in speeds
         )

@@ -27,7 +27,7 @@ class Comparison:
 
     Attributes:
         data: class name of the reader that gave the images.
-        unscored: of which trained networks no mIoU is known, and why.
+        unscored: a sentence for each trained network whose mIoU is not known, saying why.
     """
 
     measured: list[Measurement]
@@ -62,7 +62,10 @@ class Comparison:
             "compiled": self.settings.compile,
             "rounds": self.settings.rounds,
             "baseline": self.measured[0].name,
-            "networks": {its.name: report.to_dict(its, parts=parts) for its in self.measured},
+            "networks": {
+                measurement.name: report.to_dict(measurement, parts=parts)
+                for measurement in self.measured
+            },
             "verdicts": report.verdicts(self.measured),
             "notes": self.notes,
         }
@@ -90,9 +93,11 @@ class CompareNetworks:
     Args:
         data: the data module whose validation images are gone through.
         size: (height, width) that images are resized to, and networks built for.
-        images: operations and tokens are means over them; timing goes through them in turns.
-        scored_images: of the validation split, for the mIoU of checkpoints; None for all of them.
-        threads: of the CPU; None leaves torch's choice.
+        images: how many images are gone through; operations and tokens are means over them, and
+            timing goes through them in turns.
+        scored_images: images of the validation split that the mIoU of checkpoints is measured on;
+            None for all of them.
+        threads: threads of the CPU; None leaves torch's choice.
     """
 
     def __init__(

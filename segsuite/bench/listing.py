@@ -17,11 +17,11 @@ class Listed(TypedDict):
     """One experiment as it is composed.
 
     Attributes:
-        parameters: in 1e6.
+        parameters: number of parameters in 1e6.
         gmacs: multiply-adds in 1e9 of one image of `size`, (height, width), to native stride,
             policy included; of random weights, so that exits that judge by a threshold let nothing
             leave.
-        size: that of the crops in training.
+        size: size of the crops in training.
     """
 
     parameters: float

@@ -33,7 +33,7 @@ class LossRow:
 
     Attributes:
         times: how many times as fast as the first loss; None where that one would not fit.
-        peak: bytes beyond features, classes and labels, the gradients included.
+        peak: bytes held at most beyond features, classes and labels, the gradients included.
     """
 
     arm: str
@@ -58,7 +58,7 @@ class Arm:
     """One of the losses that are compared.
 
     Attributes:
-        overrides: of the config, such as ["method/loss=knn"].
+        overrides: overrides of the config, such as ["method/loss=knn"].
         allow: import prefixes of other people's losses.
     """
 
@@ -129,12 +129,12 @@ class CompareLosses:
     """`probe=losses`: loss and gradients of drawn pixels, in turns.
 
     Args:
-        classes: numbers of classes.
+        classes: numbers of classes that the losses are compared at.
         arms: the losses by name, each as overrides of `method=essnet`.
-        side: of the square of pixels.
+        side: side of the square of pixels.
         dim: numbers per pixel and class.
-        overrides: of all arms.
-        threads: of the CPU; None leaves torch's choice.
+        overrides: overrides that all arms share.
+        threads: threads of the CPU; None leaves torch's choice.
         allow: packages of other people that are trusted.
     """
 
@@ -181,11 +181,13 @@ def _rows(
 ) -> list[LossRow]:
     """All losses at one number of classes."""
     losses = {name: arm.loss() for name, arm in arms.items()}
-    fitting = {n: its for n, its in losses.items() if _fits(its, classes, side, device)}
+    fitting = {n: loss for n, loss in losses.items() if _fits(loss, classes, side, device)}
     output, labels = problem(classes, side, dim, device)
-    runs = {name: [lambda _, its=its: _step(its, output, labels)] for name, its in fitting.items()}
-    found = interleaved(runs, lambda _: None, rounds=rounds, warm_up=warm_up, device=device)
-    times = {name: latencies[0] for name, latencies in found.items()}
+    runs = {
+        name: [lambda _, loss=loss: _step(loss, output, labels)] for name, loss in fitting.items()
+    }
+    measured = interleaved(runs, lambda _: None, rounds=rounds, warm_up=warm_up, device=device)
+    times = {name: latencies[0] for name, latencies in measured.items()}
     rows, first = [], next(iter(arms))
     for name, arm in arms.items():
         if name not in fitting:

@@ -37,9 +37,10 @@ class Settings:
 
     Attributes:
         rounds: measured rounds at each batch size; each takes the next images.
-        warm_up: rounds before that.
-        precision: fp32, or autocast to bf16.
-        compile: measure the networks compiled; operations, parts and memory stay eager.
+        warm_up: rounds before those, which are not measured.
+        precision: fp32, or bf16 by autocast.
+        compile: whether the networks are measured compiled; operations, parts and memory stay
+            eager.
     """
 
     device: torch.device
@@ -81,8 +82,8 @@ class Speed:
     """Time and memory at one batch size.
 
     Attributes:
-        network: to scores at native stride.
-        labels: to class ids at the images' size.
+        network: time from images to scores at native stride.
+        labels: time from images to class ids at the images' size.
         network_ratio, labels_ratio: how many times as fast as the first network.
         peak: bytes held at most on the way to labels, beyond weights and images.
     """
@@ -100,9 +101,10 @@ class Measurement:
 
     Attributes:
         spread: standard deviation of the multiply-adds over images; 0 unless they depend on it.
-        accuracy: None where it was not measured.
-        closed_form: by formula, excluded modules left out; None where no formula is known.
-        tokens: None for networks without a trace.
+        accuracy: mIoU of the network; None where it was not measured.
+        closed_form: operations by formula, with excluded modules left out; None where no formula is
+            known.
+        tokens: tokens at each stage; None for networks without a trace.
     """
 
     name: str
@@ -155,8 +157,8 @@ def measure(
     """One measurement per network, in order; ratios refer to the first.
 
     Args:
-        images: (P, 3, H, W) uint8 on the device.
-        tell: is told what is going on.
+        images: images (P, 3, H, W) uint8 on the device.
+        tell: called with a sentence about what is going on.
     """
     with autocast(settings):
         counts = []
@@ -174,14 +176,14 @@ def measure(
             speed[batch] = speed_at(batch, ready, images, settings)
         tell("timing the parts of each network")
         parts = []
-        for candidate, its in zip(ready, counts, strict=True):
+        for candidate, per_image in zip(ready, counts, strict=True):
             with named(candidate.name):
                 rounds = settings.rounds
-                parts.append(breakdown(candidate.network, images[:1], its[0], rounds=rounds))
+                parts.append(breakdown(candidate.network, images[:1], per_image[0], rounds=rounds))
     size = (images.shape[-2], images.shape[-1])
     return [
-        _gathered(c, size, its, p, {batch: found[c.name] for batch, found in speed.items()})
-        for c, its, p in zip(candidates, counts, parts, strict=True)
+        _gathered(c, size, per_image, p, {batch: speeds[c.name] for batch, speeds in speed.items()})
+        for c, per_image, p in zip(candidates, counts, parts, strict=True)
     ]
 
 
@@ -226,8 +228,8 @@ def speed_at(
         }
     first = times[candidates[0].name]
     return {
-        name: Speed(*found, *map(ratio, first, found), peak=peaks[name])
-        for name, found in times.items()
+        name: Speed(*latencies, *map(ratio, first, latencies), peak=peaks[name])
+        for name, latencies in times.items()
     }
 
 
@@ -262,7 +264,7 @@ def _gathered(
     speed: dict[int, Speed],
 ) -> Measurement:
     network = candidate.network
-    traces = [its.prediction.trace for its in counts]
+    traces = [counted.prediction.trace for counted in counts]
     forms = [closed_form_of(network, trace) for trace in traces]
     known = [form for form in forms if form is not None]
     excluded = [_submodule(network, name) for name in network.excluded_from_cost]
@@ -273,9 +275,9 @@ def _gathered(
         num_classes=network.num_classes,
         parameters=count_parameters(network),
         parameters_excluded=sum(count_parameters(module) for module in excluded if module),
-        everything=total(its.everything for its in counts) // len(counts),
-        excluded=total(its.excluded for its in counts) // len(counts),
-        spread=pstdev([its.everything.macs for its in counts]),
+        everything=total(counted.everything for counted in counts) // len(counts),
+        excluded=total(counted.excluded for counted in counts) // len(counts),
+        spread=pstdev([counted.everything.macs for counted in counts]),
         closed_form=total(known) // len(known) if known else None,
         published=published().get(candidate.experiment),
         tokens=None if traces[0] is None else tokens_per_stage(traces),

@@ -14,11 +14,11 @@ class Published:
     """What a paper prints for one network.
 
     Attributes:
-        gflops: as fvcore counts, without the policy network.
-        size, classes: what that count is for.
-        miou: on ADE20K, in percent.
+        gflops: operations as fvcore counts them, without the policy network.
+        size, classes: image size and number of classes that this count is for.
+        miou: mIoU on ADE20K, in percent.
         fps: images a second at batch 1 on `device`.
-        source: paper and table.
+        source: paper and table that the numbers stand in.
         differs: why our network may count otherwise.
     """
 

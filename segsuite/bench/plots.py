@@ -18,29 +18,39 @@ def save_breakdown(measured: Sequence[Measurement], path: str | Path, *, title: 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    longest = max(len(its.parts) for its in measured)
+    longest = max(len(m.parts) for m in measured)
     figure = Figure(figsize=(max(0.55 * longest + 1.5, 7), 2.7 * len(measured) + 0.6), dpi=110)
     FigureCanvasAgg(figure)  # no window system is needed
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    most = max(p.cost.gmacs for its in measured for p in its.parts) or 1.0
-    slowest = max(1e3 * (p.seconds or 0) for its in measured for p in its.parts) or 1.0
-    for row, its in enumerate(measured):
+    most = max(p.cost.gmacs for m in measured for p in m.parts) or 1.0
+    slowest = max(1e3 * (p.seconds or 0) for m in measured for p in m.parts) or 1.0
+    for row, measurement in enumerate(measured):
         left = figure.add_subplot(len(measured), 1, row + 1)
         right = left.twinx()
-        places = range(len(its.parts))
+        places = range(len(measurement.parts))
         left.bar(
-            [p - 0.2 for p in places], [p.cost.gmacs for p in its.parts], 0.4, color=_OPERATIONS
+            [p - 0.2 for p in places],
+            [p.cost.gmacs for p in measurement.parts],
+            0.4,
+            color=_OPERATIONS,
         )
         right.bar(
-            [p + 0.2 for p in places], [1e3 * (p.seconds or 0) for p in its.parts], 0.4, color=_TIME
+            [p + 0.2 for p in places],
+            [1e3 * (p.seconds or 0) for p in measurement.parts],
+            0.4,
+            color=_TIME,
         )
         left.set_ylim(0, 1.05 * most)
         right.set_ylim(0, 1.05 * slowest)
         left.set_ylabel("GMACs", color=_OPERATIONS)
         right.set_ylabel("ms", color=_TIME)
-        left.set_xticks(list(places), _labels(its.parts), rotation=45, ha="right", fontsize=7)
-        seconds = sum(p.seconds or 0 for p in its.parts)
-        heading = f"{its.name}: {its.everything.gmacs:.2f} GMACs, {1e3 * seconds:.1f} ms"
+        left.set_xticks(
+            list(places), _labels(measurement.parts), rotation=45, ha="right", fontsize=7
+        )
+        seconds = sum(p.seconds or 0 for p in measurement.parts)
+        heading = (
+            f"{measurement.name}: {measurement.everything.gmacs:.2f} GMACs, {1e3 * seconds:.1f} ms"
+        )
         left.set_title(heading, loc="left", fontsize=9)
     figure.tight_layout()
     with written_whole(path) as beside:

@@ -12,7 +12,7 @@ from segsuite.measure.verdict import verdict
 def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
     """One network; costs for one image in 1e9."""
     form, paper, scored = measured.closed_form, measured.published, measured.accuracy
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "trained": measured.trained,
         "num_classes": measured.num_classes,
         "parameters": measured.parameters,
@@ -28,8 +28,8 @@ def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
         "batch": {str(batch): _speed(speed) for batch, speed in measured.speed.items()},
     }
     if parts:
-        found["parts"] = [part.to_dict() for part in measured.parts]
-    return found
+        result["parts"] = [part.to_dict() for part in measured.parts]
+    return result
 
 
 def verdicts(measured: Sequence[Measurement]) -> list[str]:
@@ -46,31 +46,33 @@ def verdicts(measured: Sequence[Measurement]) -> list[str]:
 
 def notes(measured: Sequence[Measurement]) -> list[str]:
     """What a reader must know to not misread the figures."""
-    found = []
-    counts = list(dict.fromkeys(its.num_classes for its in measured))
+    remarks = []
+    counts = list(dict.fromkeys(measurement.num_classes for measurement in measured))
     if len(counts) > 1:
-        found.append(
+        remarks.append(
             f"the networks tell {', '.join(map(str, counts[:-1]))} and {counts[-1]} classes apart, "
             "so that their costs are of different tasks; data=NAME builds all experiments for one"
         )
-    for its in measured:
-        if its.is_another:
-            found.append(
-                f"{its.name}: {its.as_published.gfvcore:.1f} as fvcore counts, where the paper "
-                f"prints {its.published.gflops:g}: not the paper's network, or not as many tokens "
-                f"left ({its.published.differs})"
+    for measurement in measured:
+        if measurement.is_another:
+            remarks.append(
+                f"{measurement.name}: {measurement.as_published.gfvcore:.1f} as fvcore counts, "
+                f"where the paper prints {measurement.published.gflops:g}: not the paper's "
+                f"network, or not as many tokens left ({measurement.published.differs})"
             )
-        stages = its.tokens or []
-        if not its.trained and len(stages) > 1 and stages[-1].least == stages[0].most:
-            found.append(
-                f"{its.name}: no token left at any exit. With random weights a threshold says "
-                "nothing of what a trained network drops; give checkpoints=[FILE], or fixed budgets"
+        stages = measurement.tokens or []
+        if not measurement.trained and len(stages) > 1 and stages[-1].least == stages[0].most:
+            remarks.append(
+                f"{measurement.name}: no token left at any exit. With random weights a threshold "
+                "says nothing of what a trained network drops; give checkpoints=[FILE], or fixed "
+                "budgets"
             )
         if any(round(s.computed) > round(s.mean) for s in stages):
-            found.append(
-                f"{its.name}: tokens that left are masked but still computed, which saves nothing"
+            remarks.append(
+                f"{measurement.name}: tokens that left are masked but still computed, which saves "
+                "nothing"
             )
-    return found
+    return remarks
 
 
 def _speed(speed: Speed) -> Mapping[str, Any]:

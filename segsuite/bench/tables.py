@@ -12,7 +12,7 @@ from segsuite.measure.tokens import shown
 
 def cost_table(measured: Sequence[Measurement], title: str) -> Table:
     """Parameters, operations by counting, by formula and by the paper, and tokens, an image."""
-    several = len({its.num_classes for its in measured}) > 1
+    several = len({measurement.num_classes for measurement in measured}) > 1
     table = _table(
         title,
         *(["classes"] if several else []),
@@ -24,23 +24,23 @@ def cost_table(measured: Sequence[Measurement], title: str) -> Table:
         "paper",
         "tokens",
     )
-    for its in measured:
-        spread = f" ± {its.spread / 1e9:.2f}" if its.spread else ""
+    for measurement in measured:
+        spread = f" ± {measurement.spread / 1e9:.2f}" if measurement.spread else ""
         table.add_row(
-            its.name,
-            *([str(its.num_classes)] if several else []),
-            f"{its.parameters / 1e6:.2f}",
-            f"{its.everything.gmacs:.3f}{spread}",
-            f"{its.as_published.gmacs:.3f}",
-            "–" if its.closed_form is None else f"{its.closed_form.gmacs:.3f}",
-            f"{its.as_published.gfvcore:.3f}",
-            _published(its),
-            "–" if its.tokens is None else shown(its.tokens),
+            measurement.name,
+            *([str(measurement.num_classes)] if several else []),
+            f"{measurement.parameters / 1e6:.2f}",
+            f"{measurement.everything.gmacs:.3f}{spread}",
+            f"{measurement.as_published.gmacs:.3f}",
+            "–" if measurement.closed_form is None else f"{measurement.closed_form.gmacs:.3f}",
+            f"{measurement.as_published.gfvcore:.3f}",
+            _published(measurement),
+            "–" if measurement.tokens is None else shown(measurement.tokens),
         )
     table.caption = (
         "a multiply-add counts once; fvcore adds norms and resizes, and leaves the policy out as "
         "papers do"
-        + ("; *: not the paper's network" if any(its.is_another for its in measured) else "")
+        + ("; *: not the paper's network" if any(m.is_another for m in measured) else "")
     )
     return table
 
@@ -50,15 +50,15 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
 
     The mIoU beside them where it was measured.
     """
-    scored = next((its.accuracy for its in measured if its.accuracy is not None), None)
+    scored = next((m.accuracy for m in measured if m.accuracy is not None), None)
     timing = ("batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB")
     table = _table(title, *timing, *(["mIoU"] if scored else []))
     interval = next(iter(measured[0].speed.values())).network_ratio.interval
     for batch in measured[0].speed:
-        for row, its in enumerate(measured):
-            speed = its.speed[batch]
+        for row, measurement in enumerate(measured):
+            speed = measurement.speed[batch]
             table.add_row(
-                its.name,
+                measurement.name,
                 str(batch),
                 _milliseconds(speed.network),
                 f"{speed.network.images_per_second:.2f}",
@@ -67,7 +67,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
                 f"{speed.labels.images_per_second:.2f}",
                 _times(speed.labels_ratio) if row else "1",
                 f"{speed.peak / 1e6:.0f}",
-                *([percent(its.accuracy)] if scored else []),
+                *([percent(measurement.accuracy)] if scored else []),
             )
         table.add_section()
     table.caption = (
@@ -81,16 +81,16 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
 
 def parts_table(measured: Sequence[Measurement]) -> Table:
     """GMACs and milliseconds of each part, an image at batch 1."""
-    names = list(dict.fromkeys(part.name for its in measured for part in its.parts))
+    names = list(dict.fromkeys(part.name for measurement in measured for part in measurement.parts))
     names = _in_running_order(names, measured)
     table = Table(title="part by part: GMACs | ms", title_justify="left")
     table.add_column("part", overflow="fold")
-    for its in measured:
-        table.add_column(its.name, justify="right", overflow="fold")
+    for measurement in measured:
+        table.add_column(measurement.name, justify="right", overflow="fold")
     for name in names:
         row = []
-        for its in measured:
-            part = next((p for p in its.parts if p.name == name), None)
+        for measurement in measured:
+            part = next((p for p in measurement.parts if p.name == name), None)
             if part is None:
                 row.append("")
                 continue
@@ -102,30 +102,32 @@ def parts_table(measured: Sequence[Measurement]) -> Table:
 
 def paper_table(measured: Sequence[Measurement]) -> Table | None:
     """What the papers print for these experiments; None when they print nothing."""
-    known = [its for its in measured if its.published is not None]
+    known = [measurement for measurement in measured if measurement.published is not None]
     if not known:
         return None
     table = _table("the papers' figures (not ours)", "GFLOPs", "of", "ours", "mIoU", "FPS", "on")
-    for its in known:
-        paper = its.published
+    for measurement in known:
+        paper = measurement.published
         table.add_row(
-            its.name,
+            measurement.name,
             f"{paper.gflops:g}",
             f"{paper.size[0]}x{paper.size[1]}, {paper.classes} classes",
-            "of another task" if its.beside_paper is None else f"{its.as_published.gfvcore:.1f}",
+            "of another task"
+            if measurement.beside_paper is None
+            else f"{measurement.as_published.gfvcore:.1f}",
             f"{paper.miou:g}",
             f"{paper.fps:g}",
             paper.device,
         )
-    table.caption = "; ".join(sorted({its.published.source for its in known}))
+    table.caption = "; ".join(sorted({measurement.published.source for measurement in known}))
     return table
 
 
-def _published(its: Measurement) -> str:
+def _published(measurement: Measurement) -> str:
     """The paper's count where it is of the same task."""
-    if not its.comparable:
+    if not measurement.comparable:
         return "–"
-    return f"{its.published.gflops:g}{'*' if its.is_another else ''}"
+    return f"{measurement.published.gflops:g}{'*' if measurement.is_another else ''}"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -140,8 +142,8 @@ def _milliseconds(latency: Latency) -> str:
     return f"{1e3 * latency.median:.1f} ({1e3 * latency.p10:.1f}–{1e3 * latency.p90:.1f})"
 
 
-def _times(found: Ratio) -> str:
-    return f"{found.median:.2f} ({found.low:.2f}–{found.high:.2f})"
+def _times(ratio: Ratio) -> str:
+    return f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
 
 
 def _in_running_order(names: Sequence[str], measured: Sequence[Measurement]) -> list[str]:
@@ -149,9 +151,9 @@ def _in_running_order(names: Sequence[str], measured: Sequence[Measurement]) -> 
 
     def place(name: str) -> float:
         places = [
-            index / len(its.parts)
-            for its in measured
-            for index, part in enumerate(its.parts)
+            index / len(measurement.parts)
+            for measurement in measured
+            for index, part in enumerate(measurement.parts)
             if part.name == name
         ]
         return sum(places) / len(places)

@@ -41,7 +41,8 @@ class StepMemory:
     """The peak of a training step as a line in the batch.
 
     Attributes:
-        constant: bytes whatever the batch: weights, their gradients, what the optimiser remembers.
+        constant: bytes that a batch of any size takes: weights, their gradients, what the optimiser
+            remembers.
         per_image: bytes for each image of the size asked for.
     """
 
@@ -67,13 +68,13 @@ class MemoryRow:
 
     def to_dict(self, batch: int, gigabytes: float) -> dict[str, Any]:
         """Plain numbers: the peak at a batch, and the largest batch that fits."""
-        its = self.memory
+        memory = self.memory
         return {
             "arm": self.arm,
             "classes": self.classes,
-            "peak_gigabytes": its and its.peak(batch) / _GIGA,
-            "largest_batch": its and its.largest_batch(gigabytes * _GIGA),
-            "megabytes_per_image": its and its.per_image / 1e6,
+            "peak_gigabytes": memory and memory.peak(batch) / _GIGA,
+            "largest_batch": memory and memory.largest_batch(gigabytes * _GIGA),
+            "megabytes_per_image": memory and memory.per_image / 1e6,
         }
 
 
@@ -115,9 +116,9 @@ class TrainingMemory:
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints the table and writes memory.png."""
-        found = self.to_dict()
-        console.print(memory_table(found, self.circumstances))
-        save_memory_plot(found, folder / "memory.png", title=self.circumstances)
+        result = self.to_dict()
+        console.print(memory_table(result, self.circumstances))
+        save_memory_plot(result, folder / "memory.png", title=self.circumstances)
         console.print(f"written: {folder}/memory.png, result.json", highlight=False, soft_wrap=True)
 
 
@@ -126,14 +127,14 @@ class CompareMemory:
 
     Args:
         experiment: what is trained.
-        classes: numbers of classes.
+        classes: numbers of classes that are compared.
         arms: ways to train by name, each as overrides of the experiment.
-        size: of the images that are asked about.
-        measured_at: of those that are measured; None is `size` on a GPU, 96x96 on a CPU.
-        batch: whose peak is shown.
-        gigabytes: for which the largest batch is sought.
-        overrides: of all arms.
-        threads: of the CPU; None leaves torch's choice.
+        size: size of the images that are asked about.
+        measured_at: size of the images that are measured; None is `size` on a GPU, 96x96 on a CPU.
+        batch: batch size whose peak is shown.
+        gigabytes: memory that the largest batch is sought for.
+        overrides: overrides that all arms share.
+        threads: threads of the CPU; None leaves torch's choice.
         allow: packages of other people that are trusted.
     """
 
@@ -201,8 +202,9 @@ def probe(
 
     Args:
         arms: overrides of the experiment by name, such as {"exact": ["method/loss=exact"]}.
-        size: of the images that are asked about.
-        measured_at: of those that are measured; smaller on a CPU. Activations grow by the area.
+        size: size of the images that are asked about.
+        measured_at: size of the images that are measured; smaller on a CPU. Activations grow by the
+            area.
 
     Raises:
         ConfigError: an experiment or override that does not fit.
@@ -214,8 +216,8 @@ def probe(
             typed = [f"experiment={experiment}", "data=scenes", f"data.num_classes={count}"]
             typed += [f"data.crop_size=[{measured_at[0]},{measured_at[1]}]", *overrides, *own]
             cfg = compose("train", typed)
-            found = _memory(cfg, measured_at, size, count, device, tuple(allow))
-            rows.append(MemoryRow(name, count, found))
+            memory = _memory(cfg, measured_at, size, count, device, tuple(allow))
+            rows.append(MemoryRow(name, count, memory))
     return rows
 
 

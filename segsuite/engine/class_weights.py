@@ -23,9 +23,9 @@ def settle_class_weights(task: nn.Module, data: Any) -> None:
     asked = [module for module in task.modules() if isinstance(module, ClassWeights)]
     pending = [weights for weights in asked if weights.pending]
     if pending:
-        found = _median_frequencies(data)
+        median_frequencies = _median_frequencies(data)
         for weights in pending:
-            weights.settle(found)
+            weights.settle(median_frequencies)
     for weights in asked:
         weights.of(len(data.classes))
 

@@ -31,8 +31,8 @@ class Distillation:
     Args:
         teacher: a checkpoint of a training, with the classes of the data; None: nobody teaches.
         temperature: T, which softens both distributions; the gradients are kept as large by T^2.
-        weight: of the divergence beside the method's own losses.
-        stride: of the grid that both are compared on, in pixels.
+        weight: weight of the divergence beside the method's own losses.
+        stride: stride of the grid that both are compared on, in pixels.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Distillation:
         """Loads the teacher, and makes sure that the two can be compared.
 
         Args:
-            size: of the crops, which both see.
+            size: size of the crops, which both see.
             allowed: `allow`, import prefixes that the teacher's config may name.
 
         Raises:
@@ -73,8 +73,8 @@ class Distillation:
                 raise type(error)(f"{KEY}: {error}") from error
         for told, one in ((KEY, teacher), ("method.network", network)):
             # Networks that are trained here need not keep the contract whole: a policy does not.
-            its = getattr(type(one), "log_probabilities", Segmenter.log_probabilities)
-            if its is Segmenter.log_probabilities:
+            log_probabilities = getattr(type(one), "log_probabilities", Segmenter.log_probabilities)
+            if log_probabilities is Segmenter.log_probabilities:
                 raise ConfigError(
                     f"{told} is of the kind {type(one).__name__}, which has no probabilities of "
                     f"classes to compare; leave {KEY} out"
@@ -95,7 +95,7 @@ class Distillation:
         """`distillation`: the mean over labelled grid points, weighted; nothing without a teacher.
 
         Args:
-            output: of the network that learns, for the batch's images.
+            output: output of the network that learns, for the batch's images.
         """
         if self._teacher is None:
             return {}

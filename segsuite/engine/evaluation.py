@@ -27,7 +27,7 @@ _STAGES = {"val": "validate", "test": "test"}
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
-    """The figures by name and what they were measured on; prints a table per class.
+    """The metrics by name and what they were measured on; prints a table per class.
 
     Raises:
         CheckpointError: the checkpoint is unreadable, or trained for other classes.

@@ -26,7 +26,7 @@ class Evaluator(nn.Module, ABC):
     Attributes:
         headline: the metric that the task is about. By it the best checkpoint is chosen and a
             sweeper is answered, unless others are typed.
-        higher_is_better: of the headline.
+        higher_is_better: whether a higher headline is a better one.
     """
 
     headline: ClassVar[str]
@@ -68,7 +68,7 @@ class SemanticEvaluator(Evaluator):
     """mIoU and its kin, per class and per group of classes.
 
     Args:
-        classes: of the data; their groups, if they have any, get an mIoU each.
+        classes: classes of the data; their groups, if they have any, get an mIoU each.
     """
 
     headline = "miou"

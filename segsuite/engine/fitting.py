@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
-    """The figure that a run returns to a sweeper.
+    """The metric that a run returns to a sweeper.
 
     Raises:
         ConfigError: it is not among those logged.
@@ -70,7 +70,7 @@ def final_figures(
     data: LightningDataModule,
     folder: Path,
 ) -> dict[str, float]:
-    """All figures of the run: the last ones logged, and the test of its best (or last) weights.
+    """All metrics of the run: the last ones logged, and the test of its best (or last) weights.
 
     Raises:
         ConfigError: the settings allowed no iteration.
@@ -94,7 +94,7 @@ def final_figures(
 
 
 def _last_validation(trainer: Trainer) -> dict[str, float]:
-    """The figures of the last validation, which may have been made before the run was resumed."""
+    """The metrics of the last validation, which may have been made before the run was resumed."""
     callbacks = (c for c in trainer.callbacks if isinstance(c, Checkpoints))
     return {name: value for c in callbacks for name, value in c.validation().items()}
 
@@ -123,7 +123,7 @@ def _give(task: BaseTask, checkpoint: Path) -> None:
 def finish(
     cfg: DictConfig, figures: dict[str, Any], trainer: Trainer, task: BaseTask, folder: Path
 ) -> float | None:
-    """Writes result.json, after which the run counts as finished; the figure for a sweeper."""
+    """Writes result.json, after which the run counts as finished; the metric for a sweeper."""
     checkpoint = figures.pop("checkpoint")
     metric = task.resolved(cfg.optimized_metric)
     optimized = figure(figures, metric)
@@ -148,10 +148,10 @@ def finish(
 
 
 def tested(data: LightningDataModule, checkpoint: str) -> str:
-    """What the figures `test/...` of a run are; a validation's score is no test's.
+    """What the metrics `test/...` of a run are; a validation's score is no test's.
 
     Args:
-        checkpoint: the file that they are of.
+        checkpoint: the file that the metrics are of.
     """
     split = getattr(data, "test_split", "test")
     chosen = Path(checkpoint).name == folders.BEST.name

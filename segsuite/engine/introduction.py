@@ -22,7 +22,7 @@ def introduce(
     """Prints a few lines to stderr, on the first process.
 
     Args:
-        cost: of an image, of which the text is for people; None where it is not known.
+        cost: what an image costs, printed as its text; None where it is not known.
     """
     if on_main_process():
         lines = (

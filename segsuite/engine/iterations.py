@@ -37,7 +37,7 @@ class Pass:
     """Once through the training images.
 
     Attributes:
-        images: of the training split.
+        images: number of images in the training split.
         batch: images of all processes in one batch.
     """
 
@@ -86,7 +86,7 @@ def one_pass(trainer: Trainer, data: Any) -> Pass | None:
 
 
 def check_validated(trainer: Trainer, metric: str | None) -> None:
-    """Raises ConfigError for a figure of a validation that is asked for where none is ever made."""
+    """Raises ConfigError for a metric of a validation that is asked for where none is ever made."""
     if metric is None or not metric.startswith("val/"):
         return
     batches, every = trainer.max_steps * trainer.accumulate_grad_batches, trainer.val_check_interval

@@ -58,12 +58,12 @@ class ResumePoint:
     """What a checkpoint knows of its training, without the weights, which may be large.
 
     Attributes:
-        path: the checkpoint.
+        path: path of the checkpoint.
         step: iterations that it was trained for.
-        shapes: of the network's weights, by name.
-        classes: that it was trained for.
+        shapes: shapes of the network's weights, by name.
+        classes: classes that it was trained for.
         samples: fingerprints of its data by split; empty in checkpoints of before they had them.
-        optimizer: its import path; None where the config of its training does not say.
+        optimizer: import path of its optimiser; None where the config of its training does not say.
         groups: the number of weights in each group of the optimiser.
         odd: names of weights that are not finite.
     """
@@ -82,7 +82,7 @@ class ResumePoint:
         """What that file knows.
 
         Args:
-            config: of the run that is to go on.
+            config: config of the run that is to go on.
 
         Raises:
             CheckpointError: unreadable, not whole, not finite, or of another method.
@@ -118,7 +118,7 @@ class ResumePoint:
         """Raises CheckpointError unless its state is that of such an optimiser.
 
         Args:
-            config: that the optimiser was made from.
+            config: config that the optimiser was made from.
         """
         ours, kind = _groups(optimizer.state_dict(), self.path), _optimizer(config)
         if ours != self.groups or (self.optimizer is not None and kind != self.optimizer):

@@ -33,13 +33,14 @@ class BaseTask(LightningModule):
     `test/<name>`.
 
     Args:
-        network: what is trained.
+        network: the network that is trained.
         classes: the classes of the data, for tables and images.
         inference: how images of any size are segmented.
-        loss: of the network's output and the labels.
-        optimizer: takes parameter groups.
-        schedule: takes the optimiser and `max_steps`; stepped after every iteration.
-        evaluator: what is computed of predictions and labels.
+        loss: computes the losses, by name, of the network's output and the labels.
+        optimizer: makes the optimiser; takes parameter groups.
+        schedule: makes the schedule; takes the optimiser and `max_steps`. It is stepped after every
+            iteration.
+        evaluator: computes the metrics of predictions and labels.
         groups: rules of `engine.optim.parameter_groups`, on names such as `backbone.pos_embed`.
     """
 
@@ -79,8 +80,8 @@ class BaseTask(LightningModule):
         """Loads the network that teaches this one, if the task knows of such; see `Distillation`.
 
         Args:
-            classes: of the data.
-            size: of the crops in training.
+            classes: classes of the data.
+            size: size of the crops in training.
             allow: import prefixes that the user trusts.
         """
 
@@ -162,7 +163,7 @@ class SegmentationTask(BaseTask):
 
     Args:
         evaluator: makes the evaluator of `classes`; None is `SemanticEvaluator`.
-        distillation: from a teacher, beside the loss; None for none.
+        distillation: loss that a teacher adds beside the method's own; None for none.
     """
 
     def __init__(

@@ -147,10 +147,12 @@ def _check_twins(
     """Compares the parts that `init_from` replaces; a frozen policy keeps its own weights."""
     made = checkpoint_config(checkpoint, source)["method"]["network"]
     kept = [
-        n for n, its in network.named_children() if getattr(its, "keeps_initial_weights", False)
+        n for n, part in network.named_children() if getattr(part, "keeps_initial_weights", False)
     ]
-    parts = {n: its for n, its in config.items() if isinstance(its, Mapping) and n not in kept}
-    own = {n: its for n, its in config.items() if isinstance(its, str)}
+    parts = {
+        n: value for n, value in config.items() if isinstance(value, Mapping) and n not in kept
+    }
+    own = {n: value for n, value in config.items() if isinstance(value, str)}
     for key, ours in (("method", parts), ("method.network", own)):
         check_same_twin(ours, made, key=key, source=f"init_from={source}")
 
@@ -181,7 +183,7 @@ def find_teacher(cfg: DictConfig, task: BaseTask, data: LightningDataModule) -> 
 def check_task(
     cfg: DictConfig, task: BaseTask, trainer: Trainer, resumed: ResumePoint | None = None
 ) -> None:
-    """Makes an optimiser and throws it away; looks for misspelt figures: hours are not to be lost.
+    """Makes an optimiser and throws it away; looks for misspelt metrics: hours are not to be lost.
 
     Raises:
         ConfigError: what would be found only when training begins, or after it has ended.

@@ -20,7 +20,7 @@ def to_program(graph: Graph, *, images: Tensor | None = None) -> Any:
     """The graph lowered to XNNPACK; takes (1, 3, H, W) float in 0..255.
 
     Args:
-        images: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
+        images: images (P, 3, H, W) to calibrate int8 with: weights with a scale per channel,
             activations with the range that these images reach. None for float.
 
     Raises:
@@ -59,7 +59,7 @@ class ExecutorchRunner:
     """Runs a .pte file on the CPU.
 
     Args:
-        threads: of XNNPACK; one pool serves all programs of this process.
+        threads: threads of XNNPACK; one pool serves all programs of this process.
 
     Raises:
         ExportError: the runtime cannot load it, for instance for an operator that it lacks.
@@ -83,7 +83,7 @@ class ExecutorchRunner:
         """
         # A copy: the runtime's own memory is written over by the next call.
         try:
-            return [found.clone() for found in self._method.execute([image.float()])]
+            return [output.clone() for output in self._method.execute([image.float()])]
         except RuntimeError as error:
             raise ExportError(f"ExecuTorch cannot run it: {first_line(error)}") from error
 
@@ -102,8 +102,8 @@ def _quantised(module: Any, images: Tensor) -> Any:
 
 
 def _refused(error: BaseException) -> str:
-    found = re.search(r"(?:Missing out variants|not supported|Unsupported)[^\n]*", str(error))
-    said = found[0] if found else next(iter(str(error).splitlines()), type(error).__name__)
+    match = re.search(r"(?:Missing out variants|not supported|Unsupported)[^\n]*", str(error))
+    said = match[0] if match else next(iter(str(error).splitlines()), type(error).__name__)
     return (
         f"ExecuTorch cannot take this network: {said}; write that step with other operators, or "
         "type output=grid if it only belongs to what comes after the network"

@@ -37,7 +37,7 @@ class Written:
 
     Attributes:
         beside: what is known of the network, where the file itself cannot carry it.
-        accuracy: on the validation split; None where it was not measured.
+        accuracy: mIoU on the validation split; None where it was not measured.
     """
 
     format: str
@@ -62,7 +62,7 @@ class Exported:
     """All files of one network.
 
     Attributes:
-        accuracy: of the network itself, on the same images.
+        accuracy: mIoU of the network itself, on the same images.
     """
 
     source: str
@@ -195,10 +195,10 @@ class Export:
             about = self._about(wanted, graph)
             kind = {"opset": cfg.opset, "threads": cfg.threads, "about": about}
             made = wanted.made(graph, beside, images, **kind)
-            found = compared(made.run, self.network, graph, others, scores_behind=made.scores)
+            parity = compared(made.run, self.network, graph, others, scores_behind=made.scores)
             if not wanted.int8:
                 limits = {key: cfg.parity[key] for key in ("difference", "agreement")}
-                found.check(**limits, name=path.name)
+                parity.check(**limits, name=path.name)
         apart = None if wanted.carries else path.with_name(f"{path.name}.json")
         if apart is not None:
             write_json(apart, about.to_dict())
@@ -206,7 +206,7 @@ class Export:
         if self.measures:
             self.tell(f"measuring the mIoU of {path.name}")
             score = self._miou(labelled(made.run, graph))
-        return Written(wanted.name, path, apart, found, score)
+        return Written(wanted.name, path, apart, parity, score)
 
     def _about(self, wanted: Format, graph: Graph) -> Description:
         rows, columns = graph.places()

@@ -19,9 +19,9 @@ class Made:
     """A file that was written, in the runtime that it is for.
 
     Attributes:
-        run: an image to all outputs of that very file.
-        scores: an image to the scores behind labels, which the file itself does not give; by a
-            copy of the model that does. None where there is no such copy.
+        run: takes an image, and gives all outputs of that very file.
+        scores: takes an image, and gives the scores behind labels, which the file itself does not
+            give; by a copy of the model that does. None where there is no such copy.
     """
 
     run: Run
@@ -48,9 +48,9 @@ class Format:
     """One kind of file.
 
     Attributes:
-        int8: whether it is calibrated.
+        int8: whether the file is calibrated to int8.
         packages: modules that must be there, and the extra that brings them.
-        dtype: of the images that it takes.
+        dtype: type of the images that it takes.
         carries: whether what is known of the network stands in the file; in FILE.json if not.
     """
 
@@ -81,9 +81,9 @@ class Format:
         """Writes the graph to `path`, and opens that file.
 
         Args:
-            images: to calibrate with; unused for float.
-            opset: of ONNX.
-            threads: of the runtime.
+            images: images to calibrate with; unused for float.
+            opset: opset of ONNX.
+            threads: threads of the runtime.
             about: what the file says of itself, if it can carry that.
         """
         calibrated = images if self.int8 else None
@@ -164,8 +164,8 @@ def _float_and_int8(
 
 
 _FORMATS: dict[str, Format] = {
-    its.name: its
-    for its in (
+    format_.name: format_
+    for format_ in (
         *_float_and_int8(
             *("onnx", ".onnx", "onnx", "onnxscript", "onnxruntime"),
             extra="export",

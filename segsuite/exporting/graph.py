@@ -30,9 +30,9 @@ class Graph(nn.Module):
     """From images of one size to one output; static shapes throughout.
 
     Args:
-        network: is not changed; a deployed copy of it is kept.
-        size: of the images, (height, width).
-        output: see `Output`.
+        network: the network, which is not changed; a deployed copy of it is kept.
+        size: size of the images, (height, width).
+        output: what the graph gives, see `Output`.
 
     Raises:
         ConfigError: the network has no such output, or takes no such size.
@@ -47,14 +47,16 @@ class Graph(nn.Module):
             self.network = deployed(
                 network, lambda n: n.predict(example), memory_format=torch.contiguous_format
             )
-            found = self.network.predict(example)
-        self.on_grid = isinstance(found, Resized)
+            prediction = self.network.predict(example)
+        self.on_grid = isinstance(prediction, Resized)
         if output == "grid" and not self.on_grid:
             raise ConfigError(
                 f"output=grid: {type(network).__name__} has no scores on a grid; type "
                 "output=scores or output=labels"
             )
-        rows, columns = found.resizing(size) if self.on_grid else (torch.empty(0), torch.empty(0))
+        rows, columns = (
+            prediction.resizing(size) if self.on_grid else (torch.empty(0), torch.empty(0))
+        )
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 

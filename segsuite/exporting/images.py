@@ -23,19 +23,19 @@ def calibration_images(data: Any, *, count: int, least: int, size: Size) -> Tens
             chance.
     """
     samples = data.samples("train")
-    found = min(count, len(samples))
-    if found < least:
+    number = min(count, len(samples))
+    if number < least:
         what = f"calibration.images={count}" if count < least else f"{len(samples)} images"
         raise DataError(
             f"{what} are too few to calibrate int8 with: ranges of activations need {least} or "
-            f"more; give more training images, or type calibration.least={max(found, 1)} to "
+            f"more; give more training images, or type calibration.least={max(number, 1)} to "
             "take the risk"
         )
-    chosen = _chosen(samples, found, data.eval_transform, size)
+    chosen = _chosen(samples, number, data.eval_transform, size)
     different = len({image.numpy().tobytes() for image in chosen})
     if different < least:
         raise DataError(
-            f"of the {found} training images that int8 is to be calibrated with only {different} "
+            f"of the {number} training images that int8 is to be calibrated with only {different} "
             f"differ, and ranges of activations need {least} or more; give other training "
             f"images, or type calibration.least={different} to take the risk"
         )

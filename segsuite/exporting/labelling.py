@@ -75,7 +75,7 @@ def prepared(
             refused.append(NotPossible(name, size, str(error)))
             tell(f"{name} is not possible: {error}")
     if not runs:
-        reasons = "; ".join(f"{its.runtime}: {its.reason}" for its in refused)
+        reasons = "; ".join(f"{refusal.runtime}: {refusal.reason}" for refusal in refused)
         raise ExportError(f"none of the runtimes can be measured: {reasons}")
     return runs, refused
 

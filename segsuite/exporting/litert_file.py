@@ -24,7 +24,7 @@ def write_litert(graph: Graph, path: Path, *, images: Tensor | None = None) -> N
     """Writes the graph as a file for LiteRT; takes (1, 3, H, W) in 0..255, float or (int8) scaled.
 
     Args:
-        images: (P, 3, H, W), to calibrate int8 with: weights with a scale per channel,
+        images: images (P, 3, H, W) to calibrate int8 with: weights with a scale per channel,
             activations, input and output with the range that these images reach. None for float.
 
     Raises:
@@ -47,7 +47,7 @@ class LitertRunner:
     """Runs a LiteRT file on the CPU, by XNNPACK.
 
     Args:
-        threads: of one operator.
+        threads: threads of one operator.
 
     Raises:
         ExportError: the runtime cannot load it, for instance for an operator that it lacks.
@@ -76,8 +76,8 @@ class LitertRunner:
         except RuntimeError as error:
             raise ExportError(f"LiteRT cannot run it: {first_line(error)}") from error
         return [
-            torch.from_numpy(_meant(self._model.get_tensor(its["index"]), its))
-            for its in self._outputs
+            torch.from_numpy(_meant(self._model.get_tensor(details["index"]), details))
+            for details in self._outputs
         ]
 
 
@@ -102,16 +102,16 @@ def _write_quantised(model: Any, path: Path, images: Tensor) -> None:
         job.quantize(watched.get_model_qsvs()).export_model(str(path), overwrite=True)
 
 
-def _stored(values: NDArray[np.float32], its: dict[str, Any]) -> NDArray[Any]:
+def _stored(values: NDArray[np.float32], details: dict[str, Any]) -> NDArray[Any]:
     """Numbers as a tensor of the file holds them."""
-    scale, zero = its["quantization"]
+    scale, zero = details["quantization"]
     if scale == 0:
         return values
-    limits = np.iinfo(its["dtype"])
-    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(its["dtype"])
+    limits = np.iinfo(details["dtype"])
+    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(details["dtype"])
 
 
-def _meant(found: NDArray[Any], its: dict[str, Any]) -> NDArray[Any]:
+def _meant(values: NDArray[Any], details: dict[str, Any]) -> NDArray[Any]:
     """What a tensor of the file says: scores in float, class ids as they are."""
-    scale, zero = its["quantization"]
-    return found if scale == 0 else (found.astype(np.float32) - zero) * np.float32(scale)
+    scale, zero = details["quantization"]
+    return values if scale == 0 else (values.astype(np.float32) - zero) * np.float32(scale)

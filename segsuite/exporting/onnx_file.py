@@ -25,7 +25,7 @@ def to_onnx(graph: Graph, *, opset: int = 18, with_scores: bool = False) -> Any:
     """The graph as an onnx.ModelProto; takes `image`, (1, 3, H, W) uint8 RGB.
 
     Args:
-        with_scores: give the scores behind labels as a second output.
+        with_scores: whether the scores behind labels are given as a second output.
 
     Raises:
         ExportError: ONNX knows no such operator, or torch cannot trace the network.
@@ -66,7 +66,7 @@ def write_onnx(model: Any, path: Path, properties: Mapping[str, str] | None = No
     """Writes the model into one file.
 
     Args:
-        properties: what it is to say of itself.
+        properties: what the file is to say of itself.
 
     Raises:
         ExportError: it is no valid model.
@@ -85,7 +85,7 @@ class OnnxRunner:
     """Runs an ONNX file, or a model in memory, on the CPU.
 
     Args:
-        threads: of one operator.
+        threads: threads of one operator.
 
     Raises:
         ExportError: ONNX Runtime does not know an operator of it, or it is no model.
@@ -104,10 +104,10 @@ class OnnxRunner:
         Shapes: image (1, 3, H, W) uint8
         """
         try:
-            found = self._session.run(None, {INPUT: image.numpy()})
+            outputs = self._session.run(None, {INPUT: image.numpy()})
         except Exception as error:  # of kinds of its own
             raise ExportError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
-        return [torch.from_numpy(array) for array in found]
+        return [torch.from_numpy(array) for array in outputs]
 
 
 @contextlib.contextmanager
@@ -130,7 +130,7 @@ def quietly() -> Iterator[None]:
 
 def _check_opset(model: Any, opset: int) -> None:
     """Raises ExportError where the exporter wrote another one, of which it only warns."""
-    written = next(its.version for its in model.opset_import if its.domain in ("", "ai.onnx"))
+    written = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if written != opset:
         raise ExportError(
             f"opset={opset}: this network comes out in opset {written} and cannot be converted; "
@@ -142,10 +142,10 @@ def _refused(error: BaseException) -> str:
     """Why the exporter gave up: the operator, if one is named anywhere in the chain of causes."""
     cause: BaseException | None = error
     while cause is not None:
-        found = re.search(r"No ONNX function found for (?:<OpOverload\()?([^\n>)]+)", str(cause))
-        if found:
+        match = re.search(r"No ONNX function found for (?:<OpOverload\()?([^\n>)]+)", str(cause))
+        if match:
             return (
-                f"ONNX knows no operator for {found[1].strip()}; write that step with others, or "
+                f"ONNX knows no operator for {match[1].strip()}; write that step with others, or "
                 "type output=grid if it only belongs to what comes after the network"
             )
         cause = cause.__cause__ or cause.__context__

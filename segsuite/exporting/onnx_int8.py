@@ -29,7 +29,7 @@ def quantised(model: Any, images: Tensor) -> Any:
 
     Args:
         model: an onnx.ModelProto.
-        images: (P, 3, H, W) uint8, to calibrate with.
+        images: images (P, 3, H, W) uint8 to calibrate with.
 
     Raises:
         ExportError: the model cannot be quantised.

@@ -22,7 +22,7 @@ class Parity:
 
     Attributes:
         images: how many were compared; none of them was used for the export.
-        difference: largest of any score; None where only labels can be had.
+        difference: largest difference of any score; None where only labels can be had.
         scale: largest score of the network, to see `difference` against.
         agreement: share of pixels with equal labels.
     """
@@ -36,8 +36,9 @@ class Parity:
         """Raises ExportError unless both are as close as asked for.
 
         Args:
-            difference: of scores, as a share of the largest one.
-            agreement: share of equal labels.
+            difference: largest difference of scores that is accepted, as a share of the largest
+                score.
+            agreement: smallest share of equal labels that is accepted.
         """
         far = self.difference is not None and self.difference > difference * self.scale
         if far or self.agreement < agreement:
@@ -81,10 +82,10 @@ def compared(
         for image in images.split(1):
             prediction = network.predict(image)
             expected, labels = prediction.scores(graph.size), prediction.labels(graph.size)
-            found, scores = outputs(run(image), graph)
+            file_labels, scores = outputs(run(image), graph)
             if scores_behind is not None:
                 scores = scores_behind(image)
-            equal.append((found == labels).double().mean())
+            equal.append((file_labels == labels).double().mean())
             if scores is not None:
                 if scores.shape != expected.shape:
                     expected = prediction.grid_scores
@@ -120,11 +121,11 @@ def labelled(run: Run, graph: Graph) -> Callable[[Tensor, Size], Tensor]:
     """Images of the file's size to labels of any size, by the nearest pixel where they differ."""
 
     def labels(image: Tensor, size: Size) -> Tensor:
-        found = outputs(run(image), graph)[0]
-        if tuple(found.shape[-2:]) == tuple(size):
-            return found
+        predicted = outputs(run(image), graph)[0]
+        if tuple(predicted.shape[-2:]) == tuple(size):
+            return predicted
         near = torch.nn.functional.interpolate(
-            found[None].double(), size=size, mode="nearest-exact"
+            predicted[None].double(), size=size, mode="nearest-exact"
         )
         return near[0].long()
 

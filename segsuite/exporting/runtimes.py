@@ -86,7 +86,7 @@ class Runtimes:
             "data": self.data,
             "load": list(self.load),
             "rows": [row.to_dict() for row in self.rows],
-            "not_possible": [its.to_dict() for its in self.not_possible],
+            "not_possible": [refusal.to_dict() for refusal in self.not_possible],
         }
 
     def show(self, console: Console, folder: Path) -> None:
@@ -96,13 +96,13 @@ class Runtimes:
         for name in ("runtime", "size", "ms (p10–p90)", "variance ms²", "fps", "times", "same"):
             table.add_column(name, justify="left" if name == "runtime" else "right")
         for row in self.rows:
-            its, found = row.latency, row.to_dict()
+            latency, plain = row.latency, row.to_dict()
             table.add_row(
                 row.runtime,
                 f"{row.size[1]}x{row.size[0]}",
-                f"{1e3 * its.median:.1f} ({1e3 * its.p10:.1f}–{1e3 * its.p90:.1f})",
-                f"{found['variance_ms2']:.2f}",
-                f"{its.images_per_second:.1f}",
+                f"{1e3 * latency.median:.1f} ({1e3 * latency.p10:.1f}–{1e3 * latency.p90:.1f})",
+                f"{plain['variance_ms2']:.2f}",
+                f"{latency.images_per_second:.1f}",
                 f"{row.times.median:.2f} ({row.times.low:.2f}–{row.times.high:.2f})",
                 f"{100 * row.agreement:.2f} %",
             )
@@ -112,9 +112,10 @@ class Runtimes:
             f"labels as in the first, on images of {self.data}, which int8 is calibrated with too"
         )
         console.print(table)
-        for its in self.not_possible:
+        for refusal in self.not_possible:
             console.print(
-                f"{its.runtime} at {its.size[1]}x{its.size[0]} is not possible: {its.reason}",
+                f"{refusal.runtime} at {refusal.size[1]}x{refusal.size[0]} is not possible: "
+                f"{refusal.reason}",
                 markup=False,
                 highlight=False,
             )
@@ -135,15 +136,15 @@ class CompareRuntimes:
     A runtime that is not installed or cannot take the network is told of; the others go on.
 
     Args:
-        networks: exactly one.
+        networks: the networks that are named, exactly one.
         data: the data module whose training images int8 is calibrated with, and whose validation
             images are labelled.
-        names: runtimes, see `labelling.RUNTIMES`.
-        sizes: (height, width) of each turn.
-        frames, warm_up: images that are timed, and before that.
+        names: names of the runtimes, see `labelling.RUNTIMES`.
+        sizes: image size of each turn, (height, width).
+        frames, warm_up: how many images are timed, and how many go before them untimed.
         calibration, least: training images for int8, and how few of them will do.
         images: how many validation images are gone through.
-        threads: of the CPU; None is one.
+        threads: threads of the CPU; None is one.
     """
 
     def __init__(
@@ -224,9 +225,9 @@ def timed_side_by_side(
     with torch.inference_mode():
         agreement = {name: [] for name in runs}
         for image in images.split(1):
-            found = {name: run(image) for name, run in runs.items()}
-            first = next(iter(found.values()))
-            for name, labels in found.items():
+            answers = {name: run(image) for name, run in runs.items()}
+            first = next(iter(answers.values()))
+            for name, labels in answers.items():
                 agreement[name].append(float((labels == first).double().mean()))
         with _no_garbage_collection():
             taken = interleaved(
@@ -241,11 +242,11 @@ def timed_side_by_side(
         Row(
             runtime=name,
             size=size,
-            latency=its,
-            times=ratio(baseline, its),
+            latency=latency,
+            times=ratio(baseline, latency),
             agreement=sum(agreement[name]) / len(images),
         )
-        for name, (its,) in taken.items()
+        for name, (latency,) in taken.items()
     ]
 
 

@@ -39,12 +39,12 @@ class Description:
 
     Attributes:
         size: (height, width) of the images that it takes, fixed.
-        dtype: of the input.
+        dtype: type of the input.
         output: labels (1, H, W), scores (1, K, H, W), or a grid of scores (1, K, h, w).
-        rows, columns: of a grid: where on it each row and column of the image lies, for scores in
+        rows, columns: for a grid, where on it each row and column of the image lies, for scores in
             between to be interpolated linearly. Empty otherwise.
-        iteration: of the checkpoint; None for random weights.
-        version: of the suite that wrote it.
+        iteration: iteration of the checkpoint; None for random weights.
+        version: version of the suite that wrote it.
     """
 
     classes: ClassTable
@@ -60,7 +60,7 @@ class Description:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, under the names in this file's headline."""
-        found = {
+        content = {
             "segsuite": self.version,
             "network": self.network,
             "iteration": self.iteration,
@@ -78,8 +78,8 @@ class Description:
             **self.classes.to_dict(),
         }
         if self.output == "grid":
-            found |= {"rows": list(self.rows), "columns": list(self.columns)}
-        return found
+            content |= {"rows": list(self.rows), "columns": list(self.columns)}
+        return content
 
     def to_properties(self) -> dict[str, str]:
         """As an ONNX file carries it: each value in JSON."""

@@ -20,7 +20,7 @@ class OnnxModel:
 
     Args:
         path: a file that python -m segsuite.export has written.
-        threads: of one operator; 0 leaves the choice to ONNX Runtime.
+        threads: threads of one operator; 0 leaves the choice to ONNX Runtime.
 
     Attributes:
         description: what the file says of itself.
@@ -46,7 +46,7 @@ class OnnxModel:
         nearest pixel there: what `segsuite.export` measures the file's mIoU by.
 
         Args:
-            size: of the labels; the image's when None.
+            size: size of the labels; the image's when None.
 
         Shapes: image (h, w, 3) RGB -> (h, w)
 
@@ -73,7 +73,7 @@ class OnnxModel:
 
     def _check_input(self) -> None:
         """Raises CheckpointError where the file takes something else than it says."""
-        taken = {its.name: (list(its.shape), its.type) for its in self._session.get_inputs()}
+        taken = {node.name: (list(node.shape), node.type) for node in self._session.get_inputs()}
         promised = {INPUT: ([1, 3, *self.description.size], "tensor(uint8)")}
         if taken != promised:
             raise CheckpointError(

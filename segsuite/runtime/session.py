@@ -10,8 +10,8 @@ def session(model: str | Path | bytes, *, threads: int = 0) -> Any:
     """The model, ready to be run.
 
     Args:
-        model: a file, or what would be in it.
-        threads: of one operator; 0 leaves the choice to ONNX Runtime.
+        model: path of a file, or the bytes that would be in it.
+        threads: threads of one operator; 0 leaves the choice to ONNX Runtime.
 
     Raises:
         CheckpointError: ONNX Runtime does not know an operator of it, or it is no model.

@@ -1,4 +1,4 @@
-"""last.ckpt for going on, best.ckpt for the figures; each is whole or absent."""
+"""last.ckpt for going on, best.ckpt for the metrics; each is whole or absent."""
 
 import math
 import shutil
@@ -32,17 +32,17 @@ class Checkpoints(Checkpoint):
     """Writes `last.ckpt` every so often and before validations, `best.ckpt` after the best one.
 
     The best score stands in `best.json` beside it rather than in checkpoints, so that a run that
-    is resumed from before its best validation still knows it; and so do the figures of the last
+    is resumed from before its best validation still knows it; and so do the metrics of the last
     validation. A score that is no number is never the best.
 
     Args:
-        folder: where they go.
-        every: iterations between two of `last.ckpt`.
-        minutes: after so many it is written, too; where writing takes long, after as many as keep
-            it below a fiftieth of the time. None: by iterations alone.
+        folder: where the files go.
+        every: iterations between two writes of `last.ckpt`.
+        minutes: minutes after which it is written, too; where writing takes long, after as many as
+            keep it below a fiftieth of the time. None: by iterations alone.
         monitor: the metric by which the best is chosen; `val/headline` is the task's own.
-        mode: whether its largest or smallest value is the best; None as the task has it for its
-            headline, and the largest of any other metric.
+        mode: whether its largest or smallest value is the best; `auto`: as the task has it for
+            its headline, and the largest of any other metric.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Checkpoints(Checkpoint):
         every: Annotated[int, Between(1)] = 500,
         minutes: Annotated[float, Between(0)] | None = 2.0,
         monitor: str = "val/headline",
-        mode: Literal["max", "min"] | None = None,
+        mode: Literal["max", "min", "auto"] = "auto",
     ) -> None:
         super().__init__()
         self.folder, self.every, self.minutes = Path(folder), every, minutes
@@ -62,7 +62,7 @@ class Checkpoints(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.monitor = pl_module.resolved(self.monitor)
-        if self.mode is None:
+        if self.mode == "auto":
             of_headline = self.monitor == pl_module.resolved("val/headline")
             lower = of_headline and not pl_module.evaluator.higher_is_better
             self.mode = "min" if lower else "max"
@@ -76,11 +76,11 @@ class Checkpoints(Checkpoint):
         return self.folder / "best.ckpt"
 
     def best_score(self) -> float | None:
-        """The monitored figure of `best.ckpt`, or None where there is none yet."""
+        """The monitored metric of `best.ckpt`, or None where there is none yet."""
         return self._noted().get("score")
 
     def validation(self) -> dict[str, float]:
-        """The figures of the last validation; none before there was one."""
+        """The metrics of the last validation; none before there was one."""
         figures = self._noted().get("figures", {})
         return {name: math.nan if value is None else value for name, value in figures.items()}
 
@@ -140,14 +140,14 @@ class Checkpoints(Checkpoint):
             shutil.copyfile(self.last, beside)
 
     def _is_better(self, trainer: Trainer) -> bool:
-        # The same on all processes: figures are summed over them.
+        # The same on all processes: metrics are summed over them.
         score, best = self._score(trainer.callback_metrics), self.best_score()
         if math.isnan(score):
             return False
         return best is None or (score > best if self.mode == "max" else score < best)
 
     def _record(self, trainer: Trainer, *, better: bool) -> None:
-        """The best score and its step; the last step that was validated at all, and its figures."""
+        """The best score and its step; the last step that was validated at all, and its metrics."""
         if trainer.is_global_zero:
             path, step = self.folder / "best.json", trainer.global_step
             new = {"score": self._score(trainer.callback_metrics), "monitor": self.monitor}
@@ -193,7 +193,7 @@ class Identity(Callback):
     """Puts the run's config and classes into its checkpoints, so that they rebuild themselves.
 
     Args:
-        config: resolved, plain types.
+        config: the resolved config as plain types.
         source: the same with interpolations unresolved: `method.pruning` overridden at evaluation
             then reaches the network, which refers to it.
         classes: the class table as plain types.

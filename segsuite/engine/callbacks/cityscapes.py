@@ -97,7 +97,7 @@ class CityscapesReport(_AtEvaluation):
         Raises:
             ConfigError: a class without a category, or named here and not in the table.
         """
-        number = {n: i for i, its in enumerate(self.categories.values()) for n in its}
+        number = {n: i for i, names in enumerate(self.categories.values()) for n in names}
         apart = sorted(set(number) ^ set(classes.names))
         if apart:
             where = "is in no category of" if apart[0] in classes.names else "is only in"
@@ -113,8 +113,8 @@ class CityscapesReport(_AtEvaluation):
 
     def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None:
         instances = batch.get("instances", [None] * len(labels))
-        for found, label, its in zip(labels, batch["label"], instances, strict=True):
-            self._metric.update(found, label, its)
+        for predicted, label, instance_map in zip(labels, batch["label"], instances, strict=True):
+            self._metric.update(predicted, label, instance_map)
 
     def finish(self, pl_module: LightningModule, stage: str) -> None:
         scores = self._metric.compute()  # summed over processes
@@ -145,7 +145,7 @@ class SubmissionFiles(_AtEvaluation):
 
     Args:
         folder: where the files go.
-        submission: how they are written.
+        submission: how the files are written.
     """
 
     def __init__(self, *, folder: Path, submission: CityscapesSubmission) -> None:
@@ -155,8 +155,8 @@ class SubmissionFiles(_AtEvaluation):
         self.submission.check(pl_module.classes)
 
     def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None:
-        for sample, found in zip(batch["id"], labels, strict=True):
-            self.submission.write(self.folder, sample, found.cpu().numpy(), pl_module.classes)
+        for sample, predicted in zip(batch["id"], labels, strict=True):
+            self.submission.write(self.folder, sample, predicted.cpu().numpy(), pl_module.classes)
 
     def finish(self, pl_module: LightningModule, stage: str) -> None:
         if pl_module.trainer.is_global_zero:
@@ -183,7 +183,7 @@ def scores_table(
 
 
 def _rows(names: Sequence[str], iou: Tensor, iiou: Tensor) -> dict[str, dict[str, float | None]]:
-    """Plain figures by name, None for those that are undefined."""
+    """Plain metrics by name, None for those that are undefined."""
     return {
         name: {"iou": _number(a), "iiou": _number(b)}
         for name, a, b in zip(names, iou, iiou, strict=True)

@@ -34,7 +34,7 @@ class FiniteTraining(Callback):
     `_SKIPPED` of them in a row that end the training.
 
     Args:
-        last: where the checkpoint is that the training can go on from.
+        last: path of the checkpoint that the training can go on from.
     """
 
     def __init__(self, *, last: str | Path) -> None:

@@ -92,7 +92,8 @@ def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
     """Numbers of `count` images in even steps over so many batches; of all, where they are fewer.
 
     Args:
-        batch_size: of the first one; the last of several is known to hold one image, no more.
+        batch_size: images in the first batch; the last of several is known to hold one image, no
+            more.
     """
     if math.isinf(batches):
         return set(range(count))
@@ -116,17 +117,17 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> li
             traces.append(prediction.trace)
 
     with torch.no_grad():
-        (found,) = pl_module.predicted_labels(one, watch=keep_trace)
-    image, label, found = one["image"][0].cpu(), one["label"][0].cpu(), found.cpu()
+        (predicted,) = pl_module.predicted_labels(one, watch=keep_trace)
+    image, label, predicted = one["image"][0].cpu(), one["label"][0].cpu(), predicted.cpu()
     classes, colors = pl_module.classes, pl_module.classes.colors
     panels = [
         image_panel("image", image),
         label_panel("truth", label, colors),
-        label_panel("prediction", found, colors),
+        label_panel("prediction", predicted, colors),
     ]
     if traces:
         panels += token_panels(image, traces[0])
-    sheet, labels = contact_sheet(panels), torch.cat([label.flatten(), found.flatten()])
+    sheet, labels = contact_sheet(panels), torch.cat([label.flatten(), predicted.flatten()])
     strip = legend(classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
     with written_whole(path) as beside:
         with_below(sheet, strip).save(beside)

@@ -19,7 +19,7 @@ class TrainingProgress(ProgressBar):
     Also logs `train/iterations_per_second`. Speeds leave out validation.
 
     Args:
-        every: iterations between two looks at the figures (each waits for the GPU once).
+        every: iterations between two looks at speed and loss (each waits for the GPU once).
         line_seconds: seconds between two lines where the output is not a terminal.
     """
 

@@ -21,7 +21,7 @@ class ClassTableReport(Callback):
 
     Args:
         folder: where the evaluator writes, such as `classes.csv`.
-        most: with more classes than this, only the best and the worst are printed.
+        most: number of classes above which only the best and the worst are printed.
     """
 
     def __init__(self, *, folder: str, most: Annotated[int, Between(2)] = 40) -> None:
@@ -62,7 +62,7 @@ def is_final(trainer: Trainer) -> bool:
 
 
 def headline(scores: SegmentationScores, groups: Sequence[str] = ()) -> str:
-    """The main figures in one line, in per cent; those of groups of classes behind."""
+    """The main metrics in one line, in per cent; those of groups of classes behind."""
     apart = [
         f", {name.removeprefix('miou_')} {_percent(value)} %"
         for name, value in scores.group_mious(groups).items()
@@ -85,7 +85,7 @@ def class_table(
     """Classes by falling IoU; absent ones are left out.
 
     Args:
-        groups: of each class; none for a table without that column.
+        groups: the group of each class; none for a table without that column.
     """
     share = scores.pixels.double() / scores.pixels.sum()
     present = [i for i, absent in enumerate(scores.iou.isnan().tolist()) if not absent]
@@ -108,7 +108,7 @@ def class_table(
 def write_classes(
     path: Path, scores: SegmentationScores, names: Sequence[str], groups: Sequence[str] = ()
 ) -> None:
-    """A CSV file with one row per class, absent classes with empty figures."""
+    """A CSV file with one row per class, absent classes with empty metrics."""
     columns = {
         "class": names,
         "iou": map(_cell, scores.iou.tolist()),

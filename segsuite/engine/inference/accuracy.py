@@ -40,7 +40,7 @@ def miou(
     """Over the whole validation split, or so many of its images, evenly spread.
 
     Args:
-        labels: an image (1, 3, *size) and the size of its labels -> (1, H, W) class ids.
+        labels: gives class ids (1, H, W) for an image (1, 3, *size) and the size of its labels.
     """
     # Here, since torchmetrics takes seconds, and probes start processes of their own.
     from segsuite.metrics.iou import MeanIoU
@@ -51,8 +51,8 @@ def miou(
         for number in range(count):
             sample = samples[number * len(samples) // count]
             image = resized(data.eval_transform(sample.image), size)
-            found = labels(image[None], tuple(sample.label.shape))
-            metric.update(found[0], sample.label.long())
+            predicted = labels(image[None], tuple(sample.label.shape))
+            metric.update(predicted[0], sample.label.long())
     reached = float(metric.compute().miou)
     return Accuracy(reached if reached == reached else None, count, len(samples))
 
@@ -67,7 +67,7 @@ def accuracies(
     tell: Callable[[str], None],
 ) -> tuple[dict[str, Accuracy], list[str]]:
     """Of the trained networks by name, and what is to be said of those that cannot be scored."""
-    found, notes = {}, []
+    scores, notes = {}, []
     with precision:
         for candidate in candidates:
             if candidate.path is None:
@@ -80,14 +80,14 @@ def accuracies(
                 )
                 continue
             tell(f"measuring the mIoU of {candidate.name}")
-            found[candidate.name] = miou(
+            scores[candidate.name] = miou(
                 _labelling(candidate),
                 data,
                 size=size,
                 num_classes=candidate.network.num_classes,
                 images=images,
             )
-    return found, notes
+    return scores, notes
 
 
 def _labelling(candidate: Candidate) -> Callable[[Tensor, Size], Tensor]:
@@ -102,7 +102,7 @@ def percent(accuracy: Accuracy | None) -> str:
 
 
 def scored_on(accuracy: Accuracy, size: Size) -> str:
-    """What the figure is of."""
+    """What the metric is of."""
     some, all_ = accuracy.images, accuracy.of
     count = f"all {all_}" if some == all_ else f"{some} of {all_}"
     return f"on {count} validation images, stretched to {size[0]}x{size[1]}"

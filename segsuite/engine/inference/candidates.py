@@ -21,10 +21,10 @@ class Candidate:
     """A network to measure.
 
     Attributes:
-        name: as shown.
+        name: name that the network is shown by.
         experiment: the name that papers' figures are kept under.
         trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
-        path: of its checkpoint.
+        path: path of its checkpoint; None where it has none.
     """
 
     name: str
@@ -40,9 +40,9 @@ def from_experiment(
     """The network of an experiment, with random weights.
 
     Args:
-        typed: its name, and overrides of its own after spaces:
+        typed: the experiment's name, and overrides of its own after spaces:
             "cts_dtop_vitb_static method.sharing.windows=128".
-        overrides: for all experiments, such as the data set that was typed.
+        overrides: overrides of all experiments, such as the data set that was typed.
         allow: import prefixes of other people's packages.
 
     Raises:
@@ -123,7 +123,7 @@ def candidates(
     """All networks to compare; ratios refer to the first.
 
     Args:
-        overrides: of all experiments.
+        overrides: overrides of all experiments.
         data_overrides: what was typed about the data set, which experiments are built for too.
 
     Raises:
@@ -134,14 +134,14 @@ def candidates(
             f"{' '.join(overrides)} would change nothing: overrides are of experiments=[...], and "
             "a checkpoint is the network that was trained"
         )
-    found = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
+    trained = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
     untrained = []
     for typed in experiments:
         with named(typed) if len(experiments) > 1 else nullcontext():
             kind = {"size": size, "overrides": [*data_overrides, *overrides], "allow": allow}
             untrained.append(from_experiment(typed, **kind))
-    found = untrained + found
-    names = [candidate.name for candidate in found]
+    compared = untrained + trained
+    names = [candidate.name for candidate in compared]
     if not names:
         raise ConfigError(
             "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or checkpoints=[FILE]"
@@ -149,7 +149,7 @@ def candidates(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"named twice: {', '.join(twice)}; name each network once")
-    return found
+    return compared
 
 
 def _short(path: Path) -> str:
@@ -162,8 +162,8 @@ class NamedNetworks:
     """The networks that a command names, to be built once their size is known.
 
     Args:
-        experiments, checkpoints: see `candidates`.
-        overrides: of all experiments.
+        experiments, checkpoints: what the networks are made of, see `candidates`.
+        overrides: overrides of all experiments.
         allow: packages of other people that are trusted.
     """
 

@@ -29,7 +29,11 @@ def config_to_predict(arguments: list[str]) -> list[str]:
     from segsuite.engine.launch.rebuild import config_from_checkpoint
 
     typed = [argument.lstrip("+~") for argument in arguments if "=" in argument]
-    paths = [its.partition("=")[2].strip("'\"") for its in typed if its.startswith("ckpt_path=")]
+    paths = [
+        override.partition("=")[2].strip("'\"")
+        for override in typed
+        if override.startswith("ckpt_path=")
+    ]
     if len(paths) != 1 or not is_exported(paths[0]):
         return config_from_checkpoint(arguments)
     for override in typed:
@@ -80,8 +84,8 @@ class ExportedPredictor:
         """Class numbers (H, W) of each image at its size, in a narrow integer type."""
         import torch
 
-        found = (
+        arrays = (
             self._model.labels(image.permute(1, 2, 0).contiguous().numpy(), size)
             for image, size in zip(shown, sizes, strict=True)
         )
-        return [torch.from_numpy(labels).to(self._dtype) for labels in found]
+        return [torch.from_numpy(labels).to(self._dtype) for labels in arrays]

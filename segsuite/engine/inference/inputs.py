@@ -17,7 +17,7 @@ class Source:
     """An image file.
 
     Attributes:
-        path: where it is.
+        path: where the file is.
         name: what files of its answer are called, without a suffix; with folders, as in the input.
     """
 
@@ -71,18 +71,18 @@ def images_of(given: str, *, without: Sequence[Path] = ()) -> Sources:
         return Sources((Source(path, path.stem),), Counter())
     folder = os.path.isdir(path)
     files = _walked(path, without) if folder else _globbed(given)
-    found = [file for file in files if is_image(file)]
+    images = [file for file in files if is_image(file)]
     others = Counter(f.suffix.lower() or "no suffix" for f in files if not is_image(f))
-    if not found:
+    if not images:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         what = "no images in that folder" if folder else "no such file, folder or glob"
         several = given.split(",")
         if len(several) > 1 and all(os.path.exists(one) for one in several):
             what += ", but several of them; put them in one folder, or type a glob such as '*.jpg'"
         raise DataError(f"input={given}: {what} ({suffixes} are read)")
-    base = path if folder else Path(os.path.commonpath([file.parent for file in found]))
-    names = _names([file.relative_to(base) for file in found], flat=not folder)
-    return Sources(tuple(map(Source, found, names)), others)
+    base = path if folder else Path(os.path.commonpath([file.parent for file in images]))
+    names = _names([file.relative_to(base) for file in images], flat=not folder)
+    return Sources(tuple(map(Source, images, names)), others)
 
 
 def frames_of(given: str) -> list[Path]:
@@ -107,7 +107,7 @@ def frames_of(given: str) -> list[Path]:
 def _walked(folder: Path, without: Iterable[Path]) -> list[Path]:
     """All files below, in order; links to folders are followed, each folder is visited once."""
     left_out = {path.resolve() for path in without if path.resolve() != folder.resolve()}
-    found, visited = [], set()
+    paths, visited = [], set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
         visited.add(Path(here).resolve())
         folders[:] = [
@@ -115,8 +115,8 @@ def _walked(folder: Path, without: Iterable[Path]) -> list[Path]:
             for name in sorted(folders)
             if not name.startswith(".") and not {Path(here, name).resolve()} & (visited | left_out)
         ]
-        found += [Path(here, name) for name in files if not name.startswith(".")]
-    return sorted(found)  # with links that lead nowhere, which decoding will name
+        paths += [Path(here, name) for name in files if not name.startswith(".")]
+    return sorted(paths)  # with links that lead nowhere, which decoding will name
 
 
 def _unreadable(error: OSError) -> None:

@@ -25,9 +25,10 @@ class LabelFiles:
     Masks hold the raw ids of the class table, as the data set's own files do.
 
     Args:
-        opacity: of the classes' colours over the image.
-        legend: below each overlay, the colours and names of the classes that are in it.
-        colors: also the labels in the colours of the class table.
+        opacity: opacity of the classes' colours over the image.
+        legend: whether the colours and names of the classes that are in it stand below each
+            overlay.
+        colors: whether the labels are also written in the colours of the class table.
     """
 
     def __init__(

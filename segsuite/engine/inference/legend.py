@@ -17,7 +17,7 @@ def legend(classes: ClassTable, present: Sequence[int], size: tuple[int, int]) -
     """The colours and names of those classes, in their order, in as many columns as there is room.
 
     Args:
-        present: class numbers.
+        present: numbers of the classes to show.
         size: height and width of the image that it stands below. The strip is as wide, or as wide
             as the longest name where the image is narrow.
     """

@@ -57,11 +57,11 @@ class Inference(ABC):
         Shapes: images (3, h, w) each -> (H, W) each
 
         Args:
-            dtype: of the ids; int16 makes the answer for a large image a quarter as large.
+            dtype: type of the ids; int16 makes the answer for a large image a quarter as large.
         """
-        found = self.evidence(network, images, sizes, watch=watch)
+        evidence = self.evidence(network, images, sizes, watch=watch)
         return [
-            decided(network, e, size, dtype=dtype) for e, size in zip(found, sizes, strict=True)
+            decided(network, e, size, dtype=dtype) for e, size in zip(evidence, sizes, strict=True)
         ]
 
     @abstractmethod
@@ -223,8 +223,8 @@ class MultiScale(Inference):
 
     Args:
         scales: factors on the sides of the image.
-        flip: also mirror each copy.
-        base: how each copy is done.
+        flip: whether each copy is also mirrored.
+        base: the mode that each copy is segmented by.
     """
 
     def __init__(self, *, scales: Sequence[Positive], flip: bool, base: Inference) -> None:
@@ -246,10 +246,12 @@ class MultiScale(Inference):
             for mirrored in (False, True) if self.flip else (False,):
                 seen = [copy.flip(-1) for copy in copies] if mirrored else copies
                 told = watch if scale == 1 and not mirrored else None
-                found = self.base.evidence(network, seen, sizes, watch=told)
-                found = [maps.flip(-1) for maps in found] if mirrored else found
+                evidence = self.base.evidence(network, seen, sizes, watch=told)
+                evidence = [maps.flip(-1) for maps in evidence] if mirrored else evidence
                 totals = (
-                    found if totals is None else [t + f for t, f in zip(totals, found, strict=True)]
+                    evidence
+                    if totals is None
+                    else [t + e for t, e in zip(totals, evidence, strict=True)]
                 )
         passes = len(self.scales) * (1 + self.flip)
         return [total / passes for total in totals or []]

@@ -225,9 +225,9 @@ def segmented(
 ) -> Iterator[tuple[Source, Tensor, Tensor]]:
     """Each image with where it is from and its labels (H, W), on the CPU."""
     shown = [predictor.shown(image) for _, image in batch]
-    found = predictor.labels(shown, [size_of(image) for _, image in batch])
+    predicted = predictor.labels(shown, [size_of(image) for _, image in batch])
     del shown
-    for (source, image), labels in zip(batch, found, strict=True):
+    for (source, image), labels in zip(batch, predicted, strict=True):
         yield source, image, labels.cpu()
 
 

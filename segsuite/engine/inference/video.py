@@ -41,7 +41,7 @@ class Speed:
 
     Attributes:
         network: seconds of images on the device to labels on the device, of each batch.
-        frames: of each batch.
+        frames: number of frames in each batch.
         everything: seconds from the first frame's decoding to the finished output.
     """
 
@@ -162,11 +162,11 @@ def _labelled(
         shown = [predictor.shown(image) for image in images]
         _finish(device)
         begun = time.perf_counter()
-        found = predictor.labels(shown, sizes)
+        predicted = predictor.labels(shown, sizes)
         _finish(device)
         speed.network.append(time.perf_counter() - begun)
         speed.frames.append(len(batch))
-        yield from zip(batch, (labels.cpu() for labels in found), strict=True)
+        yield from zip(batch, (labels.cpu() for labels in predicted), strict=True)
 
 
 def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

@@ -27,9 +27,9 @@ class Block:
     """Averages that no later window changes.
 
     Attributes:
-        image: which one of the images.
-        top, left: where in it.
-        values: (..., h, w), the average (E, h, w) or what was made of it.
+        image: index of the image.
+        top, left: where in the image the block begins.
+        values: the average (E, h, w), or what was made of it, (..., h, w).
     """
 
     image: int
@@ -90,8 +90,8 @@ def _predictions(
     for start in range(0, len(places), batch):
         chunk = places[start : start + batch]
         windows = [images[i][:, y : y + height, x : x + width] for i, y, x in chunk]
-        found = network.predict(torch.stack(windows))
-        yield from (found.of(number) for number in range(len(chunk)))
+        prediction = network.predict(torch.stack(windows))
+        yield from (prediction.of(number) for number in range(len(chunk)))
 
 
 def _of_one(

@@ -48,7 +48,7 @@ class Interrupted(BaseException):
     """Ctrl-C or SIGTERM came. No Exception, so that nobody takes it for a file that is broken.
 
     Args:
-        number: the signal's.
+        number: number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -307,7 +307,8 @@ def _say(text: str, *, everywhere: bool = False) -> None:
     """Tells the user.
 
     Args:
-        everywhere: from further processes of a distributed run too, of which one alone may fail.
+        everywhere: whether further processes of a distributed run speak too, of which one alone may
+            fail.
     """
     if on_main_process():
         print(f"segsuite: {text}", file=sys.stderr, flush=True)

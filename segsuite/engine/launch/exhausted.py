@@ -49,9 +49,9 @@ class LostProcesses(logging.Handler):
         logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        if found := re.search(r"PID (\d+) terminated with code (-?\d+)", record.getMessage()):
+        if match := re.search(r"PID (\d+) terminated with code (-?\d+)", record.getMessage()):
             print(
-                f"segsuite: error: process {found[1]} of this run has ended with code {found[2]}, "
+                f"segsuite: error: process {match[1]} of this run has ended with code {match[2]}, "
                 "and the others are ended too; what it said stands above, and code -9 without a "
                 "word is mostly the system's, for want of memory: type a smaller "
                 "data.batch_size or data.num_workers. What was saved last is "
@@ -66,8 +66,8 @@ def exhaustion_explained(cfg: Any, folder: Path) -> Iterator[None]:
     """Raises `Exhausted` in place of what libraries raise when memory, disk or a process is gone.
 
     Args:
-        cfg: the job's, for the settings that need less.
-        folder: of the run.
+        cfg: the job's config, for the settings that need less.
+        folder: folder of the run.
     """
     try:
         yield
@@ -148,9 +148,9 @@ def _typed(cfg: Any, key: str, *, missing: str | None = None) -> str:
 
 def _number(error: BaseException) -> int | None:
     """The system's number of what went wrong; from a loader's worker it comes as text alone."""
-    found = re.search(r"\[Errno (\d+)\]", str(error))
+    match = re.search(r"\[Errno (\d+)\]", str(error))
     own = error.errno if isinstance(error, OSError) else None
-    return own or (int(found[1]) if found else None)
+    return own or (int(match[1]) if match else None)
 
 
 def _first_line(said: str) -> str:

@@ -91,7 +91,7 @@ def job_name(overrides: Sequence[str], swept: Collection[str] = ()) -> str:
     The order in which overrides were typed does not matter; keys are cut to their last part.
 
     Args:
-        swept: their keys; where none is known, the folder is named by everything.
+        swept: keys of what was swept; where none is known, the folder is named by everything.
     """
     telling = [o for o in _that_count(overrides) if _key(o) in swept]
     if not telling:

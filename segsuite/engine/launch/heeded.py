@@ -35,7 +35,7 @@ def check_heeded(cfg: DictConfig, name: str, typed: Sequence[str]) -> None:
     all of them warn of a key that counts only beside another setting (`core.idle`).
 
     Args:
-        name: the entry point's.
+        name: name of the entry point.
         typed: the overrides on the command line.
     """
     if cfg.get("allow"):  # other people's parts may look at anything

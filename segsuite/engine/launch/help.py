@@ -70,8 +70,8 @@ def _experiments() -> list[str]:
 
 def paper_miou(path: Path) -> str | None:
     """The mIoU that an experiment's header says its paper prints, in percent."""
-    found = re.search(r"^# Paper: .*?([\d.]+) mIoU", path.read_text(), re.MULTILINE)
-    return found[1] if found else None
+    match = re.search(r"^# Paper: .*?([\d.]+) mIoU", path.read_text(), re.MULTILINE)
+    return match[1] if match else None
 
 
 def headline(path: Path) -> str:

@@ -129,14 +129,14 @@ def _options_with(key: str) -> str:
     from segsuite.core.config import CONF
 
     group, *names = key.split(".")
-    found = []
+    options = []
     for path in sorted((CONF / group).glob("*.yaml")) if names else []:
         node = OmegaConf.load(path)
         for name in names:
             node = node._get_node(name) if isinstance(node, DictConfig) else None
         if node is not None:
-            found.append(path.stem)
-    return f"{group}={'|'.join(found)}" if found else ""
+            options.append(path.stem)
+    return f"{group}={'|'.join(options)}" if options else ""
 
 
 def _methods_with(group: str) -> list[str]:

@@ -146,7 +146,7 @@ def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") 
     """A checkpoint of a network that no training of ours made, to be read by all entry points.
 
     Args:
-        cfg: of a training of such a network, as `launch.compose("train", ...)` gives it.
+        cfg: config of a training of such a network, as `launch.compose("train", ...)` gives it.
     """
     from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY
     from segsuite.engine.launch.record import plain
@@ -166,7 +166,7 @@ def network_of(
     """The trained network in evaluation mode, and the classes that it was trained for.
 
     Args:
-        classes: those that the network is wanted for; any when None.
+        classes: classes that the network is wanted for; any when None.
 
     Raises:
         CheckpointError: other classes were trained, or the weights do not fit the config's network.

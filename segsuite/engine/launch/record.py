@@ -2,7 +2,7 @@
 
 config.yaml   the resolved config
 run.json      id, command, git commit, versions, device; one entry more each time it is resumed
-result.json   the final figures; a run that has it is finished
+result.json   the final metrics; a run that has it is finished
 """
 
 import platform
@@ -167,13 +167,13 @@ def _circumstances() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            versions[package] = "absent"
+    return versions
 
 
 def _git() -> dict[str, Any] | None:

@@ -85,7 +85,7 @@ def check_groups(cfg: DictConfig, name: str) -> None:
     A group of keys stays one, a single value never becomes one, and text never becomes a list.
 
     Args:
-        name: the entry point's, as its file in conf.
+        name: name of the entry point, as its file in conf.
     """
     for path in (CONF / f"{name}.yaml", CONF / "paths" / "default.yaml"):
         for key, default in OmegaConf.load(path).items_ex(resolve=False):
@@ -110,7 +110,7 @@ def check_run(cfg: DictConfig) -> None:
     """Raises ConfigError for the first setting of a training that cannot be meant."""
     check_values(cfg, _RUN)
     check_trainer(cfg.trainer)
-    if not cfg.allow:  # other people's callbacks may log figures of any name
+    if not cfg.allow:  # other people's callbacks may log metrics of any name
         _check_figure("optimized_metric", cfg.optimized_metric, _STAGES)
     if cfg.callbacks and "pictures" in cfg.callbacks:  # in a file of one's own
         raise ConfigError(
@@ -133,25 +133,25 @@ def check_run(cfg: DictConfig) -> None:
 
 @runtime_checkable
 class LogsFigures(Protocol):
-    """A callback that logs figures of each evaluation beside the task's.
+    """A callback that logs metrics of each evaluation beside the task's.
 
     Attributes:
-        figures: their names, without the stage.
+        figures: names of the metrics, without the stage.
     """
 
     figures: Sequence[str]
 
 
 def check_figures(cfg: DictConfig, figures: Sequence[str], callbacks: Sequence[Any] = ()) -> None:
-    """Raises ConfigError for a figure of an evaluation that is asked for and will not be there.
+    """Raises ConfigError for a metric of an evaluation that is asked for and will not be there.
 
-    Callbacks of other people's may log figures of their own, which nobody knows beforehand.
+    Callbacks of other people's may log metrics of their own, which nobody knows beforehand.
 
     Args:
-        figures: names of those that each evaluation logs, without its stage.
-        callbacks: of the run; some log figures too.
+        figures: names of the metrics that each evaluation logs, without its stage.
+        callbacks: callbacks of the run; some log metrics too.
     """
-    others = (its for c in callbacks if isinstance(c, LogsFigures) for its in c.figures)
+    others = (name for c in callbacks if isinstance(c, LogsFigures) for name in c.figures)
     figures = (*figures, *others)
     asked = {
         "optimized_metric": cfg.optimized_metric,
@@ -253,7 +253,7 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str
 
 
 def _check_figure(key: str, name: str | None, stages: tuple[str, ...]) -> None:
-    """What is logged is known only later; that a figure belongs to a stage is known now."""
+    """What is logged is known only later; that a metric belongs to a stage is known now."""
     if name is not None and not str(name).startswith(stages):
         raise ConfigError(
             f"{key}={name} is no figure of a run: their names begin with {' or '.join(stages)}, "

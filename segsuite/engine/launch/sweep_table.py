@@ -109,14 +109,14 @@ def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]
         of_key = dict(zip(parsed, chosen, strict=True))
         # Not `sweep`: a name that is swept is that of a folder for each of its values.
         of_job = of_key.get("name", config.get("name"))
-        its = folders.sweep_folder(config.paths.logs, of_job, config.hydra.runtime.choices)
-        job = its / folders.job_folder(its, overrides, swept.values())
+        parent = folders.sweep_folder(config.paths.logs, of_job, config.hydra.runtime.choices)
+        job = parent / folders.job_folder(parent, overrides, swept.values())
         jobs[job] = {name: of_key[key] for key, name in swept.items()}
     return list(swept.values()), jobs
 
 
 def _outcome(job: Path, metric: str, interrupted: bool) -> dict[str, Any]:
-    """The figure of a job, as far as it has one, and what became of it."""
+    """The metric of a job, as far as it has one, and what became of it."""
     try:
         result = folders.recorded_result(job)
     except ConfigError:

@@ -143,7 +143,7 @@ class _Arguments:
     """What the constructors of a config take, asked for only where it is needed.
 
     Args:
-        name: the config.
+        name: name of the config.
         arguments: the command line that it is composed by.
     """
 

@@ -13,7 +13,7 @@ class Journal:
     """A line of JSON per row. What was added is there even if the process is killed afterwards.
 
     Args:
-        path: of the file; made with the first row.
+        path: path of the file, which is made with the first row.
     """
 
     def __init__(self, path: str | Path) -> None:

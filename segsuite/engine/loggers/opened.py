@@ -22,9 +22,9 @@ def opened(
     """Gives every logger the config, and ends their runs with the block, however it ends.
 
     Args:
-        config: flat and plain, so that each key is a column of a comparison.
-        step: iterations that a run has behind it which is resumed.
-        resolved: from `test/headline` to the metric that it stands for.
+        config: the config, flat and plain, so that each key is a column of a comparison.
+        step: iterations that a resumed run has behind it.
+        resolved: gives the metric that `test/headline` stands for.
     """
     for logger in loggers:
         if isinstance(named := getattr(logger, "metric", None), str):
@@ -44,7 +44,7 @@ def opened(
 
 def log_image(trainer: Trainer, name: str, path: Path) -> None:
     """Shows a PNG file in every logger that can show images."""
-    step = max(trainer.global_step - 1, 0)  # of the figures beside it: Lightning counts from 0
+    step = max(trainer.global_step - 1, 0)  # of the metrics beside it: Lightning counts from 0
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):  # wandb
             logger.log_image(name, [str(path)], step=step)

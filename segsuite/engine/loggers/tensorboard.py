@@ -9,7 +9,7 @@ def TensorBoardLogger(*, folder: str, metric: str = "test/headline") -> Logger:
     """Lightning's logger for TensorBoard.
 
     Args:
-        metric: the figure that stands beside the config under HPARAMS.
+        metric: the metric that stands beside the config under HPARAMS.
 
     Raises:
         MissingExtra: tensorboard is not installed.

@@ -1,4 +1,4 @@
-"""TensorBoard: the config stands beside the figure that runs are compared by."""
+"""TensorBoard: the config stands beside the metric that runs are compared by."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ class TensorBoardLogger(Lightnings):
     """Lightning's logger, whose HPARAMS show `metric`, and not -1 in place of one.
 
     Args:
-        folder: of the run.
-        metric: the name of a figure that is logged, now or at the end.
+        folder: folder of the run.
+        metric: the name of a metric that is logged, now or at the end.
     """
 
     def __init__(self, *, folder: str, metric: str) -> None:
@@ -31,7 +31,7 @@ class TensorBoardLogger(Lightnings):
         from torch.utils.tensorboard.summary import hparams
 
         super().log_hyperparams(params)
-        # Only the figure's name is written: its values are those that are logged under it.
+        # Only the metric's name is written: its values are those that are logged under it.
         for summary in hparams(self._sanitize_params(params), {self.metric: 0.0}):
             self.experiment._get_file_writer().add_summary(summary)
         self.save()

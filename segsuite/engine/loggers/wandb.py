@@ -24,10 +24,10 @@ class WandbLogger(Lightnings):
     whole run. Online, only what the server has not got is.
 
     Args:
-        folder: of the run; wandb's own files go into it.
-        id: the same however often the run is resumed.
-        group: of a sweep's jobs.
-        offline: nothing leaves this machine; wandb prints the command to sync later.
+        folder: folder of the run; wandb's own files go into it.
+        id: id of the run, the same however often it is resumed.
+        group: name that the jobs of a sweep are grouped by.
+        offline: whether nothing leaves this machine; wandb then prints the command to sync later.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class WandbLogger(Lightnings):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs a row of figures; without `step` it belongs to the last one."""
+        """Logs a row of metrics; without `step` it belongs to the last one."""
         step = self._begin_row(step)
         figures = {name: value for name, value in metrics.items() if name != "epoch"}
         plain = {name: float(v) for name, v in figures.items() if isinstance(v, int | float)}

@@ -16,8 +16,8 @@ class EmbeddingMap(Callback):
 
     Args:
         folder: where `<iteration>.png` and `nearest_classes.txt` go.
-        nearest: classes listed for each.
-        most_rows: of W&B's table, which takes up to 10,000 gladly.
+        nearest: how many nearest classes are listed for each class.
+        most_rows: most rows of W&B's table, which takes up to 10,000 gladly.
     """
 
     def __init__(self, *, folder: str, nearest: int = 5, most_rows: int = 10_000) -> None:

@@ -38,21 +38,21 @@ def plane(table: Tensor) -> Tensor:
     points = table.detach().double().cpu()
     points = points - points.mean(0)
     _, _, axes = torch.linalg.svd(points, full_matrices=False)
-    found = F.pad(points @ axes[:2].T, (0, max(2 - len(axes), 0)))
-    largest = found.gather(0, found.abs().argmax(0, keepdim=True))
-    return found * torch.where(largest < 0, -1.0, 1.0)
+    projected = F.pad(points @ axes[:2].T, (0, max(2 - len(axes), 0)))
+    largest = projected.gather(0, projected.abs().argmax(0, keepdim=True))
+    return projected * torch.where(largest < 0, -1.0, 1.0)
 
 
 def nearest_classes(table: Tensor, k: int) -> Tensor:
     """(C, k) int64: for each class the k others whose embeddings lie nearest, nearest first."""
     table = table.detach().float().cpu()
     k = min(k, len(table) - 1)
-    found = nearest(table, table, k + 1, search="torch")
+    neighbours = nearest(table, table, k + 1, search="torch")
     own = torch.arange(len(table)).unsqueeze(1)
     # The own class is there, unless others coincide with it: then any one is left out.
-    keep = (found != own).long()
+    keep = (neighbours != own).long()
     keep[:, -1] -= (keep.sum(1) > k).long()
-    return found[keep.bool()].view(len(table), k)
+    return neighbours[keep.bool()].view(len(table), k)
 
 
 def nearest_text(table: Tensor, names: Sequence[str], *, k: int = 5, of: str | None = None) -> str:
@@ -64,10 +64,10 @@ def nearest_text(table: Tensor, names: Sequence[str], *, k: int = 5, of: str | N
     if of is not None and of not in names:
         raise ConfigError(f"no class is called {of!r}{did_you_mean(of, names)}")
     rows = range(len(names)) if of is None else [list(names).index(of)]
-    found, points = nearest_classes(table, k), table.detach().float().cpu()
+    neighbours, points = nearest_classes(table, k), table.detach().float().cpu()
     lines = []
     for row in rows:
-        near = found[row]
+        near = neighbours[row]
         gaps = (points[near] - points[row]).norm(dim=1)
         pairs = zip(near.tolist(), gaps.tolist(), strict=True)
         lines.append(f"{names[row]}: " + ", ".join(f"{names[n]} {gap:.3f}" for n, gap in pairs))
@@ -86,7 +86,7 @@ def save_map(
     """Writes the map as PNG: a point per class, coloured by group where there are groups.
 
     Args:
-        colors: (C, 3) of classes, for tables without groups.
+        colors: colours (C, 3) of the classes, for tables without groups.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -97,7 +97,7 @@ def save_map(
     axes = figure.subplots()
     size = 40 if len(names) <= _FEW else 8
     for group in dict.fromkeys(groups):
-        rows = [n for n, its in enumerate(groups) if its == group]
+        rows = [n for n, group_of_class in enumerate(groups) if group_of_class == group]
         axes.scatter(points[rows, 0], points[rows, 1], s=size, label=f"{group} ({len(rows)})")
     if groups:
         # Above the frame: among many points the best place takes minutes to find.

@@ -17,7 +17,7 @@ class LinearHead(nn.Module):
     """The plain head: the last 1 x 1 convolution, its product left to the loss.
 
     Args:
-        in_channels: of the decoder.
+        in_channels: channels of the decoder's map.
     """
 
     def __init__(self, *, in_channels: int, num_classes: int) -> None:
@@ -43,12 +43,12 @@ class EmbeddingHead(nn.Module):
     """ESSNet's: pixels are projected to d numbers, classes are points among them (section 3.1).
 
     Args:
-        in_channels: of the decoder.
+        in_channels: channels of the decoder's map.
         dim: d, numbers per pixel and class.
         tau: the temperature of equation 5.
         metric: `sq`, squared distances as in the paper, or `l2`, as in its code.
         normalize: which get unit length: `none`, `class` (embeddings) or `both` (pixels too).
-        normalize_stage: pixels before upsampling, as the code does, or after.
+        normalize_stage: whether pixels get it before upsampling, as the code does, or after.
     """
 
     def __init__(

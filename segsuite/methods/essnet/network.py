@@ -26,12 +26,12 @@ class Essnet(Segmenter):
     """A backbone with a DeepLabV3+ decoder, and a head for any number of classes.
 
     Args:
-        decoder: takes `in_channels`, those of the backbone's two maps.
-        head: takes `in_channels`, those of the decoder.
-        mean, std: of the pixels, in 0..255; ImageNet's unless said otherwise. Pretrained weights
-            that expect others are brought to them.
-        weights_mean, weights_std: that the backbone's initial weights were trained with; as it
-            says itself unless both are given.
+        decoder: makes the decoder; takes `in_channels`, the channels of the backbone's two maps.
+        head: makes the head; takes `in_channels`, the channels of the decoder's map.
+        mean, std: mean and standard deviation of the pixels, in 0..255; ImageNet's unless said
+            otherwise. Pretrained weights that expect others are brought to them.
+        weights_mean, weights_std: those that the backbone's initial weights were trained with; as
+            it says itself unless both are given.
     """
 
     def __init__(

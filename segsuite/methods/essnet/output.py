@@ -16,12 +16,13 @@ class EssnetOutput:
     """Everything that the logits of all pixels and classes follow from, and none of the logits.
 
     Attributes:
-        features: (B, d, h, w) at the decoder's stride, normalised already unless `normalize_after`.
-        table: (C, d), embeddings (normalised already where wanted), or a linear head's weights.
-        bias: (C,) of a linear head; None for embeddings.
+        features: features (B, d, h, w) at the decoder's stride, normalised already unless
+            `normalize_after`.
+        table: embeddings (C, d), normalised already where wanted, or a linear head's weights.
+        bias: biases (C,) of a linear head; None for embeddings.
         scale: s in the metric; 1 / tau for embeddings, 1 for a linear head.
         metric: how pixels and classes meet; `dot` for a linear head.
-        normalize_after: pixels get unit length after upsampling, not before.
+        normalize_after: whether pixels get unit length after upsampling, not before.
     """
 
     features: Tensor

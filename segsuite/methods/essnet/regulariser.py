@@ -22,8 +22,8 @@ class MaxMargin(nn.Module):
     same value and gradients as with a C x C matrix, which at 100,000 classes would take 40 GB.
 
     Args:
-        margin: m, as a distance.
-        weight: of the loss.
+        margin: the margin m, as a distance.
+        weight: weight of the loss.
     """
 
     def __init__(self, *, margin: float = 0.2, weight: float = 1.0) -> None:
@@ -44,10 +44,10 @@ def nearest_other(table: Tensor) -> Tensor:
     step = max(_AT_ONCE // len(table), 1)
     # The same memory each time, and no results between: a CPU's heap would grow by every chunk.
     room = table.new_empty(min(step, len(table)), len(table))
-    found = torch.empty(len(table), dtype=torch.int64, device=table.device)
+    neighbours = torch.empty(len(table), dtype=torch.int64, device=table.device)
     for start in range(0, len(table), step):
         rows = table[start : start + step]
         distances = torch.addmm(squares, rows, table.T, alpha=-2, out=room[: len(rows)])
         distances.diagonal(start).fill_(torch.inf)
-        torch.argmin(distances, 1, out=found[start : start + step])
-    return found
+        torch.argmin(distances, 1, out=neighbours[start : start + step])
+    return neighbours

@@ -17,10 +17,11 @@ class PixelCrossEntropy(nn.Module):
     """The mean over the labelled pixels of a batch, of scores upsampled to full resolution.
 
     Args:
-        class_weights: see `nn.class_weights`; the mean is that of F.cross_entropy(weight=).
+        class_weights: weights of the classes, see `nn.class_weights`; the mean is that of
+            F.cross_entropy(weight=).
         dice: weight of the Dice loss beside it.
-        ohem: only pixels whose class gets a lower probability are learnt from; None for all.
-        ohem_kept: but at least this share of a batch's labelled pixels, the hardest.
+        ohem: probability of its class below which a pixel is learnt from; None for all pixels.
+        ohem_kept: share of a batch's labelled pixels, the hardest, that is learnt from at least.
     """
 
     def __init__(

@@ -24,8 +24,8 @@ class ExitFlow(nn.Module):
     """From features to class scores, and nothing of a decoder behind (figure 5).
 
     Args:
-        dropout: of the scores, where the paper draws it. Its code has none here, but one in each
-            head, which is what counts.
+        dropout: dropout of the scores, where the paper draws it. Its code has none here, but one in
+            each head, which is what counts.
     """
 
     def __init__(self, *, in_channels: int, num_classes: int, dropout: Share = 0.0) -> None:
@@ -44,15 +44,16 @@ class MobileSegmenter(Segmenter):
     """A backbone, a head and the exit flow.
 
     Args:
-        head: takes `in_channels`, those of the backbone's deep map.
-        output_stride: of the backbone.
-        dropout: of the class scores, see `ExitFlow`.
+        head: makes the head; takes `in_channels`, the channels of the backbone's deep map.
+        output_stride: output stride of the backbone.
+        dropout: dropout of the class scores, see `ExitFlow`.
         border: what lies beyond the last grid point. `repeat`: its scores. `pad`: images are
             padded below and to the right to sides of stride * n + 1, so that nothing does; this is
             how the paper sees Cityscapes, at 1025 x 2049.
-        mean, std: of the pixels, in 0..255; x * 2 / 255 - 1 unless said otherwise.
-        weights_mean, weights_std: that the backbone's initial weights were trained with; as it
-            says itself unless both are given. They are brought to `mean` and `std`.
+        mean, std: mean and standard deviation of the pixels, in 0..255; x * 2 / 255 - 1 unless said
+            otherwise.
+        weights_mean, weights_std: those that the backbone's initial weights were trained with; as
+            it says itself unless both are given. They are brought to `mean` and `std`.
     """
 
     def __init__(

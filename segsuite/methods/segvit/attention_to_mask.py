@@ -20,9 +20,9 @@ class AtmOutput:
     """What one head says of the tokens it saw.
 
     Attributes:
-        masks: (B, K, n), or (B, K, gh, gw) once put on the grid: mask logits per class.
-        classes: (B, K, 2) logits of "present" and "absent" per query for `AtmSingle`, or
-            (B, K, K + 1) logits of every class and "no object" for `AtmCascade`.
+        masks: mask logits per class, (B, K, n), or (B, K, gh, gw) once put on the grid.
+        classes: logits (B, K, 2) of "present" and "absent" per query for `AtmSingle`, or (B, K, K +
+            1) of every class and "no object" for `AtmCascade`.
     """
 
     masks: Tensor
@@ -37,8 +37,8 @@ class AtmSingle(nn.Module):
         dim: width of the head; None for half of `in_dim`, but 192 where that would be less.
         num_classes: K, the number of queries.
         heads: attention heads; None for one per 64 channels.
-        layers: decoder layers.
-        dropout: in attention, residuals and feed-forward.
+        layers: number of decoder layers.
+        dropout: dropout in attention, residuals and feed-forward.
 
     Shapes: tokens (B, n, in_dim), valid (B, n) bool -> masks (B, K, n), classes (B, K, 2)
     """
@@ -72,7 +72,10 @@ class AtmCascade(nn.Module):
 
     Queries and classifier are shared by the stages. Masks add up over the stages.
 
-    Args: as `AtmSingle`, but dim None is half of `in_dim`, heads None one per 32 channels;
+    Args:
+        in_dim, num_classes, layers, dropout: as for `AtmSingle`.
+        dim: width of the head; None for half of `in_dim`.
+        heads: attention heads; None for one per 32 channels.
         stages: how many features are read.
 
     Shapes: `stages` features (B, n, in_dim)
@@ -104,7 +107,7 @@ class AtmCascade(nn.Module):
         """One output per stage, from the deepest feature to the shallowest; the last is the answer.
 
         Args:
-            features: from shallow to deep.
+            features: features of the stages, from shallow to deep.
         """
         if len(features) != len(self.stages):
             raise ConfigError(

@@ -25,10 +25,10 @@ class ExitScores:
     """What an exit says of the tokens it saw.
 
     Attributes:
-        confidence: (B, n) float32, without gradient.
-        label: (B, n) int64, the class it would give.
+        confidence: confidence (B, n) in float32, without gradient.
+        label: the class (B, n) int64 that the exit would give.
         atm: the head's output on these tokens, for scorers that answer for exited tokens.
-        logits: (B, n, K), for scorers that only rank them.
+        logits: class logits (B, n, K), for scorers that only rank the tokens.
     """
 
     confidence: Tensor
@@ -126,7 +126,7 @@ def exit_loss(
     """Soft cross-entropy of patch logits against class fractions, over the patches that were seen.
 
     Args:
-        weights: of the classes; the mean is weighted by them.
+        weights: weights of the classes, by which the mean is weighted.
 
     Shapes: logits (B, N, K), seen (B, N) bool, fractions (B, N, K), weights (K,) -> scalar
     """

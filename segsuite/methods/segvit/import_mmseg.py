@@ -57,8 +57,10 @@ def load_segvit(network: nn.Module, path: str | Path) -> str:
     for index, head in enumerate(heads):
         prefix = f"auxiliary_head.{index}."
         load_weights(head, head_state(state, prefix), source=f"{prefix[:-1]} of {path}")
-    found = {name.split(".")[1] for name in state if re.match(r"(module\.)?auxiliary_head\.", name)}
-    report += f"; final head and {len(heads)} exit heads, of {len(found)} in the file"
+    in_file = {
+        name.split(".")[1] for name in state if re.match(r"(module\.)?auxiliary_head\.", name)
+    }
+    report += f"; final head and {len(heads)} exit heads, of {len(in_file)} in the file"
     log.info(report)
     return report
 
@@ -67,8 +69,9 @@ def head_state(state: State, prefix: str) -> State:
     """The weights of one head by the names of `AtmSingle` or `AtmCascade`.
 
     Args:
-        state: of a whole checkpoint.
-        prefix: "decode_head.", "auxiliary_head.0." or "auxiliary_head.1.".
+        state: weights of a whole checkpoint.
+        prefix: prefix of the head's names: "decode_head.", "auxiliary_head.0." or
+            "auxiliary_head.1.".
     """
     renamed = {}
     for name, weight in state.items():

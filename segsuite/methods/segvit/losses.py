@@ -18,10 +18,11 @@ class AtmCriterion(nn.Module):
     """Presence of classes, and the masks of those present.
 
     Args:
-        num_classes: K.
+        num_classes: number of classes, K.
         class_weight, focal_weight, dice_weight: weights of the three terms.
         no_object: weight of absent classes in the presence term.
-        mask_ignore: leave ignored pixels out of the masks; the original counts them as background.
+        mask_ignore: whether ignored pixels are left out of the masks; the original counts them as
+            background.
         label_stride: the masks are compared on every n-th label pixel of both axes. 1 is the
             original; more is a departure that makes training on a CPU cheaper.
     """
@@ -52,8 +53,9 @@ class AtmCriterion(nn.Module):
         """The weighted terms "class", "focal" and "dice", each summed over the outputs.
 
         Args:
-            weights: of the classes, in all three terms: means become weighted ones. A class that
-                is absent counts by `no_object`, as in cross-entropy each target by its own weight.
+            weights: weights of the classes, in all three terms: means become weighted ones. A class
+                that is absent counts by `no_object`, as in cross-entropy each target by its own
+                weight.
 
         Shapes: masks of the outputs (B, K, gh, gw), labels (B, H, W) with IGNORE, weights (K,)
             -> scalars
@@ -93,7 +95,7 @@ def presence_loss(
     """Weighted cross-entropy of query c being class c where present, and no object where absent.
 
     Args:
-        weights: of the classes where they are present; 1 when None.
+        weights: weights of the classes where they are present; 1 when None.
 
     Shapes: classes (B, K, 2) or (B, K, K + 1), present (B, K) bool, weights (K,) -> scalar
     """

@@ -39,8 +39,8 @@ def mask_losses(
 
     Args:
         stride: only every n-th label pixel of both axes is looked at.
-        leave_ignored: ignored pixels count nowhere; else they are negatives of every class.
-        weights: (K,), by which the losses of a class's masks are multiplied.
+        leave_ignored: whether ignored pixels count nowhere; else they are negatives of every class.
+        weights: weights (K,) that the losses of a class's masks are multiplied by.
 
     Shapes: masks (L, B, K, h, w) of L heads, labels (B, H, W), present (B, K) bool with P trues
         -> (L, P), (L, P)

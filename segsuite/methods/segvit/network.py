@@ -55,8 +55,8 @@ class SegVitOutput:
 
     Attributes:
         heads: one output per supervised head, masks (B, K, rows, columns); the final one last.
-        exits: one per linear exit.
-        policy: (B, 2, rows / 2, columns / 2) logits where the policy trains along.
+        exits: one output per linear exit.
+        policy: logits (B, 2, rows / 2, columns / 2) of the policy where it trains along.
         trace: which tokens were kept.
     """
 
@@ -90,7 +90,7 @@ class SegVit(Segmenter):
             weights slowly; the paper begins with ImageNet weights and needs none.
         taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head
             of one stage reads the last alone. None for SegViT's, see `default_taps`.
-        mean, std: of the pixels, in 0..255; 127.5 for AugReg weights.
+        mean, std: mean and standard deviation of the pixels, in 0..255; 127.5 for AugReg weights.
 
     Raises:
         ConfigError: parts that do not fit together.
@@ -278,7 +278,7 @@ class SegVit(Segmenter):
     ) -> list[ExitLogits]:
         """The judgements on the patch grid."""
         slots = encoded.trace.stages[0].slots.shape
-        found = []
+        logits = []
         for alive, scores in judged:
             valid = torch.ones_like(alive.slots, dtype=torch.bool)
             valid = valid if alive.valid is None else alive.valid
@@ -286,8 +286,8 @@ class SegVit(Segmenter):
             canvas = scores.logits.new_zeros(*slots, scores.logits.shape[-1])
             canvas = scatter_tokens(canvas, alive.slots, scores.logits)
             rows = encoded.owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
-            found.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, encoded.owner)))
-        return found
+            logits.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, encoded.owner)))
+        return logits
 
 
 def default_taps(depth: int) -> tuple[int, int, int]:

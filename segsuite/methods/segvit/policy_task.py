@@ -26,8 +26,8 @@ class PolicyLoss(nn.Module):
     """Two-way cross-entropy over the windows, without weighting or balancing (CTS, section 3.3).
 
     Args:
-        ignore_border: leave out windows on the border that mix one class with ignored pixels, as
-            the original does for ADE20K.
+        ignore_border: whether windows on the border that mix one class with ignored pixels are left
+            out, as the original does for ADE20K.
     """
 
     def __init__(self, *, ignore_border: bool = False, window: int = 32) -> None:
@@ -124,12 +124,12 @@ class PolicyTask(BaseTask):
 
     def predicted_labels(self, batch: Batch, **_: object) -> list[Tensor]:
         """Windows as (H, W) maps of 0 and 1, for images."""
-        found = []
+        maps = []
         for image, label in zip(batch["image"], batch["label"], strict=True):
             window = self.loss.window
             rows, columns = (side // window * window for side in image.shape[-2:])
             cells = self.network(image[None, :, :rows, :columns]).argmax(1, keepdim=True)
             size = tuple(label.shape[-2:])
             map_ = torch.nn.functional.interpolate(cells.float(), size=size, mode="nearest-exact")
-            found.append(map_[0, 0].long())
-        return found
+            maps.append(map_[0, 0].long())
+        return maps

@@ -44,8 +44,8 @@ class CascadePrediction:
     score[k, x] = sum over queries q of class_probs[q, k] * sigmoid(upsampled masks[q, x]).
 
     Attributes:
-        class_probs: (B, Q, K).
-        masks: (B, Q, h, w) logits at native stride.
+        class_probs: class probabilities (B, Q, K) of the queries.
+        masks: mask logits (B, Q, h, w) at native stride.
     """
 
     class_probs: Tensor

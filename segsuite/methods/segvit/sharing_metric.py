@@ -17,9 +17,9 @@ class SharingScores(NamedTuple):
     """Shares of the windows that would share a token, float64, nan where there were none.
 
     Attributes:
-        shared_right: those that hold one class.
-        shared_right_random: those that would, were they drawn at random.
-        shared_right_oracle: those that would, were the truth known.
+        shared_right: share of those windows that hold one class.
+        shared_right_random: share that would hold one class, were the windows drawn at random.
+        shared_right_oracle: share that would hold one class, were the truth known.
     """
 
     shared_right: Tensor

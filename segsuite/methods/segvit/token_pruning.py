@@ -32,12 +32,12 @@ class Alive:
     """The tokens between two exits.
 
     Attributes:
-        tokens: (B, n, C).
-        slots: (B, n) int64, the slot of each row, without repeats.
-        valid: (B, n) bool, rows that are worked on; the others keep their features. None: all.
-        memory: (B, n0, C), the features of every slot when it was last compacted; None before.
-        context: (B, m, C), exited tokens that stay keys and values; None when they are dropped.
-        key_mask: (B, n + m) bool, what attention may look at; None: everything.
+        tokens: features (B, n, C) of the tokens.
+        slots: the slot (B, n) int64 of each row, without repeats.
+        valid: rows that are worked on, (B, n) bool; the others keep their features. None: all.
+        memory: the features (B, n0, C) of every slot when it was last compacted; None before.
+        context: exited tokens (B, m, C) that stay keys and values; None when they are dropped.
+        key_mask: what attention may look at, (B, n + m) bool; None: everything.
     """
 
     tokens: Tensor
@@ -102,17 +102,17 @@ class TokenPruning(nn.Module):
     """Where tokens may leave, and which do.
 
     Args:
-        after: exits stand after that many blocks, ascending; the paper's are [6, 8]. Below 1,
+        after: numbers of blocks that exits stand after, ascending; the paper's are [6, 8]. Below 1,
             shares of the depth: 0.5 is after 6 of 12 blocks.
         scorer: makes an exit's scorer from `in_dim` and `num_classes`.
         mode: how rows leave in evaluation; training uses `mask` for both threshold modes.
         theta: confidence above which a token is done (DToP: 0.9 for ViT-B on ADE20K).
-        budgets: for `static`, tokens that stay after each exit: counts at `image_size`, or shares
-            of the patches when below 1 (0.5 of 1,024 patches is 512). At other sizes counts grow
-            with the number of patches.
-        keep_per_class: most confident tokens of a class that never leave.
-        context: exited tokens leave attention (`drop`, the paper's), or stay as keys and values
-            (`kv`).
+        budgets: for `static`, how many tokens stay after each exit: counts at `image_size`, or
+            shares of the patches when below 1 (0.5 of 1,024 patches is 512). At other sizes counts
+            grow with the number of patches.
+        keep_per_class: how many of the most confident tokens of a class never leave.
+        context: whether exited tokens leave attention (`drop`, the paper's), or stay as keys and
+            values (`kv`).
 
     Raises:
         ConfigError: positions or budgets that do not fit.
@@ -222,7 +222,7 @@ def check_budgets(
     In other modes budgets wait for `static`, and what could not be right there is refused too.
 
     Args:
-        patches: of an image of the size that counts refer to.
+        patches: number of patches of an image of the size that counts refer to.
     """
     if budgets is None and mode != "static":
         return

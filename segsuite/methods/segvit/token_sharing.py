@@ -32,9 +32,9 @@ class SharedTokens:
     Slots are numbered singles first, then windows, each in raster order.
 
     Attributes:
-        single: (B, N - 4 * S) int64, the patch of each slot that holds one.
-        window: (B, S) int64, the window of each slot that holds four.
-        owner: (B, N) int64, the slot of each patch.
+        single: the patch of each slot that holds one, (B, N - 4 * S) int64.
+        window: the window of each slot that holds four, (B, S) int64.
+        owner: the slot of each patch, (B, N) int64.
     """
 
     single: Tensor
@@ -140,7 +140,7 @@ class TokenSharing(nn.Module, ABC):
         """Scores (B, N/4) of the windows, and logits (B, 2, h, w) where a policy is to be trained.
 
         Args:
-            images: (B, 3 or 4, H, W) in 0..255.
+            images: images (B, 3 or 4, H, W) in 0..255.
             embed: makes the embedding (B, N, C) of all patches, without positions.
         """
 

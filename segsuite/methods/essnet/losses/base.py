@@ -27,14 +27,16 @@ class PixelLoss(nn.Module, ABC):
     """The mean of a loss over labelled pixels, and the regulariser of the embeddings.
 
     Args:
-        regulariser: None for none; a linear head has no use for one.
-        max_pixels: of a batch, drawn at random anew each time; None for all. The mean over them is
-            an unbiased estimate.
-        global_mean: over the pixels of all processes, where each has its own number of ignored
-            ones; otherwise processes count alike.
-        class_weights: see `nn.class_weights`; the mean is that of F.cross_entropy(weight=).
-        ohem: only pixels whose class gets a lower probability are learnt from; None for all.
-        ohem_kept: but at least this share of a batch's labelled pixels, the hardest.
+        regulariser: regulariser of the embeddings; None for none, as a linear head has no use for
+            one.
+        max_pixels: how many pixels of a batch are learnt from, drawn at random anew each time; None
+            for all. The mean over them is an unbiased estimate.
+        global_mean: whether the mean is over the pixels of all processes, where each has its own
+            number of ignored ones; otherwise processes count alike.
+        class_weights: weights of the classes, see `nn.class_weights`; the mean is that of
+            F.cross_entropy(weight=).
+        ohem: probability of its class below which a pixel is learnt from; None for all pixels.
+        ohem_kept: share of a batch's labelled pixels, the hardest, that is learnt from at least.
         dice: weight of the Dice loss beside it, for which all scores must be there.
 
     Raises:

@@ -16,8 +16,8 @@ class ExactLoss(PixelLoss):
     """Equation 5 of the paper over all classes; for a linear head, what F.cross_entropy gives.
 
     Args:
-        budget: logits held at once; None for what suits the device.
-        kernel: see `ops.streaming_cross_entropy`.
+        budget: number of logits held at once; None for what suits the device.
+        kernel: kernel of the loss, see `ops.streaming_cross_entropy`.
     """
 
     def __init__(

@@ -24,8 +24,9 @@ class NeighbourLoss(PixelLoss):
     Never above the exact loss; probabilities are off by at most 1/k - 1/C.
 
     Args:
-        k: nearest classes.
-        search: `faiss` or `torch`, both exact; `auto` is faiss on a CPU.
+        k: number of nearest classes.
+        search: how they are searched for: by `faiss` or `torch`, both exact; `auto` is faiss on a
+            CPU.
     """
 
     metrics = ("sq", "l2")

@@ -17,7 +17,7 @@ class RandomLoss(PixelLoss):
     """A softmax over a pixel's own class and k others, drawn without replacement.
 
     Args:
-        k: classes drawn.
+        k: number of classes drawn.
         share: who draws together: each `pixel`, or all pixels of a `batch`. The code of the paper
             for this was not released.
     """

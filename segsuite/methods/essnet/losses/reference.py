@@ -26,7 +26,7 @@ class ReferenceLoss(PixelLoss):
     `method.head.metric=l2`, as in the code, is what this is for.
 
     Args:
-        k: nearest classes.
+        k: number of nearest classes.
     """
 
     metrics = ("l2", "sq")
