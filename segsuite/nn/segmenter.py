@@ -61,6 +61,26 @@ class Segmenter(nn.Module, ABC):
         """
         return prediction.scores(size)
 
+    def unmirrored(self, evidence: Tensor) -> Tensor:
+        """The evidence of an image, of that of its copy mirrored from left to right.
+
+        Mirrored back; a network whose evidence has a direction, as offsets to a centre have, also
+        turns its sign.
+
+        Shapes: evidence (B, E, h, w) -> the same
+        """
+        return evidence.flip(-1)
+
+    def unscaled(self, evidence: Tensor, scale: float) -> Tensor:
+        """The evidence of an image, of that of its copy of `scale` times its sides.
+
+        As it is: evidence is asked for at the image's own size. A network whose evidence is in
+        pixels, as offsets are, divides it.
+
+        Shapes: evidence (B, E, h, w) -> the same
+        """
+        return evidence
+
     def decide(self, evidence: Tensor, size: Size) -> Tensor:
         """Class ids of averaged evidence, which is upsampled bilinearly first.
 

@@ -122,6 +122,31 @@ class WrongPixels(Evaluator):
         share = self.wrong / max(self.pixels, 1)
         return {"wrong": torch.tensor(share), "pixels": torch.tensor(float(self.pixels))}
 """,
+    "ourlab/heads.py": """
+from torch import nn
+from segsuite.methods.segvit.head import AtmOutput, Head
+from segsuite.nn.predictions import GridPrediction
+
+class LinearMasks(Head):
+    def __init__(self, *, in_dim: int, num_classes: int):
+        super().__init__()
+        self.masks = nn.Linear(in_dim, num_classes)
+        self.presence = nn.Linear(in_dim, 2 * num_classes)
+
+    def forward(self, tokens, valid=None):
+        classes = self.presence(tokens.mean(1)).unflatten(1, (-1, 2))
+        return AtmOutput(self.masks(tokens).transpose(1, 2), classes)
+
+    def prediction(self, output, trace=None):
+        return GridPrediction(output.masks.sigmoid(), trace)
+""",
+    "conf/method/head/linear_masks.yaml": """
+# @methods segvit
+# A linear layer for each token.
+_target_: ourlab.heads.LinearMasks
+in_dim: ${method.backbone.dim}
+num_classes: ${data.num_classes}
+""",
     "ourlab/callbacks.py": """
 from pathlib import Path
 from lightning import Callback
@@ -254,6 +279,22 @@ def test_an_evaluator_of_theirs_names_the_metric_that_chooses_and_returns(lab):
     assert len(rows) == 2 and best["score"] == min(rows)
     assert "test/miou" not in result["metrics"]
     assert (folder / "goodbye.txt").read_text() == "4"
+
+
+def test_a_head_of_theirs_trains_in_segvit(lab):
+    code = called(
+        train,
+        *("--config-dir", str(lab / "conf"), "method=segvit", "method/backbone=vit_micro"),
+        *("data=leaves", f"data.root={lab / 'data'}", "allow=[ourlab.]", "name=linear_masks"),
+        *("method/head=linear_masks", "method/sharing=cosine", "method.sharing.windows=1"),
+        *("data.crop_size=[32,64]", "debug=smoke", "trainer=cpu", f"paths.logs={lab / 'logs'}"),
+    )
+    assert code == 0
+    (folder,) = lab.glob("logs/train/linear_masks/*")
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    assert metrics["test/miou"] > 0
+    checkpoint = read_checkpoint(folder / "checkpoints" / "best.ckpt")
+    assert any("network.head.presence" in name for name in checkpoint["state_dict"])
 
 
 def column(path: Path, name: str) -> list[str]:

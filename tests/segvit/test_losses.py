@@ -6,7 +6,7 @@ import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 
 from segsuite.core.labels import IGNORE
-from segsuite.methods.segvit.attention_to_mask import AtmOutput
+from segsuite.methods.segvit.head import AtmOutput
 from segsuite.methods.segvit.losses import AtmCriterion, present_classes
 from segsuite.methods.segvit.mask_losses import mask_losses
 from tests.reference.atm_losses import atm_losses

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segsuite.methods.segvit.attention_to_mask import AtmOutput
+from segsuite.methods.segvit.head import AtmOutput
 from segsuite.methods.segvit.predictions import (
     cascade_prediction,
     presence_scores,

@@ -247,7 +247,9 @@ class MultiScale(Inference):
                 seen = [copy.flip(-1) for copy in copies] if mirrored else copies
                 told = watch if scale == 1 and not mirrored else None
                 evidence = self.base.evidence(network, seen, sizes, watch=told)
-                evidence = [maps.flip(-1) for maps in evidence] if mirrored else evidence
+                evidence = [network.unscaled(maps[None], scale)[0] for maps in evidence]
+                if mirrored:
+                    evidence = [network.unmirrored(maps[None])[0] for maps in evidence]
                 totals = (
                     evidence
                     if totals is None

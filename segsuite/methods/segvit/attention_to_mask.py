@@ -5,7 +5,6 @@ mask. `AtmSingle` is the head of DToP, `AtmCascade` that of SegViT v1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,23 +12,17 @@ from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Share
+from segsuite.methods.segvit.head import AtmOutput, Head
+from segsuite.methods.segvit.predictions import (
+    CascadePrediction,
+    cascade_prediction,
+    single_prediction,
+)
+from segsuite.nn.predictions import GridPrediction
+from segsuite.nn.token_trace import TokenTrace
 
 
-@dataclass(frozen=True)
-class AtmOutput:
-    """What one head says of the tokens it saw.
-
-    Attributes:
-        masks: mask logits per class, (B, K, n), or (B, K, gh, gw) once put on the grid.
-        classes: logits (B, K, 2) of "present" and "absent" per query for `AtmSingle`, or (B, K, K +
-            1) of every class and "no object" for `AtmCascade`.
-    """
-
-    masks: Tensor
-    classes: Tensor
-
-
-class AtmSingle(nn.Module):
+class AtmSingle(Head):
     """One stage of queries, which answer present or absent (the head of DToP).
 
     Args:
@@ -66,8 +59,11 @@ class AtmSingle(nn.Module):
         queries, masks = self.stage(tokens, queries, valid)
         return AtmOutput(masks, self.classify(queries))
 
+    def prediction(self, output: AtmOutput, trace: TokenTrace | None = None) -> GridPrediction:
+        return single_prediction(output, trace)
 
-class AtmCascade(nn.Module):
+
+class AtmCascade(Head):
     """Stages that read ever shallower features and pass their queries on (SegViT v1).
 
     Queries and classifier are shared by the stages. Masks add up over the stages.
@@ -81,6 +77,8 @@ class AtmCascade(nn.Module):
     Shapes: `stages` features (B, n, in_dim)
         -> as many outputs: masks (B, K, n), classes (B, K, K + 1)
     """
+
+    reads_taps = True
 
     def __init__(
         self,
@@ -121,6 +119,9 @@ class AtmCascade(nn.Module):
             masks = outputs[-1].masks + masks if outputs else masks
             outputs.append(AtmOutput(masks, self.classify(queries)))
         return outputs
+
+    def prediction(self, output: AtmOutput, trace: TokenTrace | None = None) -> CascadePrediction:
+        return cascade_prediction(output, trace)
 
 
 class AtmStage(nn.Module):

@@ -148,7 +148,9 @@ def segvit_v1(vit: VisionTransformerForm, head: AttentionToMaskForm, size: Size)
 
 
 @closed_form_of.register
-def _(network: SegVit, trace: TokenTrace) -> Cost:
+def _(network: SegVit, trace: TokenTrace) -> Cost | None:
+    if not isinstance(network.head, AtmSingle | AtmCascade):
+        return None  # a head of somebody else's
     vit = _vit_form(network)
     computed = [stage.slots.shape[1] for stage in trace.stages]
     slots, patches = computed[0], trace.grid[0] * trace.grid[1]

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
 from segsuite.core.labels import IGNORE
-from segsuite.methods.segvit.attention_to_mask import AtmOutput, AtmSingle
+from segsuite.methods.segvit.attention_to_mask import AtmSingle
+from segsuite.methods.segvit.head import AtmOutput
 from segsuite.ops.class_weighting import mean_of
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segsuite.core.hints import Count
 from segsuite.core.labels import IGNORE
-from segsuite.methods.segvit.attention_to_mask import AtmOutput
+from segsuite.methods.segvit.head import AtmOutput
 from segsuite.methods.segvit.mask_losses import mask_losses
 from segsuite.ops.class_weighting import mean_of
 from segsuite.ops.precision import full

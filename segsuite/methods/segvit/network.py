@@ -20,9 +20,8 @@ from torch import Tensor
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
-from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmOutput, AtmSingle
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
-from segsuite.methods.segvit.predictions import cascade_prediction, single_prediction
+from segsuite.methods.segvit.head import AtmOutput, Head
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
 from segsuite.methods.segvit.token_sharing import (
     TokenSharing,
@@ -83,7 +82,7 @@ class SegVit(Segmenter):
 
     Args:
         backbone: a ViT of some depth and width.
-        head: `AtmSingle` (one head, DToP's) or `AtmCascade` (SegViT v1's three stages).
+        head: such as `AtmSingle` (one head, DToP's) or `AtmCascade` (SegViT v1's three stages).
         sharing: lets windows of patches share tokens; None for the dense grid.
         pruning: lets certain tokens leave early; None for all tokens in all blocks.
         auxiliary: a linear layer on the final tokens, in training only. Masks alone teach random
@@ -102,7 +101,7 @@ class SegVit(Segmenter):
         self,
         *,
         backbone: VisionTransformer,
-        head: AtmSingle | AtmCascade,
+        head: Head,
         num_classes: Count,
         sharing: TokenSharing | None = None,
         pruning: TokenPruning | None = None,
@@ -125,11 +124,11 @@ class SegVit(Segmenter):
                 f"method.network.taps={list(self.taps)} must lie in 0..{depth - 1} and end with "
                 f"{depth - 1}, the last of the backbone's {depth} blocks"
             )
-        if isinstance(head, AtmCascade) and pruning is not None and not pruning.carries:
+        if head.reads_taps and pruning is not None and not pruning.carries:
             raise ConfigError(
-                "method/head=atm_cascade reads features, but method/pruning/scorer=atm gives "
-                "exited tokens masks instead; type method/pruning/scorer=linear or "
-                "method/head=atm_single"
+                f"{type(head).__name__} reads features of several blocks, but "
+                "method/pruning/scorer=atm gives exited tokens masks instead; type "
+                "method/pruning/scorer=linear or method/head=atm_single"
             )
 
     # --- the contract -------------------------------------------------------------------------
@@ -153,11 +152,13 @@ class SegVit(Segmenter):
         self.check_size(images)
         encoded = self._encode(images)
         final = self._on_grid(self._heads(encoded)[-1], encoded)
-        return self._prediction(final, encoded.trace)
+        return self.head.prediction(final, encoded.trace)
 
     def log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
         """(B, K, *size): each class's share of all scores of a pixel, of the last head."""
-        scores = self._prediction(output.heads[-1], output.trace).scores(size).float() + _NO_ZERO
+        scores = (
+            self.head.prediction(output.heads[-1], output.trace).scores(size).float() + _NO_ZERO
+        )
         return scores.log() - scores.sum(1, keepdim=True).log()
 
     def taught_log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
@@ -170,11 +171,6 @@ class SegVit(Segmenter):
             return self.log_probabilities(output, size)
         logits = output.exits[-1].logits.float().transpose(1, 2).unflatten(2, output.trace.grid)
         return F.interpolate(logits, size=size, mode="bilinear").log_softmax(1)
-
-    def _prediction(self, final: AtmOutput, trace: TokenTrace) -> Prediction:
-        if isinstance(self.head, AtmCascade):
-            return cascade_prediction(final, trace=trace)
-        return single_prediction(final, trace=trace)
 
     def load_initial_weights(self) -> None:
         """Loads the backbone's and the policy's pretrained weights, as their configs name them."""
@@ -227,7 +223,7 @@ class SegVit(Segmenter):
         tokens, owner, policy = self._tokenise(images)
         alive, grid = start(tokens), self._grid(images)
         stages, taps, exits = [TokenStage(after=0, slots=alive.slots)], [], []
-        wanted = self.taps if isinstance(self.head, AtmCascade) else ()
+        wanted = self.taps if self.head.reads_taps else ()
         for done, block in enumerate(self.backbone.blocks, start=1):
             alive = alive.through(block)
             if done - 1 in wanted:
@@ -245,7 +241,7 @@ class SegVit(Segmenter):
 
     def _heads(self, encoded: _Encoded) -> list[AtmOutput]:
         """Outputs over all slots, (B, K, n0): the exits' where they answer, the final one last."""
-        if isinstance(self.head, AtmCascade):
+        if self.head.reads_taps:
             return self.head(encoded.taps)
         if self.pruning is None or self.pruning.carries:
             return [self.head(encoded.alive.features())]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segsuite.core.sizes import Size
-from segsuite.methods.segvit.attention_to_mask import AtmOutput
+from segsuite.methods.segvit.head import AtmOutput
 from segsuite.nn.predictions import GridPrediction
 from segsuite.nn.token_trace import TokenTrace
 from segsuite.ops.bilinear import bilinear_matrix
