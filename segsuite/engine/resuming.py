@@ -31,6 +31,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Samples
 from segsuite.engine.callbacks.checkpoints import SAMPLES_KEY
 from segsuite.engine.launch.rebuild import classes_of
+from segsuite.nn.backbones.lite_weights import check_twins
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class ResumePoint:
         """
         checkpoint = read_checkpoint(path)
         same_method(checkpoint, config, path)
+        made = checkpoint_config(checkpoint, path)
+        check_twins(config["method"]["network"], made["method"]["network"], source=str(path))
         state = network_state(checkpoint, path)
         _check_whole(checkpoint, path)
         return cls(
@@ -97,7 +100,7 @@ class ResumePoint:
             shapes={name: tuple(weight.shape) for name, weight in state.items()},
             classes=classes_of(checkpoint, path),
             samples=_stored_samples(checkpoint, path),
-            optimizer=_optimizer(checkpoint_config(checkpoint, path)),
+            optimizer=_optimizer(made),
             groups=_groups(checkpoint["optimizer_states"][0], path),
             odd=not_finite(state),
         )

@@ -41,7 +41,7 @@ from segsuite.engine.launch.settings import (
 from segsuite.engine.resuming import ResumePoint, fingerprints
 from segsuite.engine.task import BaseTask
 from segsuite.engine.trainer import built_trainer, quiet
-from segsuite.nn.backbones.lite_weights import check_same_twin
+from segsuite.nn.backbones.lite_weights import check_twins
 from segsuite.nn.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
@@ -149,12 +149,7 @@ def _check_twins(
     kept = [
         n for n, part in network.named_children() if getattr(part, "keeps_initial_weights", False)
     ]
-    parts = {
-        n: value for n, value in config.items() if isinstance(value, Mapping) and n not in kept
-    }
-    own = {n: value for n, value in config.items() if isinstance(value, str)}
-    for key, ours in (("method", parts), ("method.network", own)):
-        check_same_twin(ours, made, key=key, source=f"init_from={source}")
+    check_twins(config, made, source=f"init_from={source}", kept=kept)
 
 
 def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> BaseTask:

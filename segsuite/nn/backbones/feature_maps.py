@@ -172,12 +172,18 @@ def _created(name: str, output_stride: int) -> nn.Module:
         ) from error
 
 
-def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
+def load_body(
+    body: nn.Module, tensors: dict[str, Tensor], *, source: str, cut: bool = False
+) -> None:
     """Loads all of a network cut short from the weights of the whole one.
 
     By name where the names are timm's; otherwise one by one in their order, which is how
     torchvision's file of the same network differs. Running statistics that a network with group
     norms has no use for are left aside.
+
+    Args:
+        source: where the weights are from, for messages.
+        cut: whether the body may end before the network's last feature map.
 
     Raises:
         CheckpointError: a weight is missing, has another shape or is not finite, or there are
@@ -194,7 +200,7 @@ def load_body(body: nn.Module, tensors: dict[str, Tensor], *, source: str) -> No
         beyond = keep[len(wanted) + _LAST_LAYERS :]
     elif not any(map(_runs, own)):  # group norms have no use for running statistics
         beyond = [name for name in beyond if not _runs(name)]
-    if beyond:
+    if beyond and not cut:
         raise CheckpointError(
             f"{source} is of a larger network: {beyond[0]} and {len(beyond) - 1} more weights have "
             "no place in the backbone; give weights of this network, or type "

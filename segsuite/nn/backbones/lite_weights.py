@@ -5,7 +5,7 @@ and batch norms with an epsilon of 1e-3. timm's `tf_efficientnet_lite*` are thes
 `efficientnet_lite*` have weights of the same names and shapes, but pad and normalise otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,5 +92,21 @@ def check_same_twin(
             )
 
 
+def check_twins(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, source: str, kept: Collection[str] = ()
+) -> None:
+    """As `check_same_twin`, of the configs of two networks, whose parts are typed as `method.PART`.
+
+    Args:
+        kept: parts of ours that keep weights of their own.
+    """
+    parts = {n: part for n, part in ours.items() if isinstance(part, Mapping) and n not in kept}
+    own = {name: value for name, value in ours.items() if isinstance(value, str)}
+    check_same_twin(parts, theirs, key="method", source=source)
+    check_same_twin(own, theirs, key="method.network", source=source)
+
+
 def _are_twins(one: str, other: str) -> bool:
+    """Of timm's names, which may have a tag: `efficientnet_lite0.ra_in1k`."""
+    one, other = one.partition(".")[0], other.partition(".")[0]
     return one != other and one.removeprefix("tf_") == other.removeprefix("tf_")
