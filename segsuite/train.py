@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> float | None:
     training.find_teacher(cfg, task, data)
     trainer = training.make_trainer(cfg, data, folder, resumed)
     training.check_task(cfg, task, trainer, resumed)
-    training.record_start(cfg, folder)
+    training.record_start(cfg, folder, resumed)
     cost = planned_cost(network, tuple(cfg.data.crop_size))
     introduction.introduce(cfg, trainer, network, data, cost)
 

@@ -4,6 +4,7 @@ Paper: "Distilling the Knowledge in a Neural Network" (Hinton et al., 2015), pix
 coarse grid, which is what makes it cheap.
 """
 
+import logging
 from typing import Any, Self
 
 import torch
@@ -18,6 +19,8 @@ from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
 from segsuite.nn.segmenter import Segmenter
+
+log = logging.getLogger(__name__)
 
 KEY = "method.distillation.teacher"
 
@@ -83,6 +86,13 @@ class Distillation:
             raise ConfigError(
                 f"{KEY}={self.source} needs sides that are multiples of {teacher.size_divisor}, "
                 f"but data.crop_size is {list(size)}"
+            )
+        if getattr(network, "auxiliary", network) is None:
+            log.warning(
+                "%s=%s pulls at masks that are each judged by themselves, which has made networks "
+                "worse: method.auxiliary=null leaves no layer that it could teach better; "
+                "method/recipe=scratch has one",
+                *(KEY, self.source),
             )
         self._teacher = teacher.requires_grad_(False)
         try:

@@ -60,6 +60,7 @@ class ResumePoint:
 
     Attributes:
         path: path of the checkpoint.
+        config: config of the training that wrote it.
         step: iterations that it was trained for.
         shapes: shapes of the network's weights, by name.
         classes: classes that it was trained for.
@@ -70,6 +71,7 @@ class ResumePoint:
     """
 
     path: Path
+    config: Mapping[str, Any]
     step: int
     shapes: dict[str, tuple[int, ...]]
     classes: ClassTable
@@ -96,6 +98,7 @@ class ResumePoint:
         _check_whole(checkpoint, path)
         return cls(
             path=path,
+            config=made,
             step=checkpoint["global_step"],
             shapes={name: tuple(weight.shape) for name, weight in state.items()},
             classes=classes_of(checkpoint, path),

@@ -89,6 +89,9 @@ class BaseTask(LightningModule):
         """Scalar losses by name, already weighted: their sum is what is minimised."""
         return self.loss(self.network(self.seen(batch)), batch["label"])
 
+    def check_losses(self, losses: Mapping[str, Tensor]) -> None:
+        """Raises ConfigError where a setting of the task left no trace in its losses."""
+
     def seen(self, batch: Batch) -> Tensor:
         """What the network sees of a training batch: (B, 3, H, W), its images."""
         return batch["image"]
@@ -96,6 +99,7 @@ class BaseTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """`loss`: what is minimised; `losses`: its parts by name, for callbacks."""
         losses = self.losses(batch)
+        self.check_losses(losses)
         total = torch.stack(list(losses.values())).sum()
         size = len(batch["id"])
         self.log_dict({f"train/{n}": v.detach() for n, v in losses.items()}, batch_size=size)
@@ -200,14 +204,12 @@ class SegmentationTask(BaseTask):
         taught = self.distillation.losses(self.network, output, batch)
         return {**self.loss(output, batch["label"]), **taught}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        step = super().training_step(batch, batch_idx)
-        if self.distillation.source is not None and "distillation" not in step["losses"]:
+    def check_losses(self, losses: Mapping[str, Tensor]) -> None:
+        if self.distillation.source is not None and "distillation" not in losses:
             raise ConfigError(
                 f"method.distillation.teacher changes nothing: {type(self).__name__} makes its "
                 "losses without it; let them be added to those of super().losses(batch)"
             )
-        return step
 
     def predictions(self, batch: Batch) -> list[Tensor]:
         return self.predicted_labels(batch)

@@ -57,11 +57,12 @@ def begin(cfg: DictConfig) -> Path:
     return folder
 
 
-def record_start(cfg: DictConfig, folder: Path) -> None:
+def record_start(cfg: DictConfig, folder: Path, resumed: ResumePoint | None = None) -> None:
     """Writes the run's record, after data and network were made: mistakes change nothing."""
     if not on_main_process():
         return
-    for change in record.differences(folder, cfg):
+    earlier = None if resumed is None else resumed.config
+    for change in record.differences(folder, cfg, checkpoint=earlier):
         log.warning("the run is resumed with another config: %s", change)
     record.write_start(folder, cfg)
 

@@ -152,6 +152,12 @@ def test_a_mobile_network_teaches_a_transformer(tmp_path, capfd):
     assert "absent.ckpt" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("pupil", "warned"), [("segvit", True), ("segvit scratch", False)])
+def test_a_teacher_that_would_pull_at_masks_is_said(pupil, warned, monkeypatch, caplog):
+    taught_by(network("mobile"), network(pupil), monkeypatch)
+    assert ("method.auxiliary=null leaves no layer" in caplog.text) is warned
+
+
 def test_no_checkpoint_is_an_error_of_its_own(tmp_path):
     (tmp_path / "some.ckpt").write_text("no checkpoint")
     with pytest.raises(CheckpointError, match=r"method\.distillation\.teacher: "):

@@ -23,3 +23,13 @@ def test_settings_that_came_into_the_suite_since_are_no_changes(tmp_path, part, 
     write_start(tmp_path, OmegaConf.create({"method": {"part": part}}))
     now = OmegaConf.create({"method": {"part": {**part, **added}}})
     assert differences(tmp_path, now) == told
+
+
+def test_a_run_that_goes_on_in_a_new_folder_is_compared_with_its_checkpoint(tmp_path):
+    now = OmegaConf.create({"method": {"part": {"a": 1, "teacher": None}}, "ckpt_path": "a.ckpt"})
+    then = {"method": {"part": {"a": 1, "teacher": "b.ckpt"}}, "ckpt_path": None}
+    assert differences(tmp_path, now) == []
+    told = ["method.part.teacher: b.ckpt -> None"]
+    assert differences(tmp_path, now, checkpoint=then) == told
+    write_start(tmp_path, now)
+    assert differences(tmp_path, now, checkpoint=then) == [], "its own start counts for more"

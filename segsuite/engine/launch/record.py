@@ -115,12 +115,17 @@ def write_result(folder: Path, **figures: Any) -> None:
     write_json(folder / RESULT, figures)
 
 
-def differences(folder: Path, cfg: DictConfig) -> list[str]:
+def differences(
+    folder: Path, cfg: DictConfig, *, checkpoint: Mapping[str, Any] | None = None
+) -> list[str]:
     """What the config of an earlier start in this folder has otherwise: "key: then -> now".
 
     A setting that a part got since, and that is what the part was without it, is none.
+
+    Args:
+        checkpoint: config of the checkpoint that is gone on from, for a folder without a start.
     """
-    earlier = earlier_config(folder)
+    earlier = earlier_config(folder) or checkpoint
     if earlier is None:
         return []
     then = dict(_leaves(earlier, ""))
