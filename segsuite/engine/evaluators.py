@@ -13,9 +13,6 @@ from segsuite.data.class_table import ClassTable
 from segsuite.engine.callbacks.table import class_table, headline, write_classes
 from segsuite.metrics.iou import SUMMARY, MeanIoU
 
-HEADLINE = "headline"
-"""The name that stands for the headline of whatever task it is: `monitor: val/headline`."""
-
 
 class Evaluator(nn.Module, ABC):
     """The metrics of a task, over a whole split and over any number of processes.

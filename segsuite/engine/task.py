@@ -14,8 +14,9 @@ from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
 from segsuite.engine.distillation import Distillation
-from segsuite.engine.evaluators import HEADLINE, Evaluator, SemanticEvaluator
+from segsuite.engine.evaluators import Evaluator, SemanticEvaluator
 from segsuite.engine.inference.modes import Inference, Watcher
+from segsuite.engine.launch.settings import HEADLINE
 from segsuite.engine.optim import parameter_groups, scale_learning_rates
 from segsuite.nn.segmenter import Segmenter
 

@@ -21,7 +21,6 @@ from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
-from segsuite.engine.evaluators import HEADLINE
 from segsuite.engine.iterations import (
     check_processes,
     check_validated,
@@ -188,7 +187,7 @@ def check_task(
     optimizer, _ = task.optimisation(max_steps=cfg.trainer.max_steps)
     if resumed is not None:
         resumed.check_optimizer(optimizer, record.plain(cfg))
-    check_figures(cfg, (*task.metric_names, HEADLINE), trainer.callbacks)
+    check_figures(cfg, task.metric_names, trainer.callbacks)
     check_validated(trainer, task.resolved(cfg.optimized_metric))
 
 

@@ -105,4 +105,4 @@ def test_a_validation_draws_for_the_final_evaluation_too(drawn, tmp_path, monkey
     callback.on_fit_end(run_of("fit"), None)
     evaluate(callback, run_of("test"))
     assert drawn == EXPECTED, "once, by the validation"
-    assert capsys.readouterr().out.count("image") == 1
+    assert capsys.readouterr().out.count("image (image): ") == 1

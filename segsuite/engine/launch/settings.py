@@ -67,6 +67,8 @@ _EVALUATING = {
 """What an evaluation heeds of a trainer; the rest is about training."""
 
 _STAGES = ("train/", "val/", "test/")
+HEADLINE = "headline"
+"""The name that stands for the headline of whatever task it is: `monitor: val/headline`."""
 
 
 def check_parts(cfg: DictConfig) -> None:
@@ -159,7 +161,7 @@ def check_figures(cfg: DictConfig, figures: Sequence[str], callbacks: Sequence[A
     }
     for key, name in asked.items():
         stage, _, figure = str(name).partition("/")
-        if stage not in ("val", "test") or figure in figures or cfg.allow:
+        if stage not in ("val", "test") or figure in (*figures, HEADLINE) or cfg.allow:
             continue
         hint = did_you_mean(figure, figures).replace("`", f"`{stage}/", 1)
         raise ConfigError(f"{key}={name} is not logged{hint.replace('known: ', f'of {stage}/: ')}")
