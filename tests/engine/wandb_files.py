@@ -59,6 +59,8 @@ def _records(data: bytes) -> Iterator[Any]:
             at += _BLOCK - at % _BLOCK
             continue
         _, size, kind = _HEADER.unpack_from(data, at)
+        if at + _HEADER.size + size > len(data):
+            return  # it is being written
         whole += data[at + _HEADER.size : at + _HEADER.size + size]
         at += _HEADER.size + size
         if kind in (_WHOLE, _LAST):
