@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from segsuite.core.build import build
+from segsuite.core.config import chosen_probe
 from segsuite.core.errors import ConfigError
 from segsuite.core.targets import trusted
 from segsuite.engine.launch.heeded import referred
@@ -56,10 +57,9 @@ def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
     for override in typed:
         key = re.split(r"[./@=]", override.lstrip("+~"))[0]
         if key not in _OF_EVERY_RUN | looked_at:
-            chosen = [o.partition("=")[2] for o in typed if o.startswith("probe=")] or ["speed"]
             own = [f"probe.{own}" for own in cfg.probe if own not in ("_target_", *looked_at)]
             raise ConfigError(
-                f"{override} would change nothing: probe={chosen[-1]} looks at "
+                f"{override} would change nothing: probe={chosen_probe(typed)} looks at "
                 f"{', '.join([*own, *sorted(looked_at)])}"
             )
     _check_accuracy(typed)

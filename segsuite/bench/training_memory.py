@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from segsuite.bench.memory_report import memory_table, save_memory_plot
 from segsuite.bench.probes import Tell
 from segsuite.core.build import build
-from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import Device, device_of, free_memory
 from segsuite.core.hints import Between, Count, Sides
 from segsuite.core.sizes import Size
@@ -224,8 +223,6 @@ def probe(
 def _memory(
     cfg: Any, measured_at: Size, size: Size, classes: int, device: torch.device, allow: tuple
 ) -> StepMemory | None:
-    if classes < 2:
-        raise ConfigError(f"probe.classes: {classes} is no number of classes; give 2 or more")
     network = build(cfg.method.network, path="method.network", allow=allow).to(device).train()
     loss = build(cfg.method.loss, path="method.loss", allow=allow)
     loss = loss.to(device) if isinstance(loss, nn.Module) else loss

@@ -48,13 +48,23 @@ def as_today(overrides: Sequence[str], name: str) -> list[str]:
     return [_OF_LOSSES.sub("++", override) for override in moved]
 
 
+def chosen_probe(overrides: Sequence[str]) -> str:
+    """The probe that a benchmark's overrides choose, or else the one that it has by default."""
+    return [o.partition("=")[2] for o in ("probe=speed", *overrides) if o.startswith("probe=")][-1]
+
+
 def _of_the_probe(overrides: Sequence[str]) -> list[str]:
-    chosen = [o.partition("=")[2] for o in overrides if o.startswith("probe=")] or ["speed"]
+    """The overrides of a benchmark with the settings of its probe where they stand today.
+
+    Raises:
+        ConfigError: a setting is another probe's.
+    """
+    chosen = chosen_probe(overrides)
     for override in overrides:
         old = _OLD_PROBE.match(override)
-        if old and old[2] not in chosen:
+        if old and old[2] != chosen:
             raise ConfigError(
-                f"{override} would change nothing: probe={chosen[-1]} does not look at it; type "
+                f"{override} would change nothing: probe={chosen} does not look at it; type "
                 f"probe={old[2]} too"
             )
     return [_OLD_PROBE.sub(r"\1probe.", override) for override in overrides]

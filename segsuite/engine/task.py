@@ -1,5 +1,6 @@
 """Training and evaluation of a network: what all tasks share, and the semantic one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ Loss = Callable[[Any, Tensor], dict[str, Tensor]]
 """From a network's output and labels (B, H, W) to scalar losses by name, already weighted."""
 
 
-class BaseTask(LightningModule):
+class BaseTask(LightningModule, ABC):
     """Trains and scores a network. A kind of task says by `predictions` what its network answers,
     and brings the evaluator that scores it; one whose loss needs more than labels overrides
     `losses`, and adds to what super().losses(batch) gives; one whose network sees more than images
@@ -58,6 +59,11 @@ class BaseTask(LightningModule):
         groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__()
+        if evaluator.headline not in evaluator.metric_names:
+            raise ConfigError(
+                f"{type(evaluator).__name__} has the headline `{evaluator.headline}`, which is "
+                f"none of its metrics: {', '.join(evaluator.metric_names)}"
+            )
         self.network = network
         self.classes = classes
         self.inference = inference
@@ -131,15 +137,15 @@ class BaseTask(LightningModule):
             raise ConfigError(f"method.optimizer or its groups: {error}") from error
         return optimizer, schedule
 
+    @abstractmethod
     def predictions(self, batch: Batch) -> Sequence[Any]:
         """What the network answers for each image of an evaluation batch, for the evaluator."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its network answers")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
-        """`labels`: what was predicted for each image, for callbacks with scores of theirs."""
+        """`predictions`: what was predicted for each image, for callbacks."""
         predictions = self.predictions(batch)
         self.evaluator.update(predictions, batch)
-        return {"labels": predictions}
+        return {"predictions": predictions}
 
     def on_validation_epoch_start(self) -> None:
         # Here and not at the end, so that callbacks may still ask for what stands behind a metric.
@@ -214,6 +220,10 @@ class SegmentationTask(BaseTask):
 
     def predictions(self, batch: Batch) -> list[Tensor]:
         return self.predicted_labels(batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
+        """`labels`: class ids (H, W) of each image, for callbacks with scores of theirs."""
+        return {"labels": super().validation_step(batch, batch_idx)["predictions"]}
 
     def predicted_labels(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
         """Class ids (H, W) for each image of an evaluation batch, at its labels' size."""

@@ -297,6 +297,21 @@ def test_a_head_of_theirs_trains_in_segvit(lab):
     assert any("network.head.presence" in name for name in checkpoint["state_dict"])
 
 
+def test_a_headline_that_is_no_metric_is_refused_before_training(lab, monkeypatch, capfd):
+    from ourlab.pixelwise.evaluator import WrongPixels
+
+    monkeypatch.setattr(WrongPixels, "headline", "wrongs")
+    code = called(
+        train,
+        *("--config-dir", str(lab / "conf"), "experiment=leaves_pixelwise", "debug=smoke"),
+        *(f"data.root={lab / 'data'}", "allow=[ourlab.]", "trainer=cpu"),
+        *(f"paths.logs={lab / 'logs'}", "name=headless"),
+        "+method.task.evaluator._target_=ourlab.pixelwise.evaluator.WrongPixels",
+        "+method.task.evaluator._partial_=true",
+    )
+    assert code == 2 and "none of its metrics: wrong, pixels" in capfd.readouterr().err
+
+
 def column(path: Path, name: str) -> list[str]:
     with open(path, newline="") as file:
         return [row[name] for row in csv.DictReader(file) if row.get(name)]

@@ -52,13 +52,15 @@ class PolicyEvaluator(SemanticEvaluator):
 
     Args:
         windows: the share of tokens that sharing is to save, as `method.sharing.windows` below 1.
+        loss: loss of the policy, which says what a window's label is.
     """
 
     headline = "shared_right"
 
-    def __init__(self, *, windows: float) -> None:
+    def __init__(self, *, windows: float, loss: PolicyLoss) -> None:
         super().__init__(classes=_WINDOWS)
         self.shared_right = SharedRight(saved=windows)
+        self._loss = loss
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -68,9 +70,15 @@ class PolicyEvaluator(SemanticEvaluator):
         super().reset()
         self.shared_right.reset()
 
-    def update(self, predictions: Sequence[Tensor], batch: Mapping[str, Any]) -> None:
-        """Counts windows: logits (2, h, w) and `targets` (h, w), one of each per image."""
-        for logits, targets in zip(predictions, batch["targets"], strict=True):
+    def update(self, predictions: Sequence[Tensor], batch: Batch) -> None:
+        """Counts windows.
+
+        Shapes: predictions (2, h, w) logits of the windows, one of each image of the batch
+        """
+        pairs = zip(predictions, batch["image"], batch["label"], strict=True)
+        for logits, image, label in pairs:
+            rows, columns = (count * self._loss.window for count in logits.shape[-2:])
+            targets = self._loss.targets(fitted(label, image)[None, :rows, :columns])[0]
             self.metric.update(logits.argmax(0).flatten(), targets.flatten())
             self.shared_right.update(logits[1] - logits[0], targets)
 
@@ -109,27 +117,22 @@ class PolicyTask(BaseTask):
             optimizer=optimizer,
             schedule=schedule,
             groups=groups,
-            evaluator=PolicyEvaluator(windows=windows),
+            evaluator=PolicyEvaluator(windows=windows, loss=loss),
         )
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        window = self.loss.window
-        answers, targets = [], []
-        for image, label in zip(batch["image"], batch["label"], strict=True):
+    def predictions(self, batch: Batch) -> list[Tensor]:
+        """Logits (2, h, w) of the windows of each image, those that are whole."""
+        window, logits = self.loss.window, []
+        for image in batch["image"]:
             rows, columns = (side // window * window for side in image.shape[-2:])
-            seen = fitted(label, image)[None, :rows, :columns]
-            answers.append(self.network(image[None, :, :rows, :columns]).float()[0])
-            targets.append(self.loss.targets(seen)[0])
-        self.evaluator.update(answers, {"targets": targets})
+            logits.append(self.network(image[None, :, :rows, :columns]).float()[0])
+        return logits
 
     def predicted_labels(self, batch: Batch, **_: object) -> list[Tensor]:
         """Windows as (H, W) maps of 0 and 1, for images."""
         maps = []
-        for image, label in zip(batch["image"], batch["label"], strict=True):
-            window = self.loss.window
-            rows, columns = (side // window * window for side in image.shape[-2:])
-            cells = self.network(image[None, :, :rows, :columns]).argmax(1, keepdim=True)
-            size = tuple(label.shape[-2:])
-            map_ = torch.nn.functional.interpolate(cells.float(), size=size, mode="nearest-exact")
+        for logits, label in zip(self.predictions(batch), batch["label"], strict=True):
+            cells, size = logits.argmax(0).float(), tuple(label.shape[-2:])
+            map_ = torch.nn.functional.interpolate(cells[None, None], size, mode="nearest-exact")
             maps.append(map_[0, 0].long())
         return maps
