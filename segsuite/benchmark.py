@@ -23,23 +23,25 @@ def main(cfg: DictConfig) -> None:
     """
     import json
     import sys
-    from pathlib import Path
 
-    from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
     from segsuite.bench.probes import probe_of
+    from segsuite.core.config import chosen_probe
     from segsuite.engine.launch.record import write_result
+    from segsuite.engine.launch.run import Run
 
-    typed = HydraConfig.get().overrides.task
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
-    measured = probe_of(cfg, typed)(
+    run = Run(cfg)
+    typed = run.typed
+    measured = probe_of(run, typed)(
         data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data.", "data/"))],
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
-    folder = Path(cfg.run.folder)
-    measured.show(console, folder)
-    write_result(folder, optimized=None, **measured.to_dict())
+    measured.show(console, run.folder)
+    device = measured.machine["device"]
+    kind = {"kind": chosen_probe(typed), "device": device, "entries": measured.entries()}
+    write_result(run, optimized=None, **kind, **measured.to_dict())
     print(json.dumps(measured.to_dict(parts=False)))
 
 

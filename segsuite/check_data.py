@@ -9,7 +9,6 @@ of JSON. Exits with 1 when something is missing or wrong, or nothing can be lear
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from omegaconf import DictConfig
@@ -21,19 +20,18 @@ from segsuite.engine.launch.entry_point import entry_point
 @entry_point("check_data")
 def main(cfg: DictConfig) -> None:
     """Looks at a data set before anything is trained on it."""
-    from segsuite.core.build import build
     from segsuite.core.files import write_json
-    from segsuite.core.targets import trusted
     from segsuite.data.checks.inspection import report
     from segsuite.data.checks.occurrence import faults_of
     from segsuite.data.checks.preview import write_preview, write_table, write_weights
     from segsuite.data.readers.splits import warn_of_shared
+    from segsuite.engine.launch.run import Run
     from segsuite.engine.launch.settings import check_values
 
     some, many = Annotated[int, Between(1)], Annotated[int, Between(0)]
     check_values(cfg, {"splits": list[str] | None, "drawn": some, "images": many})
-    data = build(cfg.data, path="data", allow=trusted(cfg))
-    folder = Path(cfg.run.folder)
+    run = Run(cfg)
+    data, folder = run.build("data"), run.folder
     splits = cfg.splits or dict.fromkeys(["train", "val", data.test_split])
     # All of them first: what is refused leaves nothing behind.
     opened = {split: data.open(split, strict=False) for split in splits}

@@ -16,18 +16,23 @@ def main(cfg: DictConfig) -> float | None:
     python -m segsuite.evaluate ckpt_path=FILE scores=cityscapes data.instances=true
     python -m segsuite.evaluate ckpt_path=FILE submission=cityscapes
 
-    The last line of the output is JSON; the same goes to result.json in the run's folder.
+    The last line of the output is JSON; the same goes to result.json in the run's folder, with
+    the record of the machine and the commit.
     """
     import json
-    from pathlib import Path
 
+    from segsuite.core.results import Entry, metrics_of
     from segsuite.engine import evaluation
     from segsuite.engine.launch import record
     from segsuite.engine.launch.entry_point import on_main_process
+    from segsuite.engine.launch.run import Run
 
-    result = evaluation.evaluate(cfg)
+    run = Run(cfg)
+    result = evaluation.evaluate(run)
     if on_main_process():
-        record.write_result(Path(cfg.run.folder), **result)
+        metrics, files = metrics_of(result["metrics"]), {"checkpoint": result["checkpoint"]}
+        entry = Entry(name=str(cfg.name), metrics=metrics, artefacts=files)
+        record.write_result(run, kind="evaluate", entries=[entry], **result)
         print(json.dumps(result), flush=True)
     return result["optimized"]
 

@@ -21,22 +21,26 @@ def main(cfg: DictConfig) -> None:
     beside the run, and ends with one line of JSON.
     """
     import json
-    from pathlib import Path
 
-    from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
     from segsuite.engine.launch.record import write_result
-    from segsuite.exporting.export import export
+    from segsuite.engine.launch.run import Run
+    from segsuite.exporting.export import source_of
 
     console = Console(stderr=True)
+    run = Run(cfg)
+    export = run.build("exporter")
     exported = export(
-        cfg,
-        typed=HydraConfig.get().overrides.task,
+        source_of(run),
+        run.folder,
+        typed=run.typed,
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     exported.show(Console())
-    write_result(Path(cfg.run.folder), optimized=None, **exported.to_dict())
+    write_result(
+        run, kind="export", entries=exported.entries(), optimized=None, **exported.to_dict()
+    )
     print(json.dumps(exported.to_dict()), flush=True)
 
 

@@ -30,14 +30,13 @@ def main(cfg: DictConfig) -> None:
     Writes one overlaid video, or a folder of overlaid frames, and prints frames a second. Video
     files need the extra `video`: pip install -e '.[video]' in the suite's folder.
     """
-    from segsuite.engine.inference.video import is_video, predict_video
+    from segsuite.engine.inference.prediction import loaded, white_of
+    from segsuite.engine.inference.video import is_video
+    from segsuite.engine.launch.run import Run
 
-    if is_video(cfg):
-        print(predict_video(cfg))
-        return
-    from segsuite.engine.inference.prediction import predict
-
-    print(predict(cfg))
+    run = Run(cfg)
+    kind = "video" if is_video(cfg.video, cfg.input, cfg.output) else "images"
+    print(run.build(f"segment.{kind}")(lambda: loaded(run), white=white_of(run)))
 
 
 if __name__ == "__main__":

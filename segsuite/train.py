@@ -3,9 +3,10 @@
 from omegaconf import DictConfig
 
 from segsuite.engine.launch.entry_point import entry_point
+from segsuite.engine.launch.folders import LAST
 
 
-@entry_point("train")
+@entry_point("train", goes_on_from=LAST)
 def main(cfg: DictConfig) -> float | None:
     """Trains a segmentation network.
 
@@ -18,29 +19,31 @@ def main(cfg: DictConfig) -> float | None:
     from segsuite.engine import fitting, introduction, training
     from segsuite.engine.class_weights import settle_class_weights
     from segsuite.engine.launch import record
+    from segsuite.engine.launch.run import Run
     from segsuite.engine.loggers.opened import opened
     from segsuite.measure.planned import planned_cost
 
     seed_everything(cfg.seed)
-    folder = training.begin(cfg)
-    resumed = training.resume_point(cfg, folder)
+    run = Run(cfg)
+    training.begin(run)
+    resumed = training.resume_point(run)
 
-    data = training.make_data(cfg, resumed)
-    network = training.make_network(cfg, resumed)
-    task = training.make_task(cfg, network, data)
+    data = training.make_data(run, resumed)
+    network = training.make_network(run, resumed)
+    task = training.make_task(run, network, data)
     settle_class_weights(task, data)
-    training.find_teacher(cfg, task, data)
-    trainer = training.make_trainer(cfg, data, folder, resumed)
-    training.check_task(cfg, task, trainer, resumed)
-    training.record_start(cfg, folder, resumed)
+    training.find_teacher(run, task, data)
+    trainer = training.make_trainer(run, data, resumed)
+    training.check_task(run, task, trainer, resumed)
+    training.record_start(run, resumed)
     cost = planned_cost(network, tuple(cfg.data.crop_size))
     introduction.introduce(cfg, trainer, network, data, cost)
 
     done = 0 if resumed is None else resumed.step
     with opened(trainer.loggers, record.flat(cfg), step=done, resolved=task.resolved):
         fitting.fit(trainer, task, data, resumed)
-        figures = fitting.final_figures(cfg, trainer, task, data, folder)
-    return fitting.finish(cfg, figures, trainer, task, folder)
+        metrics = fitting.final_metrics(run, trainer, task, data)
+    return fitting.finish(run, metrics, trainer, task)
 
 
 if __name__ == "__main__":

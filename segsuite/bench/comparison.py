@@ -12,9 +12,10 @@ from segsuite.bench import plots, report, tables
 from segsuite.bench.measurement import Measurement, Settings, autocast, measure
 from segsuite.bench.probes import Tell
 from segsuite.core.hints import Between, Count, Sides
+from segsuite.core.results import Entry
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
-from segsuite.engine.inference.accuracy import accuracies
+from segsuite.engine.accuracy import accuracies
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.engine.inference.framing import pair
 from segsuite.measure import machine
@@ -69,6 +70,14 @@ class Comparison:
             "verdicts": report.verdicts(self.measured),
             "notes": self.notes,
         }
+
+    def entries(self) -> list[Entry]:
+        """One per network and batch size."""
+        return [
+            report.entry(measurement, batch, size=self.size)
+            for measurement in self.measured
+            for batch in measurement.speed
+        ]
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints the tables and the verdicts, and writes breakdown.png."""

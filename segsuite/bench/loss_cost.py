@@ -18,6 +18,7 @@ from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import Device, device_of, free_memory, high_water_mark
 from segsuite.core.hints import Between, Count
+from segsuite.core.results import Entry, Metric
 from segsuite.core.targets import prefixes
 from segsuite.engine.launch.entry_point import compose
 from segsuite.measure import machine
@@ -41,6 +42,16 @@ class LossRow:
     latency: Latency | None
     times: Ratio | None
     peak: int | None
+
+    def entry(self) -> Entry:
+        """For the record of results."""
+        missing = Metric(value=None)
+        metrics = {
+            "ms": self.latency.metric if self.latency else missing,
+            "times_as_fast": self.times.metric if self.times else missing,
+            "peak_megabytes": Metric(value=None if self.peak is None else self.peak / 1e6),
+        }
+        return Entry(name=self.arm, metrics=metrics, settings={"classes": self.classes})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -95,6 +106,10 @@ class LossCosts:
             "dim": self.dim,
             "rows": [row.to_dict() for row in self.rows],
         }
+
+    def entries(self) -> list[Entry]:
+        """One per loss and number of classes."""
+        return [row.entry() for row in self.rows]
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints the table."""

@@ -14,7 +14,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import Device, device_of
 from segsuite.core.hints import Between
 from segsuite.core.sizes import Size
-from segsuite.engine.inference.accuracy import Accuracy
+from segsuite.engine.accuracy import Accuracy
 from segsuite.engine.inference.candidates import Candidate, named
 from segsuite.measure.breakdown import Part, breakdown
 from segsuite.measure.closed_form import closed_form_of
@@ -100,14 +100,18 @@ class Measurement:
     """All that was found of one network; costs are for one image, means over the images.
 
     Attributes:
+        family: the package that the network's class is of, such as `segvit`.
+        path: path of its checkpoint; None for random weights.
         spread: standard deviation of the multiply-adds over images; 0 unless they depend on it.
-        accuracy: mIoU of the network; None where it was not measured.
+        accuracy: how good the network is; None where it was not measured.
         closed_form: operations by formula, with excluded modules left out; None where no formula is
             known.
         tokens: tokens at each stage; None for networks without a trace.
     """
 
     name: str
+    family: str
+    path: str | None
     trained: bool
     size: Size
     num_classes: int
@@ -270,6 +274,8 @@ def _gathered(
     excluded = [_submodule(network, name) for name in network.excluded_from_cost]
     return Measurement(
         name=candidate.name,
+        family=type(network).__module__.rpartition(".")[0].rpartition(".")[2],
+        path=candidate.path,
         trained=candidate.trained,
         size=size,
         num_classes=network.num_classes,

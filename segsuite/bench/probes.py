@@ -1,18 +1,17 @@
 """What `probe=` can measure: each gives something to be shown and to be written."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from omegaconf import DictConfig
 from rich.console import Console
 
-from segsuite.core.build import build
 from segsuite.core.config import chosen_probe
 from segsuite.core.errors import ConfigError
-from segsuite.core.targets import trusted
+from segsuite.core.results import Entry
 from segsuite.engine.launch.heeded import referred
+from segsuite.engine.launch.run import Run
 
 Tell = Callable[[str], None]
 """Is told what is going on."""
@@ -25,6 +24,15 @@ class Measured(Protocol):
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints tables, writes plots."""
+        ...
+
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        """What it was measured on, see `measure.machine`."""
+        ...
+
+    def entries(self) -> list[Entry]:
+        """What belongs into the record of results."""
         ...
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
@@ -44,7 +52,7 @@ class Probe(Protocol):
         ...
 
 
-def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
+def probe_of(run: Run, typed: Sequence[str] = ()) -> Probe:
     """The probe that `probe=` chooses.
 
     Args:
@@ -53,6 +61,7 @@ def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
     Raises:
         ConfigError: its settings do not fit, or something was typed that it does not refer to.
     """
+    cfg = run.config
     looked_at = {key.partition(".")[0] for key in referred(cfg, ("probe",))} - {"probe"}
     for override in typed:
         key = re.split(r"[./@=]", override.lstrip("+~"))[0]
@@ -63,7 +72,7 @@ def probe_of(cfg: DictConfig, typed: Sequence[str] = ()) -> Probe:
                 f"{', '.join([*own, *sorted(looked_at)])}"
             )
     _check_accuracy(typed)
-    return build(cfg.probe, path="probe", allow=trusted(cfg))
+    return run.build("probe")
 
 
 def _check_accuracy(typed: Sequence[str]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segsuite.bench.measurement import Measurement, Speed
+from segsuite.core.results import Entry, Metric
+from segsuite.core.sizes import Size
 from segsuite.measure.cost import GIGA
 from segsuite.measure.tokens import to_dicts
 from segsuite.measure.verdict import verdict
@@ -23,13 +25,39 @@ def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
         "gmacs_spread": measured.spread / GIGA,
         "gflops_fvcore_without_policy": measured.as_published.gfvcore,
         "paper": None if paper is None else vars(paper) | {"ours_times": measured.beside_paper},
-        "miou": None if scored is None else vars(scored).copy(),
+        (scored.metric if scored else "miou"): scored and scored.to_dict(),
         "tokens": None if measured.tokens is None else to_dicts(measured.tokens),
         "batch": {str(batch): _speed(speed) for batch, speed in measured.speed.items()},
     }
     if parts:
         result["parts"] = [part.to_dict() for part in measured.parts]
     return result
+
+
+def entry(measured: Measurement, batch: int, *, size: Size) -> Entry:
+    """One network at one batch size, for the record of results."""
+    speed, scored = measured.speed[batch], measured.accuracy
+    metrics = {
+        "parameters": Metric(value=measured.parameters),
+        "gmacs": Metric(value=measured.everything.gmacs),
+        "network_ms": speed.network.metric,
+        "labels_ms": speed.labels.metric,
+        "network_times_as_fast": speed.network_ratio.metric,
+        "labels_times_as_fast": speed.labels_ratio.metric,
+        "peak_megabytes": Metric(value=speed.peak / 1e6),
+    }
+    if scored is not None:
+        metrics[f"val/{scored.metric}"] = Metric(value=scored.value)
+    own = {}
+    if measured.tokens is not None:
+        without = measured.as_published.gmacs
+        own[measured.family] = {
+            "tokens": to_dicts(measured.tokens),
+            "gmacs_without_policy": without,
+        }
+    files = {} if measured.path is None else {"checkpoint": measured.path}
+    settings = {"batch": batch, "size": list(size), "trained": measured.trained}
+    return Entry(name=measured.name, metrics=metrics, settings=settings, artefacts=files, own=own)
 
 
 def verdicts(measured: Sequence[Measurement]) -> list[str]:

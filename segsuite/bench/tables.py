@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from segsuite.bench.measurement import Measurement
-from segsuite.engine.inference.accuracy import percent, scored_on
+from segsuite.engine.accuracy import scored_on
 from segsuite.measure.latency import Latency, Ratio
 from segsuite.measure.tokens import shown
 
@@ -52,7 +52,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
     """
     scored = next((m.accuracy for m in measured if m.accuracy is not None), None)
     timing = ("batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB")
-    table = _table(title, *timing, *(["mIoU"] if scored else []))
+    table = _table(title, *timing, *([scored.title] if scored else []))
     interval = next(iter(measured[0].speed.values())).network_ratio.interval
     for batch in measured[0].speed:
         for row, measurement in enumerate(measured):
@@ -67,7 +67,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
                 f"{speed.labels.images_per_second:.2f}",
                 _times(speed.labels_ratio) if row else "1",
                 f"{speed.peak / 1e6:.0f}",
-                *([percent(measurement.accuracy)] if scored else []),
+                *([str(measurement.accuracy or "–")] if scored else []),
             )
         table.add_section()
     table.caption = (
@@ -75,7 +75,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
         "MB: peak beyond weights and images, uncompiled; on a CPU, of live tensors"
     )
     if scored:
-        table.caption += f"; mIoU: {scored_on(scored, measured[0].size)}"
+        table.caption += f"; {scored.title}: {scored_on(scored, measured[0].size)}"
     return table
 
 

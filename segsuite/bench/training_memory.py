@@ -19,6 +19,7 @@ from segsuite.bench.probes import Tell
 from segsuite.core.build import build
 from segsuite.core.hardware import Device, device_of, free_memory
 from segsuite.core.hints import Between, Count, Sides
+from segsuite.core.results import Entry, metrics_of
 from segsuite.core.sizes import Size
 from segsuite.core.targets import prefixes
 from segsuite.engine.inference.framing import pair
@@ -112,6 +113,16 @@ class TrainingMemory:
             "batch": self.batch,
             "rows": [row.to_dict(self.batch, self.gigabytes) for row in self.rows],
         }
+
+    def entries(self) -> list[Entry]:
+        """One per way to train and number of classes."""
+        kind = {"batch": self.batch, "gigabytes": self.gigabytes, "size": list(self.size)}
+        entries = []
+        for row in self.rows:
+            plain = row.to_dict(self.batch, self.gigabytes)
+            name, settings = plain.pop("arm"), kind | {"classes": plain.pop("classes")}
+            entries.append(Entry(name=name, metrics=metrics_of(plain), settings=settings))
+        return entries
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints the table and writes memory.png."""

@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback
-from omegaconf import DictConfig
 
-from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError, did_you_mean
 from segsuite.core.seeding import seed_everything
-from segsuite.core.targets import trusted
 from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.callbacks.progress import EvaluationProgress
 from segsuite.engine.callbacks.table import ClassTableReport
 from segsuite.engine.iterations import check_processes
-from segsuite.engine.launch import record
-from segsuite.engine.launch.rebuild import figures_of, network_of
+from segsuite.engine.launch.rebuild import network_of, numbers_of
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.settings import check_trainer, for_evaluation
 from segsuite.engine.trainer import built_trainer, quiet
 from segsuite.engine.training import make_task
@@ -26,7 +23,7 @@ log = logging.getLogger(__name__)
 _STAGES = {"val": "validate", "test": "test"}
 
 
-def evaluate(cfg: DictConfig) -> dict[str, Any]:
+def evaluate(run: Run) -> dict[str, Any]:
     """The metrics by name and what they were measured on; prints a table per class.
 
     Raises:
@@ -34,21 +31,22 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         DataError: no pixel of the split has a class, and no submission was asked for.
     """
     quiet()
+    cfg = run.config
     if cfg.split not in _STAGES:
         raise ConfigError(f"split={cfg.split} is not one of val, test{did_you_mean(cfg.split, ())}")
-    settings = for_evaluation(record.plain(cfg)["trainer"], cfg.split)
+    settings = for_evaluation(run.plain("trainer"), cfg.split)
     check_trainer(settings)
     seed_everything(cfg.get("seed", 0))
-    more = _more(cfg)
-    data = build(cfg.data, path="data", allow=trusted(cfg))
+    more = _more(run)
+    data = run.build("data")
     if cfg.split == "test" and getattr(data, "test_split", "test") == "val":
         log.warning(
             "split=test is made of the validation images here (data.test_split=val): there is no "
             "test split of its own"
         )
-    network, _ = network_of(cfg, classes=data.classes)
+    network, _ = network_of(run, classes=data.classes)
     data.setup(_STAGES[cfg.split])
-    task = make_task(cfg, network, data)
+    task = make_task(run, network, data)
     progress = [EvaluationProgress()] if settings.pop("enable_progress_bar", True) else []
     trainer = built_trainer(
         settings,
@@ -59,8 +57,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     )
     check_processes(trainer, data, "val" if cfg.split == "val" else data.test_split)
     getattr(trainer, _STAGES[cfg.split])(task, datamodule=data, verbose=False)
-    figures = figures_of(trainer.callback_metrics)
-    optimized = figures[f"{cfg.split}/{task.evaluator.headline}"]
+    metrics = numbers_of(trainer.callback_metrics)
+    optimized = metrics[f"{cfg.split}/{task.evaluator.headline}"]
     if optimized is None and cfg.get("submission") is None:
         raise DataError(
             f"split={cfg.split} holds no pixel with a class, so that there is nothing to measure; "
@@ -70,20 +68,17 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     return {
         "checkpoint": str(Path(cfg.ckpt_path).resolve()),
         "split": cfg.split,
+        "device": str(trainer.strategy.root_device),
         "inference": cfg.inference["_target_"].rsplit(".", 1)[-1],
         "optimized": optimized,
-        "metrics": figures,
+        "metrics": metrics,
     }
 
 
-def _more(cfg: DictConfig) -> list[Callback]:
+def _more(run: Run) -> list[Callback]:
     """What is asked for beside the table of classes."""
-    allow = trusted(cfg)
-    more = []
-    if cfg.get("scores") is not None:
-        more.append(build(cfg.scores, path="scores", allow=allow))
-    if cfg.get("submission") is not None:
-        submission = build(cfg.submission, path="submission", allow=allow)
-        folder = Path(cfg.run.folder) / "submission"
-        more.append(SubmissionFiles(folder=folder, submission=submission))
+    scores, submission = run.build_optional("scores"), run.build_optional("submission")
+    more = [] if scores is None else [scores]
+    if submission is not None:
+        more.append(SubmissionFiles(folder=run.folder / "submission", submission=submission))
     return more

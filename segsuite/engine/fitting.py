@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule, Trainer
-from omegaconf import DictConfig
 
 from segsuite.core.checkpoint import load_weights, network_state, read_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.results import Entry, metrics_of
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.launch import folders, record
-from segsuite.engine.launch.rebuild import figures_of
+from segsuite.engine.launch.rebuild import numbers_of
+from segsuite.engine.launch.run import Run
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import BaseTask
 from segsuite.nn.dilated import split_dilations
@@ -20,7 +21,7 @@ from segsuite.nn.dilated import split_dilations
 log = logging.getLogger(__name__)
 
 
-def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
+def value_of(metrics: Mapping[str, Any], name: str | None) -> float | None:
     """The metric that a run returns to a sweeper.
 
     Raises:
@@ -28,12 +29,12 @@ def figure(figures: Mapping[str, Any], name: str | None) -> float | None:
     """
     if name is None:
         return None
-    if name not in figures:
+    if name not in metrics:
         raise ConfigError(
-            f"optimized_metric={name} is not logged{did_you_mean(name, figures)}; with the right "
+            f"optimized_metric={name} is not logged{did_you_mean(name, metrics)}; with the right "
             "one and resume=true only the last test is made again"
         )
-    return float(figures[name])
+    return float(metrics[name])
 
 
 def fit(
@@ -63,22 +64,18 @@ def fit(
             callback.catch_up(trainer)
 
 
-def final_figures(
-    cfg: DictConfig,
-    trainer: Trainer,
-    task: BaseTask,
-    data: LightningDataModule,
-    folder: Path,
-) -> dict[str, float]:
+def final_metrics(
+    run: Run, trainer: Trainer, task: BaseTask, data: LightningDataModule
+) -> dict[str, Any]:
     """All metrics of the run: the last ones logged, and the test of its best (or last) weights.
 
     Raises:
         ConfigError: the settings allowed no iteration.
     """
-    figures = _last_validation(trainer)
-    figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
-    best, last = folder / folders.BEST, folder / folders.LAST
-    chosen = best if cfg.final == "best" else last
+    metrics = _last_validation(trainer)
+    metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    best, last = run.folder / folders.BEST, run.folder / folders.LAST
+    chosen = best if run.config.final == "best" else last
     if not trainer.strategy.broadcast(best.exists()) and last.exists():
         _keep_last(trainer)
         chosen = last
@@ -89,8 +86,8 @@ def final_figures(
         )
     _give(task, chosen)
     trainer.test(task, datamodule=data, verbose=False)
-    figures |= {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return {**figures, "checkpoint": str(chosen)}
+    metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {**metrics, "checkpoint": str(chosen)}
 
 
 def _last_validation(trainer: Trainer) -> dict[str, float]:
@@ -120,20 +117,23 @@ def _give(task: BaseTask, checkpoint: Path) -> None:
     )
 
 
-def finish(
-    cfg: DictConfig, figures: dict[str, Any], trainer: Trainer, task: BaseTask, folder: Path
-) -> float | None:
+def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) -> float | None:
     """Writes result.json, after which the run counts as finished; the metric for a sweeper."""
-    checkpoint = figures.pop("checkpoint")
-    metric = task.resolved(cfg.optimized_metric)
-    optimized = figure(figures, metric)
+    checkpoint = metrics.pop("checkpoint")
+    metric = task.resolved(run.config.optimized_metric)
+    optimized = value_of(metrics, metric)
     if trainer.is_global_zero:
+        numbers = numbers_of(metrics)
+        name, files = str(run.config.name), {"checkpoint": checkpoint}
         record.write_result(
-            folder,
-            name=cfg.name,
+            run,
+            kind="train",
+            entries=[Entry(name=name, metrics=metrics_of(numbers), artefacts=files)],
+            device=trainer.strategy.root_device,
+            name=run.config.name,
             optimized=optimized,
             optimized_metric=metric,
-            metrics=figures_of(figures),
+            metrics=numbers,
             steps=trainer.global_step,
             checkpoint=checkpoint,
             test=tested(trainer.datamodule, checkpoint),
@@ -141,7 +141,7 @@ def finish(
         what = str(metric)
         if what.startswith("test/"):
             what += f" ({tested(trainer.datamodule, checkpoint)})"
-        log.info("%s = %s; results in %s", what, optimized, folder)
+        log.info("%s = %s; results in %s", what, optimized, run.folder)
         for file in profiles(trainer):
             log.info("the profiler's report: %s", file)
     return optimized

@@ -44,7 +44,12 @@ class BaseTask(LightningModule, ABC):
             iteration.
         evaluator: computes the metrics of predictions and labels.
         groups: rules of `engine.optim.parameter_groups`, on names such as `backbone.pos_embed`.
+
+    Attributes:
+        classifies_pixels: whether it answers with a class of the data for each pixel.
     """
+
+    classifies_pixels = False
 
     def __init__(
         self,
@@ -176,6 +181,8 @@ class SegmentationTask(BaseTask):
         evaluator: makes the evaluator of `classes`; None is `SemanticEvaluator`.
         distillation: loss that a teacher adds beside the method's own; None for none.
     """
+
+    classifies_pixels = True
 
     def __init__(
         self,

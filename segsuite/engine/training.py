@@ -4,17 +4,14 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from lightning import Callback, LightningDataModule, Trainer
-from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, open_dict
+from lightning import LightningDataModule, LightningModule, Trainer
+from omegaconf import open_dict
 
-from segsuite.core.build import build, check
 from segsuite.core.checkpoint import checkpoint_config, read_checkpoint
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import check_size
-from segsuite.core.targets import trusted
 from segsuite.core.transfer import begin_with, same_family
 from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.finite import FiniteTraining
@@ -30,8 +27,9 @@ from segsuite.engine.iterations import (
 )
 from segsuite.engine.launch import folders, record
 from segsuite.engine.launch.entry_point import on_main_process
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.settings import (
-    check_figures,
+    check_metrics,
     check_parts,
     check_precision,
     check_run,
@@ -46,40 +44,35 @@ from segsuite.nn.segmenter import Segmenter
 log = logging.getLogger(__name__)
 
 
-def begin(cfg: DictConfig) -> Path:
-    """The run's folder, after every argument in the config was checked."""
-    folder = Path(cfg.run.folder)
+def begin(run: Run) -> None:
+    """Gives the run its identity, and checks every argument in its config."""
     quiet()
-    with open_dict(cfg):
-        cfg.run.id = record.run_id(folder)
-    check_arguments(cfg)
-    return folder
+    with open_dict(run.config):
+        run.config.run.id = record.run_id(run.folder)
+    check_arguments(run)
 
 
-def record_start(cfg: DictConfig, folder: Path, resumed: ResumePoint | None = None) -> None:
+def record_start(run: Run, resumed: ResumePoint | None = None) -> None:
     """Writes the run's record, after data and network were made: mistakes change nothing."""
     if not on_main_process():
         return
     earlier = None if resumed is None else resumed.config
-    for change in record.differences(folder, cfg, checkpoint=earlier):
+    for change in record.differences(run.folder, run.config, checkpoint=earlier):
         log.warning("the run is resumed with another config: %s", change)
-    record.write_start(folder, cfg)
+    record.write_start(run.folder, run.config)
 
 
-def check_arguments(cfg: DictConfig) -> None:
+def check_arguments(run: Run) -> None:
     """Raises ConfigError for the first argument anywhere in the config that does not fit."""
-    allow = trusted(cfg)
-    check_parts(cfg)
-    check_precision(cfg.trainer)  # before Lightning's own list, which says nothing of these names
-    for key in ("data", "inference", "trainer", "callbacks", "logger"):
-        check(cfg[key], path=key, allow=allow)
-    check(cfg.method.network, path="method.network", allow=allow)
-    given = ("network", "classes", "inference")
-    check(cfg.method.task, path="method.task", allow=allow, given=given)
-    check_run(cfg)
+    check_parts(run.config)
+    check_precision(run.config.trainer)  # before Lightning's list, which says nothing of these
+    for key in ("data", "inference", "trainer", "callbacks", "logger", "method.network"):
+        run.check(key)
+    run.check("method.task", given=("network", "classes", "inference"))
+    check_run(run.config)
 
 
-def resume_point(cfg: DictConfig, folder: Path) -> ResumePoint | None:
+def resume_point(run: Run) -> ResumePoint | None:
     """The checkpoint to go on from, or None for a new run.
 
     A folder that holds a checkpoint is gone on with: resume=true has chosen it, or a sweep's job
@@ -89,55 +82,56 @@ def resume_point(cfg: DictConfig, folder: Path) -> ResumePoint | None:
         ConfigError: both ckpt_path and resume=true were given, or a record of the run is damaged.
         CheckpointError: the checkpoint is unreadable, not whole or of another method.
     """
+    cfg = run.config
     for key in ("ckpt_path", "init_from"):  # as of a variable of the shell that is not set
         if cfg[key] is not None and not str(cfg[key]).strip():
             raise ConfigError(f"{key}= names no file; type {key}=FILE, or leave it out")
     if cfg.resume and cfg.ckpt_path:
         raise ConfigError("resume=true and ckpt_path=... exclude each other; leave one out")
     if on_main_process():
-        record.check_whole(folder)
-    last = folder / folders.LAST
+        record.check_whole(run.folder)
+    last = run.folder / folders.LAST
     if cfg.ckpt_path:
         last = Path(cfg.ckpt_path)
     elif not last.exists():
         return None
-    resumed = ResumePoint.read(last, record.plain(cfg))
+    resumed = ResumePoint.read(last, run.plain())
     if on_main_process():
         print(f"going on from {last}, iteration {resumed.step}", file=sys.stderr)
     return resumed
 
 
-def make_data(cfg: DictConfig, resumed: ResumePoint | None) -> LightningDataModule:
+def make_data(run: Run, resumed: ResumePoint | None) -> LightningDataModule:
     """The data, found and checked: its errors come before any network is built."""
-    data = build(cfg.data, path="data", allow=trusted(cfg))
+    data = run.build("data")
     if resumed is not None:
         resumed.check_classes(data.classes)
     data.prepare_data()
     data.setup("fit")
-    if cfg.trainer.get("limit_test_batches") != 0:  # what the final evaluation needs, now
+    if run.config.trainer.get("limit_test_batches") != 0:  # what the final evaluation needs, now
         data.setup("test")
     return data
 
 
-def make_network(cfg: DictConfig, resumed: ResumePoint | None) -> Segmenter:
+def make_network(run: Run, resumed: ResumePoint | None) -> Segmenter:
     """The network with the weights that a run begins with; a resumed run loads its own later."""
-    network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
+    network = run.build("method.network")
     if resumed is None:
-        _give_weights(network, cfg)
+        _give_weights(network, run)
     else:
         resumed.check_network(network)
     return network
 
 
-def _give_weights(network: Segmenter, cfg: DictConfig) -> None:
-    if cfg.init_from is None:
+def _give_weights(network: Segmenter, run: Run) -> None:
+    if run.config.init_from is None:
         network.load_initial_weights()
         return
-    checkpoint = read_checkpoint(str(cfg.init_from))  # a file may be called 3
-    config = record.plain(cfg)
-    same_family(checkpoint, config, str(cfg.init_from))
-    _check_twins(network, config["method"]["network"], checkpoint, str(cfg.init_from))
-    transfer = begin_with(network, checkpoint, source=str(cfg.init_from))
+    source = str(run.config.init_from)  # a file may be called 3
+    checkpoint, config = read_checkpoint(source), run.plain()
+    same_family(checkpoint, config, source)
+    _check_twins(network, config["method"]["network"], checkpoint, source)
+    transfer = begin_with(network, checkpoint, source=source)
     log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)
 
 
@@ -152,31 +146,35 @@ def _check_twins(
     check_twins(config, made, source=f"init_from={source}", kept=kept)
 
 
-def make_task(cfg: DictConfig, network: Segmenter, data: LightningDataModule) -> BaseTask:
+def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTask:
     """The method's task around its network; its loss may still need `settle_class_weights`."""
-    check_size(tuple(cfg.data.crop_size), network.size_divisor)
-    return build(
-        cfg.method.task,
-        path="method.task",
-        allow=trusted(cfg),
-        network=network,
-        classes=data.classes,
-        inference=build(cfg.inference, path="inference", allow=trusted(cfg)),
-    )
+    check_size(tuple(run.config.data.crop_size), network.size_divisor)
+    inference = run.build("inference")
+    given = {"network": network, "classes": data.classes, "inference": inference}
+    return run.build("method.task", **given)
 
 
-def find_teacher(cfg: DictConfig, task: BaseTask, data: LightningDataModule) -> None:
+def find_teacher(run: Run, task: BaseTask, data: LightningDataModule) -> None:
     """Loads the network that `method.distillation.teacher` names, where it names one.
 
     Raises:
         ConfigError: the two do not match.
         CheckpointError: the teacher cannot be read, or was trained for other classes.
     """
-    task.find_teacher(data.classes, tuple(cfg.data.crop_size), allow=trusted(cfg))
+    task.find_teacher(data.classes, tuple(run.config.data.crop_size), allow=run.allow)
+
+
+@runtime_checkable
+class ChecksTask(Protocol):
+    """A callback that does not fit every task, and says so before anything is trained."""
+
+    def check_task(self, pl_module: LightningModule) -> None:
+        """Raises ConfigError where it does not fit."""
+        ...
 
 
 def check_task(
-    cfg: DictConfig, task: BaseTask, trainer: Trainer, resumed: ResumePoint | None = None
+    run: Run, task: BaseTask, trainer: Trainer, resumed: ResumePoint | None = None
 ) -> None:
     """Makes an optimiser and throws it away; looks for misspelt metrics: hours are not to be lost.
 
@@ -184,16 +182,17 @@ def check_task(
         ConfigError: what would be found only when training begins, or after it has ended.
         CheckpointError: a run that goes on had another optimiser.
     """
-    optimizer, _ = task.optimisation(max_steps=cfg.trainer.max_steps)
+    optimizer, _ = task.optimisation(max_steps=run.config.trainer.max_steps)
     if resumed is not None:
-        resumed.check_optimizer(optimizer, record.plain(cfg))
-    check_figures(cfg, task.metric_names, trainer.callbacks)
-    check_validated(trainer, task.resolved(cfg.optimized_metric))
+        resumed.check_optimizer(optimizer, run.plain())
+    for callback in trainer.callbacks:
+        if isinstance(callback, ChecksTask):
+            callback.check_task(task)
+    check_metrics(run.config, task.metric_names, trainer.callbacks)
+    check_validated(trainer, task.resolved(run.config.optimized_metric))
 
 
-def make_trainer(
-    cfg: DictConfig, data: LightningDataModule, folder: Path, resumed: ResumePoint | None
-) -> Trainer:
+def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | None) -> Trainer:
     """The trainer, with the config's callbacks and loggers and those that no run goes without.
 
     Raises:
@@ -203,36 +202,27 @@ def make_trainer(
     if resumed is not None:
         resumed.compare_samples(samples)
     identity = Identity(
-        config=record.plain(cfg),
-        source=record.plain(cfg, resolve=False),
+        config=run.plain(),
+        source=run.plain(resolve=False),
         classes=data.classes.to_dict(),
         samples=samples,
     )
     # Last, so that what it saves holds what the others do after an iteration, such as averaging.
-    interrupts = Interrupts(last=folder / folders.LAST)
-    finite = FiniteTraining(last=folder / folders.LAST)
-    settings = record.plain(cfg)["trainer"]
+    last = run.folder / folders.LAST
+    interrupts, finite = Interrupts(last=last), FiniteTraining(last=last)
+    settings = run.plain("trainer")
     trainer = built_trainer(
         without_epochs(settings),
-        allow=trusted(cfg),
+        allow=run.allow,
         callbacks=[
             *(finite, RandomStates(), identity, LearningRate()),
-            *_built(cfg, "callbacks"),
+            *run.build_all("callbacks"),
             interrupts,
         ],
-        logger=_built(cfg, "logger"),
+        logger=run.build_all("logger"),
         plugins=[WholeCheckpointIO()],
     )
     count_iterations(trainer, settings, data)
     tell_limits(settings)
     check_processes(trainer, data, *evaluated(settings, data))
     return trainer
-
-
-def _built(cfg: DictConfig, group: str) -> list[Callback] | list[Logger]:
-    """One object per entry of a group; `key: null` switches one off."""
-    return [
-        build(node, path=f"{group}.{key}", allow=trusted(cfg))
-        for key, node in (cfg[group] or {}).items()
-        if node is not None
-    ]

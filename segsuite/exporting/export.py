@@ -1,34 +1,36 @@
-"""A whole export: from its config to files, each compared with the network."""
+"""A whole export: from a network to files, each compared with it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from segsuite.core.build import build
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import remove_leftovers, write_json, written_whole
-from segsuite.core.hints import Between, Share
+from segsuite.core.hints import Count, Sides
+from segsuite.core.results import Entry, metrics_of
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
-from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.inference.accuracy import Accuracy, miou, percent, scored_on
+from segsuite.engine.accuracy import Accuracy, accuracy, evaluator_of, scored_on
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch.rebuild import check_same, iteration_of, network_of
-from segsuite.engine.launch.settings import check_values
-from segsuite.exporting.formats import Format, formats
+from segsuite.engine.launch.run import Run
+from segsuite.exporting.formats import Format
+from segsuite.exporting.formats import formats as formats_of
 from segsuite.exporting.graph import Graph, Output
-from segsuite.exporting.images import calibration_images, other_images
-from segsuite.exporting.parity import Parity, compared, labelled
+from segsuite.exporting.images import Calibration, calibration_images, other_images
+from segsuite.exporting.parity import Limits, Parity, compared, labelled
 from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.description import Description
+
+if TYPE_CHECKING:
+    from segsuite.engine.evaluators import Evaluator
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Written:
             "description": None if self.beside is None else str(self.beside.resolve()),
             "megabytes": self.path.stat().st_size / 1e6,
             "parity": self.parity.to_dict(),
-            "miou": self.accuracy and self.accuracy.miou,
+            **_score(self.accuracy),
         }
 
 
@@ -79,10 +81,30 @@ class Exported:
             "trained": self.trained,
             "size": list(self.size),
             "output": self.output,
-            "miou": self.accuracy and self.accuracy.miou,
+            **_score(self.accuracy),
             "miou_of": self.accuracy and {"images": self.accuracy.images, "of": self.accuracy.of},
             "files": {file.format: file.to_dict() for file in self.files},
         }
+
+    def entries(self) -> list[Entry]:
+        """One per file."""
+        entries = []
+        for file in self.files:
+            plain = file.to_dict()
+            numbers = {"megabytes": plain["megabytes"], "agreement": file.parity.agreement}
+            if file.accuracy is not None:
+                numbers[f"val/{file.accuracy.metric}"] = file.accuracy.value
+            settings = {"source": self.source, "size": list(self.size), "output": self.output}
+            files = {"file": plain["path"]}
+            entries.append(
+                Entry(
+                    name=file.format,
+                    metrics=metrics_of(numbers),
+                    settings=settings,
+                    artefacts=files,
+                )
+            )
+        return entries
 
     def show(self, console: Console) -> None:
         """Prints a row for each file."""
@@ -93,10 +115,11 @@ class Exported:
             caption_justify="left",
         )
         table.add_column("file", overflow="fold")
-        for column in ("MB", "largest difference", "equal labels", "mIoU"):
+        scored = "mIoU" if self.accuracy is None else self.accuracy.title
+        for column in ("MB", "largest difference", "equal labels", scored):
             table.add_column(column, justify="right")
         if self.accuracy is not None:
-            table.add_row("(the network)", "", "", "", percent(self.accuracy))
+            table.add_row("(the network)", "", "", "", str(self.accuracy))
         for file in self.files:
             apart = file.parity.difference
             table.add_row(
@@ -104,10 +127,10 @@ class Exported:
                 f"{file.path.stat().st_size / 1e6:.2f}",
                 "–" if apart is None else f"{apart:.1e}",
                 f"{100 * file.parity.agreement:.4f} %",
-                percent(file.accuracy),
+                str(file.accuracy or "–"),
             )
         if self.accuracy is not None:
-            table.caption = f"mIoU: {scored_on(self.accuracy, self.size)}"
+            table.caption = f"{scored}: {scored_on(self.accuracy, self.size)}"
         console.print(table)
         folder = self.files[0].path.parent
         console.print(f"written to {folder}", highlight=False, soft_wrap=True)
@@ -115,176 +138,250 @@ class Exported:
             console.print("random weights: what int8 answers says nothing of a trained network")
 
 
+def _score(accuracy: Accuracy | None) -> dict[str, float | None]:
+    return {"miou": None} if accuracy is None else {accuracy.metric: accuracy.value}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Whether and on what the network and its files are scored.
+
+    Attributes:
+        measure: "auto" where an int8 file of trained weights is made.
+        images: how many validation images are scored; None for all.
+    """
+
+    measure: Literal["auto"] | bool = "auto"
+    images: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is exported.
+
+    Attributes:
+        name: what the network is called in tables: its checkpoint or its experiment.
+        checkpoint: path of its checkpoint; None for random weights.
+        classes: classes that it was trained for; None for random weights.
+        data: makes the data module.
+        evaluator: makes what scores its task, of the classes; None for a semantic one.
+        crop_size: (height, width) that it was trained at.
+    """
+
+    name: str
+    network: Segmenter
+    checkpoint: str | None
+    classes: ClassTable | None
+    data: Callable[[], Any]
+    evaluator: "Callable[..., Evaluator] | None"
+    crop_size: Size
+
+
+def source_of(run: Run) -> Source:
+    """The network that the config of an export names.
+
+    Raises:
+        CheckpointError: its checkpoint cannot be read, or it segments nothing.
+    """
+    cfg, classes = run.config, None
+    if cfg.ckpt_path is not None:
+        network, classes = network_of(run)
+    else:
+        # Constructors fetch nothing: the weights stay random.
+        network = run.build("method.network").eval()
+    name = str(cfg.ckpt_path or cfg.experiment)
+    if not isinstance(network, Segmenter):
+        raise CheckpointError(
+            f"{name} is a {type(network).__name__}, which segments nothing; give a network that "
+            "does"
+        )
+    return Source(
+        name=name,
+        network=network,
+        checkpoint=cfg.ckpt_path,
+        classes=classes,
+        data=lambda: run.build("data"),
+        evaluator=run.build_optional("method.task.evaluator"),
+        crop_size=pair(cfg.data.crop_size),
+    )
+
+
 class Export:
     """One export; what several formats need is made once.
+
+    Args:
+        formats: names of the formats, see `exporting.formats`.
+        parity: how far float files may be from the network.
+        calibration: what int8 is calibrated with.
+        accuracy: whether files are scored.
+        size: (height, width) of the images; None for the crops of the training.
+        output: what the files give.
+        opset: of ONNX.
+        threads: threads of the runtimes.
+        output_folder: folder of the files; None for the run's.
+        name: name of the files.
 
     Raises:
         ConfigError: settings that do not fit; found before anything is exported.
     """
 
     def __init__(
-        self, cfg: DictConfig, *, typed: Sequence[str], tell: Callable[[str], None]
+        self,
+        *,
+        formats: Sequence[str],
+        parity: Limits,
+        calibration: Calibration,
+        accuracy: Scoring,
+        size: Sides | None = None,
+        output: Output = "labels",
+        opset: Count = 18,
+        threads: Count = 1,
+        output_folder: Any = None,
+        name: str | None = None,
+        seed: int = 0,
     ) -> None:
-        _check(cfg)
-        self.cfg, self.tell = cfg, tell
-        seed_everything(cfg.seed)
-        torch.set_num_threads(cfg.threads)
-        self.formats = formats(cfg.formats)
-        self.network, self.trained, self._trained_for = _network(cfg)
-        self.network.check_static()
-        self.size = pair(cfg.size or cfg.data.crop_size)
-        self.measures = _measures(cfg, self.formats, self.trained)
-        _check_heeded(typed, self.formats, self.measures)
+        self.formats, self.size = formats_of(formats), size
+        self.parity, self.asked, self.scoring = parity, calibration, accuracy
+        self.output, self.opset, self.threads = output, opset, threads
+        self.output_folder, self.name, self.seed = output_folder, name, seed
+
+    def __call__(
+        self,
+        source: Source,
+        folder: Path,
+        *,
+        typed: Sequence[str] = (),
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Writes all files.
+
+        Args:
+            folder: the run's folder.
+            typed: the overrides on the command line.
+
+        Raises:
+            ConfigError, CheckpointError, DataError: what was asked for does not fit together.
+            ExportError: a runtime cannot take the network, or answers otherwise.
+            MissingExtra: a runtime is not installed.
+        """
+        seed_everything(self.seed)
+        torch.set_num_threads(self.threads)
+        source.network.check_static()
+        measures = self._measures(trained=source.checkpoint is not None)
+        _check_heeded(typed, self.formats, measures)
         for wanted in self.formats:
             wanted.check()
+        size = source.crop_size if self.size is None else pair(self.size)
+        job = _Job(self, source, size, measures=measures, tell=tell)
+        return job.done(Path(self.output_folder or folder))
+
+    def _measures(self, *, trained: bool) -> bool:
+        if self.scoring.measure == "auto":
+            return trained and any(wanted.int8 for wanted in self.formats)
+        return bool(self.scoring.measure)
+
+
+class _Job:
+    """One network on its way to its files."""
+
+    def __init__(
+        self,
+        export: Export,
+        source: Source,
+        size: Size,
+        *,
+        measures: bool,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.export, self.source, self.size = export, source, size
+        self.measures, self.tell = measures, tell
 
     @cached_property
     def data(self) -> Any:
-        """The data set; with the classes that the network was trained for, if a mIoU is measured.
+        """The data set; with the classes that the network was trained for, if it is scored.
 
         Raises:
             CheckpointError: it has others.
         """
-        data = build(self.cfg.data, path="data", allow=trusted(self.cfg))
-        if self.measures and self._trained_for is not None:
-            check_same(self._trained_for.names, data.classes.names, self.cfg.ckpt_path)
-        elif self._is_other(data.classes) and any(wanted.int8 for wanted in self.formats):
+        data = self.source.data()
+        trained_for = (self.source.classes or data.classes).names
+        if self.measures:
+            check_same(trained_for, data.classes.names, self.source.name)
+        elif self._calibrates() and trained_for != data.classes.names:
             self.tell("int8 is calibrated with images of other classes than were trained")
         data.prepare_data()
         return data
 
-    def _is_other(self, classes: ClassTable) -> bool:
-        return self._trained_for is not None and self._trained_for.names != classes.names
-
-    @property
-    def classes(self) -> ClassTable:
-        """Those that the network was trained for; the data set's for random weights."""
-        return self.data.classes if self._trained_for is None else self._trained_for
+    def _calibrates(self) -> bool:
+        return any(wanted.int8 for wanted in self.export.formats)
 
     @cached_property
     def calibration(self) -> torch.Tensor:
         """Images that int8 is calibrated with."""
-        asked = self.cfg.calibration
-        return calibration_images(self.data, count=asked.images, least=asked.least, size=self.size)
+        return calibration_images(
+            self.data, count=self.export.asked.images, least=self.export.asked.least, size=self.size
+        )
 
-    def __call__(self) -> Exported:
-        cfg = self.cfg
-        count = cfg.parity.images
-        others = other_images(self.data, count=count, size=self.size)
-        if any(wanted.int8 for wanted in self.formats):
+    def done(self, folder: Path) -> Exported:
+        export, source = self.export, self.source
+        others = other_images(self.data, count=export.parity.images, size=self.size)
+        if self._calibrates():
             self.calibration.shape  # noqa: B018  found wanting before minutes of exporting
-        folder = Path(cfg.output_folder or cfg.run.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        files = [self._written(wanted, folder, others) for wanted in self.formats]
+        files = [self.written(wanted, folder, others) for wanted in export.formats]
         score = None
         if self.measures:
-            self.tell("measuring the network's own mIoU")
-            score = self._miou(lambda image, size: self.network.predict(image).labels(size))
-        source = str(cfg.ckpt_path or cfg.experiment)
-        return Exported(source, self.trained, self.size, cfg.output, files, score)
+            self.tell("measuring the network's own accuracy")
+            score = self._scored(lambda image, size: source.network.predict(image).labels(size))
+        trained = source.checkpoint is not None
+        return Exported(source.name, trained, self.size, export.output, files, score)
 
-    def _written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
-        cfg = self.cfg
-        path = folder / f"{cfg.name or 'network'}{wanted.suffix}"
-        graph = Graph(self.network, size=self.size, output=cfg.output)
+    def written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
+        export, network = self.export, self.source.network
+        path = folder / f"{export.name or 'network'}{wanted.suffix}"
+        graph = Graph(network, size=self.size, output=export.output)
         replaced = f", in place of the {path.name} that is there" if path.exists() else ""
         self.tell(f"exporting {path.name}{replaced}")
         images = self.calibration if wanted.int8 else None
         remove_leftovers(folder)
         with written_whole(path) as beside:  # what is compared is the very file
             about = self._about(wanted, graph)
-            kind = {"opset": cfg.opset, "threads": cfg.threads, "about": about}
+            kind = {"opset": export.opset, "threads": export.threads, "about": about}
             made = wanted.made(graph, beside, images, **kind)
-            parity = compared(made.run, self.network, graph, others, scores_behind=made.scores)
+            parity = compared(made.run, network, graph, others, scores_behind=made.scores)
             if not wanted.int8:
-                limits = {key: cfg.parity[key] for key in ("difference", "agreement")}
-                parity.check(**limits, name=path.name)
+                limits = export.parity
+                parity.check(
+                    difference=limits.difference, agreement=limits.agreement, name=path.name
+                )
         apart = None if wanted.carries else path.with_name(f"{path.name}.json")
         if apart is not None:
             write_json(apart, about.to_dict())
         score = None
         if self.measures:
-            self.tell(f"measuring the mIoU of {path.name}")
-            score = self._miou(labelled(made.run, graph))
+            self.tell(f"measuring the accuracy of {path.name}")
+            score = self._scored(labelled(made.run, graph))
         return Written(wanted.name, path, apart, parity, score)
 
     def _about(self, wanted: Format, graph: Graph) -> Description:
         rows, columns = graph.places()
+        checkpoint = self.source.checkpoint
         return Description(
-            classes=self.classes,
+            classes=self.data.classes if self.source.classes is None else self.source.classes,
             size=self.size,
-            output=self.cfg.output,
+            output=self.export.output,
             dtype=wanted.dtype,
             rows=tuple(rows),
             columns=tuple(columns),
-            network=str(self.cfg.name or ""),
-            iteration=iteration_of(self.cfg.ckpt_path) if self.trained else None,
+            network=str(self.export.name or ""),
+            iteration=None if checkpoint is None else iteration_of(checkpoint),
             int8=wanted.int8,
         )
 
-    def _miou(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
-        return miou(
-            labels,
-            self.data,
-            size=self.size,
-            num_classes=self.network.num_classes,
-            images=self.cfg.accuracy.images,
-        )
-
-
-def export(
-    cfg: DictConfig,
-    *,
-    typed: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda text: None,
-) -> Exported:
-    """Writes the files that `conf/export.yaml` names.
-
-    Args:
-        typed: the overrides on the command line.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: what was asked for does not fit together.
-        ExportError: a runtime cannot take the network, or answers otherwise.
-        MissingExtra: a runtime is not installed.
-    """
-    return Export(cfg, typed=typed, tell=tell)()
-
-
-def _network(cfg: DictConfig) -> tuple[Segmenter, bool, ClassTable | None]:
-    classes = None
-    if cfg.ckpt_path is not None:
-        network, classes = network_of(cfg)
-    else:
-        # Constructors fetch nothing: the weights stay random.
-        network = build(cfg.method.network, path="method.network", allow=trusted(cfg)).eval()
-    if not isinstance(network, Segmenter):
-        raise CheckpointError(
-            f"{cfg.ckpt_path or cfg.experiment} is a {type(network).__name__}, which segments "
-            "nothing; give a network that does"
-        )
-    return network, cfg.ckpt_path is not None, classes
-
-
-_Count = Annotated[int, Between(1)]
-_KEYS = {
-    "formats": Sequence[str],
-    "size": tuple[_Count, _Count] | None,
-    "output": Output,
-    "opset": _Count,
-    "threads": _Count,
-}
-_KEYS_OF = {
-    "parity": {"images": _Count, "difference": float, "agreement": Share},
-    "calibration": {"images": _Count, "least": _Count},
-    "accuracy": {"measure": Literal["auto"] | bool, "images": _Count | None},
-}
-
-
-def _check(cfg: DictConfig) -> None:
-    check_values(cfg, _KEYS)
-    for part, keys in _KEYS_OF.items():
-        check_values(cfg[part], keys, f"{part}.")
+    def _scored(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
+        evaluator = evaluator_of(self.source.evaluator, self.data.classes)
+        images = self.export.scoring.images
+        return accuracy(labels, self.data, size=self.size, evaluator=evaluator, images=images)
 
 
 def _check_heeded(typed: Sequence[str], chosen: Sequence[Format], measures: bool) -> None:
@@ -305,9 +402,3 @@ def _check_heeded(typed: Sequence[str], chosen: Sequence[Format], measures: bool
         for name, why in idle.items():
             if key == name or key.startswith(f"{name}."):
                 raise ConfigError(f"{override} would change nothing: {why}")
-
-
-def _measures(cfg: DictConfig, chosen: Sequence[Format], trained: bool) -> bool:
-    if cfg.accuracy.measure == "auto":
-        return trained and any(wanted.int8 for wanted in chosen)
-    return bool(cfg.accuracy.measure)

@@ -1,14 +1,29 @@
 """Images to calibrate with, and others to compare on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from segsuite.core.errors import DataError
+from segsuite.core.hints import Count
 from segsuite.core.sizes import Size
 from segsuite.measure.images import resized
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What int8 is calibrated with.
+
+    Attributes:
+        images: how many images of the training split.
+        least: how few of them will do.
+    """
+
+    images: Count = 64
+    least: Count = 16
 
 
 def calibration_images(data: Any, *, count: int, least: int, size: Size) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segsuite.core.hints import Count, Share
 from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.graph import Graph
@@ -14,6 +15,21 @@ from segsuite.nn.segmenter import Segmenter
 
 Run = Callable[[Tensor], list[Tensor]]
 """An image (1, 3, H, W) uint8 to all outputs of a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How far a float file may be from the network.
+
+    Attributes:
+        images: how many validation images they are compared on.
+        difference: largest difference of scores, as a share of the largest score.
+        agreement: smallest share of equal labels.
+    """
+
+    images: Count = 4
+    difference: float = 1e-4
+    agreement: Share = 0.9999
 
 
 @dataclass(frozen=True)
@@ -33,13 +49,7 @@ class Parity:
     agreement: float
 
     def check(self, *, difference: float, agreement: float, name: str) -> None:
-        """Raises ExportError unless both are as close as asked for.
-
-        Args:
-            difference: largest difference of scores that is accepted, as a share of the largest
-                score.
-            agreement: smallest share of equal labels that is accepted.
-        """
+        """Raises ExportError unless both are as close as asked for, see `Limits`."""
         far = self.difference is not None and self.difference > difference * self.scale
         if far or self.agreement < agreement:
             raise ExportError(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between, Count, Sides
+from segsuite.core.results import Entry, Metric
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import NamedNetworks
@@ -88,6 +89,21 @@ class Runtimes:
             "rows": [row.to_dict() for row in self.rows],
             "not_possible": [refusal.to_dict() for refusal in self.not_possible],
         }
+
+    def entries(self) -> list[Entry]:
+        """One per runtime and size."""
+        return [
+            Entry(
+                name=row.runtime,
+                settings={"network": self.network, "size": list(row.size)},
+                metrics={
+                    "labels_ms": row.latency.metric,
+                    "times_as_fast": row.times.metric,
+                    "agreement": Metric(value=row.agreement),
+                },
+            )
+            for row in self.rows
+        ]
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table."""

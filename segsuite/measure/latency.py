@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from segsuite.core.results import Metric
+
 Step = Callable[[Any], Any]
 """Part of a run: from what the step before it gave to what the next one gets."""
 
@@ -49,6 +51,11 @@ class Latency:
             return self.seconds[0]
         return quantiles(self.seconds, n=10, method="inclusive")[index]
 
+    @property
+    def metric(self) -> Metric:
+        """Milliseconds a batch: the median, from the first to the last decile."""
+        return Metric(value=1e3 * self.median, low=1e3 * self.p10, high=1e3 * self.p90)
+
     def to_dict(self) -> dict[str, float]:
         """Milliseconds a batch, images a second."""
         return {
@@ -85,6 +92,11 @@ class Ratio:
     def slower(self) -> bool:
         """Beyond doubt."""
         return self.conclusive and self.high < 1
+
+    @property
+    def metric(self) -> Metric:
+        """The median with its interval."""
+        return Metric(value=self.median, low=self.low, high=self.high)
 
     def to_dict(self) -> dict[str, float | bool]:
         """Plain types."""

@@ -11,7 +11,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
     """Processor or GPU, threads, and versions; plain types."""
     facts: dict[str, str | int] = {
         "device": device.type,
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
@@ -30,7 +30,8 @@ def shown(facts: dict[str, str | int]) -> str:
     return f"{where}, torch {facts['torch']}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The CPU's name, where the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

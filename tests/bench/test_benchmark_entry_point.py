@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from segsuite import benchmark
+from segsuite.core import results
 
 MICRO = "method/backbone=vit_micro method.sharing.windows=2 method.pruning.after=[2,5]"
 
@@ -43,6 +44,13 @@ def test_compares_experiments_and_ends_with_json(
     written = json.loads((tmp_path / "result.json").read_text())
     assert len(written["networks"][last["baseline"]]["parts"]) == 8 + 4
     assert (tmp_path / "breakdown.png").stat().st_size > 10_000
+    record = results.read(tmp_path / "result.json")
+    assert record.kind == "speed" and record.machine["device"] == "cpu" and record.config
+    assert [entry.settings["batch"] for entry in record.entries] == [1, 2, 1, 2]
+    entry = record.entries[-1]
+    gmacs, ratio = entry.metrics["gmacs"], entry.metrics["network_times_as_fast"]
+    assert gmacs.value == hybrid["gmacs"] and ratio.low <= ratio.value <= ratio.high
+    assert entry.own["segvit"]["tokens"] == hybrid["tokens"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rich.console import Console
 from segsuite.bench import plots, report, tables
 from segsuite.bench.measurement import Measurement, Settings, measure, speed_at
 from segsuite.core.errors import ConfigError
-from segsuite.engine.inference.accuracy import Accuracy
+from segsuite.engine.accuracy import Accuracy
 from segsuite.engine.inference.candidates import Candidate
 from tests.bench.toy import ToyTokens, half_bright
 from tests.toy import ToySegmenter

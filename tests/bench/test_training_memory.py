@@ -10,6 +10,7 @@ from segsuite.bench import loss_cost, probes
 from segsuite.bench.loss_cost import LossRow
 from segsuite.bench.memory_report import save_memory_plot
 from segsuite.bench.training_memory import StepMemory, state_bytes
+from segsuite.core import results
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.heeded import referred
 from segsuite.engine.launch.help import options
@@ -77,6 +78,9 @@ def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(
         values = [row[key] for row in last["rows"]]
         assert low < min(values) and max(values) < high, "every point is inside"
     assert json.loads((tmp_path / "result.json").read_text())["rows"] == last["rows"]
+    entries = results.read(tmp_path / "result.json").entries
+    found = {(e.name, e.settings["classes"]): e.metrics["largest_batch"].value for e in entries}
+    assert found == {key: row["largest_batch"] for key, row in rows.items()}
 
 
 def test_losses_alone(

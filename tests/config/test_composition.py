@@ -12,6 +12,7 @@ from segsuite.core.build import build, check
 from segsuite.core.config import CONF, methods_of
 from segsuite.core.sizes import check_size
 from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_arguments
 from tests.config.composed import DATA, ENTRY_POINTS, EXPERIMENTS, PARTS, composed, own_data
 
@@ -53,7 +54,7 @@ def test_every_experiment_fits_its_own_data_set_and_others(experiment, tmp_path)
     for data in (None, "camvid", "folder"):
         others = [] if data is None else [f"data={data}"]
         cfg = composed(f"experiment={experiment}", *others, root=own_data(tmp_path))
-        check_arguments(cfg)
+        check_arguments(Run(cfg))
         _one_number_of_classes(cfg)
         assert data is None or cfg.data.num_classes == {"camvid": 11, "folder": 2}[data]
         if data != "folder":
@@ -71,7 +72,7 @@ def _network_can_be_built(cfg):
 def test_every_data_set_fits_every_family(data, tmp_path):
     for experiment in ("cts_dtop_vitb", "essnet_ade20k_resnet50", "mobile_dpc_cityscapes_fine"):
         cfg = composed(f"experiment={experiment}", f"data={data}", root=own_data(tmp_path))
-        check_arguments(cfg)
+        check_arguments(Run(cfg))
         _one_number_of_classes(cfg)
         assert cfg.data.num_classes == CLASSES.get(data, 19)
 
@@ -96,11 +97,11 @@ def test_every_part_can_be_chosen(part, tmp_path):
     root = own_data(tmp_path) if group == "data" else None
     needed = NEEDS.get(part, NEEDS.get(group, []))
     if not group.startswith("method/"):
-        return check_arguments(composed(*needed, part, root=root))
+        return check_arguments(Run(composed(*needed, part, root=root)))
     methods = methods_of(CONF / group / f"{choice}.yaml")
     assert methods
     for method in methods:
-        check_arguments(composed(f"method={method}", *needed, part))
+        check_arguments(Run(composed(f"method={method}", *needed, part)))
 
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)

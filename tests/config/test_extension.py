@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from segsuite.benchmark import main as benchmark
+from segsuite.core import results
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.errors import CheckpointError
 from segsuite.engine.inference.candidates import from_checkpoint
 from segsuite.evaluate import main as evaluate
+from segsuite.export import main as export
 from segsuite.predict import main as predict
 from segsuite.train import main as train
 from tests.data.layouts import mask_of, write_image, write_mask
@@ -168,7 +170,11 @@ goodbye:
   folder: ${run.folder}
 """,
     "ourlab/probes.py": """
+from segsuite.core.results import Entry, metrics_of
+
 class Parameters:
+    machine = {"device": "cpu"}
+
     def __init__(self, *, networks, unit: int = 1):
         self.networks, self.unit = networks, unit
 
@@ -182,6 +188,9 @@ class Parameters:
 
     def show(self, console, folder):
         console.print("counted")
+
+    def entries(self):
+        return [Entry(name=n, metrics=metrics_of({"parameters": p})) for n, p in self.found.items()]
 
     def to_dict(self, *, parts=True):
         return {"parameters": self.found}
@@ -322,9 +331,32 @@ def test_a_probe_of_theirs_measures(lab, capfd):
     own = ("experiments=[quickstart]", "probe.unit=1000", f"paths.logs={lab / 'logs'}")
     assert called(benchmark, *line, *own) == 0
     out = capfd.readouterr().out.splitlines()
-    assert json.loads(out[-1])["parameters"]["quickstart"] > 100 and "counted" in out
+    count = json.loads(out[-1])["parameters"]["quickstart"]
+    assert count > 100 and "counted" in out
+    (file,) = lab.glob("logs/benchmark/*/*/result.json")
+    record = results.read(file)
+    assert record.kind == "parameters" and "probe.unit=1000" in record.config
+    assert {e.name: e.metrics["parameters"].value for e in record.entries} == {"quickstart": count}
     assert called(benchmark, *line, *own, "rounds=3") == 2
     assert "rounds=3 would change nothing: probe=parameters looks at" in capfd.readouterr().err
+
+
+def test_an_export_is_scored_by_their_evaluator(lab, capfd):
+    pytest.importorskip("onnxscript"), pytest.importorskip("onnxruntime")
+    (file,) = lab.glob("logs/train/wrong/*/checkpoints/best.ckpt")
+    line = again(lab, file, "size=[32,64]", "accuracy.measure=true", f"output_folder={lab / 'o'}")
+    assert called(export, *line) == 0
+    out = capfd.readouterr().out
+    said = json.loads(out.splitlines()[-1])
+    assert "miou" not in said and 0 < said["wrong"] < 1
+    assert said["files"]["onnx"]["wrong"] == pytest.approx(said["wrong"], abs=1e-4)
+    assert "wrong: on all 3 validation images" in out
+    compared = (f"checkpoints=[{file}]", "data=leaves", f"data.root={lab / 'data'}", "rounds=2")
+    small = ("size=[32,64]", "batch_sizes=[1]", "images=1", "device=cpu")
+    line = ("--config-dir", str(lab / "conf"), "allow=[ourlab.]", f"paths.logs={lab / 'logs'}")
+    assert called(benchmark, *line, *compared, *small) == 0
+    (network,) = json.loads(capfd.readouterr().out.splitlines()[-1])["networks"].values()
+    assert network["wrong"]["wrong"] == pytest.approx(said["wrong"], abs=1e-6)
 
 
 def test_code_that_is_not_allowed_is_not_run(lab, checkpoint, capfd):

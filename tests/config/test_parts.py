@@ -9,6 +9,7 @@ from omegaconf import OmegaConf, open_dict
 from segsuite.core.config import CONF, as_today, check_choices
 from segsuite.core.errors import ConfigError
 from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_arguments
 
 PARTS = {
@@ -27,7 +28,7 @@ def checked(*overrides: str):
     cfg = compose("train", ["data=scenes", *overrides])
     with open_dict(cfg):
         cfg.run = {"folder": "none", "id": "none"}
-    check_arguments(cfg)
+    check_arguments(Run(cfg))
     return cfg
 
 
@@ -110,4 +111,4 @@ def test_keys_without_a_class_are_no_loss():
     with open_dict(cfg):
         cfg.run = {"folder": "none", "id": "none"}
     with pytest.raises(ConfigError, match=r"method\.task\.loss=.* _target_"):
-        check_arguments(cfg)
+        check_arguments(Run(cfg))

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError
 from segsuite.core.targets import locate
+from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_arguments
 from tests.config.composed import composed
 
@@ -61,4 +62,4 @@ def test_values_that_cannot_be_meant_are_named(training, key, value, said):
     cfg = training.copy()
     OmegaConf.update(cfg, key, value, force_add=True)
     with pytest.raises(ConfigError, match=said):
-        check_arguments(cfg)
+        check_arguments(Run(cfg))

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from segsuite.core.build import build
 from segsuite.core.config import CONF
 from segsuite.engine.launch import record, sweeps
+from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_arguments
 from segsuite.train import main as train
 from tests.config.composed import SWEEPS, composed
@@ -53,7 +54,7 @@ def test_every_value_of_every_sweep_fits(jobs, sweep):
     different = {str(cfg.method) + str(cfg.trainer) for cfg in found.values()}
     assert len(different) == len(found) >= 3
     for cfg in found.values():
-        check_arguments(cfg)
+        check_arguments(Run(cfg))
     networks = {
         str(OmegaConf.to_container(cfg.method.network, resolve=True)): cfg for cfg in found.values()
     }

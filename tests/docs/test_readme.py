@@ -78,9 +78,9 @@ def test_trainings_are_composed_and_their_arguments_fit(arguments, real, tmp_pat
     class Reached(BaseException):
         pass
 
-    def begun(cfg):
-        cfg.run.id = "0123"
-        training.check_arguments(cfg)
+    def begun(run):
+        run.config.run.id = "0123"
+        training.check_arguments(run)
         raise Reached
 
     monkeypatch.setattr(training, "begin", begun)
@@ -140,16 +140,17 @@ def test_exports_are_composed_with_what_the_checkpoint_holds(
     class Exported(BaseException):
         pass
 
-    def noted(cfg, **_):
-        asked.append(cfg)
+    def noted(exporter, source, *_, **__):
+        asked.append((exporter, source))
         raise Exported
 
-    monkeypatch.setattr("segsuite.exporting.export.export", noted)
+    monkeypatch.setattr("segsuite.exporting.export.Export.__call__", noted)
     given = replaced(arguments, ckpt_path=checkpoint)
     with pytest.raises(Exported):
         called(import_module("segsuite.export").main, *given, f"paths.logs={tmp_path}")
-    assert asked[0].method.network.num_classes == 11
-    assert {"onnx", "onnx_int8"} == set(asked[0].formats)
+    ((exporter, source),) = asked
+    assert source.network.num_classes == 11
+    assert {"onnx", "onnx_int8"} == {wanted.name for wanted in exporter.formats}
 
 
 @pytest.mark.parametrize("arguments", said("benchmark"))

@@ -11,7 +11,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.files import write_json
 from segsuite.engine.callbacks import checkpoints
 from segsuite.engine.callbacks.checkpoints import Checkpoints
-from segsuite.engine.launch.rebuild import figures_of
+from segsuite.engine.launch.rebuild import numbers_of
 from segsuite.train import main as train
 from tests.engine.entry_points import called, only, training
 
@@ -102,7 +102,7 @@ def test_results_are_json_whatever_was_measured(tmp_path):
     write_json(tmp_path / "result.json", figures)
     found = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
     assert found == {"miou": None, "loss": None, "pacc": 0.5, "rows": [None, 1, "a"]}
-    assert figures_of({"a": math.inf, "b": math.nan, "c": 1}) == {"a": None, "b": None, "c": 1.0}
+    assert numbers_of({"a": math.inf, "b": math.nan, "c": 1}) == {"a": None, "b": None, "c": 1.0}
 
 
 def test_a_run_without_a_validation_leaves_its_last_checkpoint_as_the_best(tmp_path, capfd):

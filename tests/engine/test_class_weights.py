@@ -133,6 +133,7 @@ def test_the_mobile_familys_loss_is_that_of_the_formulas(weights, ohem):
 def test_a_checkpoint_is_evaluated_without_what_its_weights_came_from(given):
     """No training image is looked at, and the file may be on another machine."""
     from segsuite.engine.launch.entry_point import compose
+    from segsuite.engine.launch.run import Run
     from segsuite.engine.training import make_task
 
     typed = ["experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none"]
@@ -140,7 +141,7 @@ def test_a_checkpoint_is_evaluated_without_what_its_weights_came_from(given):
     cfg = compose("train", typed)
     network = nn.Identity()
     network.num_classes, network.size_divisor = 19, 32
-    task = make_task(cfg, network, SimpleNamespace(classes=data().classes))
+    task = make_task(Run(cfg), network, SimpleNamespace(classes=data().classes))
     with pytest.raises(ConfigError, match=f"class_weights={given}"):
         settle_class_weights(task, SimpleNamespace(classes=data().classes))
 

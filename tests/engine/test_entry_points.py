@@ -1,12 +1,14 @@
 """A checkpoint through evaluate and predict, and the images of a training, in this process."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from segsuite.core import results
 from segsuite.engine.callbacks.panels import contact_sheet, token_panels
 from segsuite.evaluate import main as evaluate
 from segsuite.nn.token_trace import TokenStage, TokenTrace
@@ -38,7 +40,12 @@ def given(run, *arguments: str, entry_point: str = "evaluate") -> list[str]:
 
 
 def test_training_leaves_figures_and_images(run):
-    assert json.loads((run / "result.json").read_text())["metrics"]["test/miou"] > 0
+    metrics = json.loads((run / "result.json").read_text())["metrics"]
+    assert metrics["test/miou"] > 0
+    (entry,) = results.read(run / "result.json").entries
+    assert {name: metric.value for name, metric in entry.metrics.items()} == metrics
+    assert Path(entry.artefacts["checkpoint"]) == run / "checkpoints" / "best.ckpt"
+    assert json.loads((run / "run.json").read_text())["goes_on_from"] == "checkpoints/last.ckpt"
     images = sorted(path.name for path in (run / "images").iterdir())
     assert images == [f"0000012_stripes_{i}.png" for i in (0, 1, 3, 4)]
     sheet = np.asarray(Image.open(run / "images" / images[0]))

@@ -15,8 +15,9 @@ from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.callbacks.table import is_final
 from segsuite.engine.evaluators import SemanticEvaluator
-from segsuite.engine.fitting import final_figures, finish, fit
+from segsuite.engine.fitting import final_metrics, finish, fit
 from segsuite.engine.launch import record
+from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_task
 from tests.toy import toy_classes
 
@@ -68,8 +69,8 @@ def test_figures_of_a_validation_before_the_run_was_resumed_are_in_its_result(tm
     network = torch.nn.Linear(1, 1)
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
     save_checkpoint({"global_step": 20, "state_dict": weights}, callback.last)
-    cfg, task = OmegaConf.create({"final": "best"}), SimpleNamespace(network=network)
-    figures = final_figures(cfg, trainer, task, None, tmp_path)
+    run = SimpleNamespace(config=OmegaConf.create({"final": "best"}), folder=tmp_path)
+    figures = final_metrics(run, trainer, SimpleNamespace(network=network), None)
     assert math.isnan(figures.pop("val/miou")) and figures.pop("checkpoint").endswith("last.ckpt")
     assert figures == {"val/pacc": 0.5, "train/loss": 2.0, "test/miou": 0.25}
 
@@ -89,18 +90,19 @@ def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
     classes = replace(toy_classes(2), groups=("rare", "rare"))
     task = SimpleNamespace(
         metric_names=SemanticEvaluator(classes=classes).metric_names,
+        classifies_pixels=True,
         optimisation=lambda max_steps: (None, None),
         resolved=lambda metric: metric,
     )
     settings = {"checkpoint": {"monitor": "val/miou"}}
     cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}
-    cfg = OmegaConf.create({**cfg, "allow": allow})
+    run = Run(OmegaConf.create({**cfg, "allow": allow}))
     report = CityscapesReport(folder="", categories={}, average_sizes={})
     trainer = SimpleNamespace(callbacks=[report])
     if near is None:
-        return check_task(cfg, task, trainer)
+        return check_task(run, task, trainer)
     with pytest.raises(ConfigError, match=f"optimized_metric={name} .* did you mean `{near}`"):
-        check_task(cfg, task, trainer)
+        check_task(run, task, trainer)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +119,15 @@ def test_the_final_figure_is_called_what_it_is(tmp_path, caplog, split, checkpoi
         is_global_zero=True,
         global_step=1,
         datamodule=SimpleNamespace(test_split=split),
+        strategy=SimpleNamespace(root_device="cpu"),
         profiler=SimpleNamespace(dirpath=tmp_path, filename="profile"),
     )
     (tmp_path / "fit-profile.txt").touch()
     cfg = OmegaConf.create({"name": "some", "optimized_metric": "test/miou"})
+    run = SimpleNamespace(config=cfg, folder=tmp_path, typed=[])
     figures = {"test/miou": 0.5, "checkpoint": f"checkpoints/{checkpoint}"}
     task = SimpleNamespace(resolved=lambda metric: metric)
-    assert finish(cfg, figures, trainer, task, tmp_path) == 0.5
+    assert finish(run, figures, trainer, task) == 0.5
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["test"].startswith(said) and result["metrics"] == {"test/miou": 0.5}
     assert f"test/miou ({said}" in caplog.text

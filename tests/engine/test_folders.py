@@ -44,12 +44,12 @@ def test_jobs_are_told_which_keys_are_swept():
 
 def test_two_runs_with_names_like_numbers_are_two(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("segsuite.engine.training.begin", lambda cfg: seen.append(cfg) or 1 / 0)
+    monkeypatch.setattr("segsuite.engine.training.begin", lambda run: seen.append(run) or 1 / 0)
     for name in ("3.10", "3.1", "2024_05_01"):
         with pytest.raises(ZeroDivisionError):
             called(train, f"name={name}", f"paths.logs={tmp_path}")
-    assert [cfg.name for cfg in seen] == ["3.10", "3.1", "2024_05_01"]
-    assert [Path(cfg.run.folder).parent.name for cfg in seen] == [cfg.name for cfg in seen]
+    assert [run.config.name for run in seen] == ["3.10", "3.1", "2024_05_01"]
+    assert [run.folder.parent.name for run in seen] == [run.config.name for run in seen]
 
 
 @pytest.mark.parametrize("folder", [None, "", True, 3])
@@ -93,6 +93,21 @@ def test_a_damaged_result_does_not_pass_for_a_finished_run(tmp_path):
             asked()
     (run / folders.RESULT).write_text(json.dumps({"optimized": 0.5}))
     assert folders.recorded_result(run) == {"optimized": 0.5}
+
+
+def test_what_a_run_goes_on_from_is_said_by_the_entry_point_that_began_it(tmp_path):
+    for time_, noted in {"1": "found.json", "2": None, "3": "found.json"}.items():
+        folder = tmp_path / "run" / time_
+        folder.mkdir(parents=True)
+        (folder / folders.RUN).write_text(json.dumps({folders.GOES_ON_FROM: noted, "starts": []}))
+    (tmp_path / "run" / "1" / "found.json").touch()
+    assert folders.resumable(tmp_path, "run").name == "1"
+    (tmp_path / "run" / "3" / "checkpoints").mkdir()
+    (tmp_path / "run" / "3" / folders.LAST).touch()
+    assert folders.resumable(tmp_path, "run").name == "1", "it goes on from another file"
+    (tmp_path / "run" / "2" / "checkpoints").mkdir()
+    (tmp_path / "run" / "2" / folders.LAST).touch()
+    assert folders.resumable(tmp_path, "run").name == "2"
 
 
 def test_resume_takes_the_newest_unfinished_run(tmp_path):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 from segsuite.core.errors import ConfigError, DataError
@@ -90,11 +89,11 @@ def test_a_folder_without_images_says_what_is_read(tmp_path):
 @pytest.mark.parametrize("value", [True, None, "", [1, 2], {"a": 1}])
 def test_what_is_no_path(value):
     with pytest.raises(ConfigError, match=r"input=.* is no path; type input=PATH"):
-        as_path(OmegaConf.create({"input": value}), "input")
+        as_path(value, key="input")
 
 
 def test_a_folder_may_be_called_by_a_number():
-    assert as_path(OmegaConf.create({"input": 3}), "input") == "3"
+    assert as_path(3, key="input") == "3"
 
 
 @pytest.mark.parametrize("count", [3, 255, 256])

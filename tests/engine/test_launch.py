@@ -11,6 +11,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from torch._utils import ExceptionWrapper
 
+from segsuite.core import results
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.engine.launch import folders
 from segsuite.engine.launch.entry_point import compose
@@ -293,6 +294,10 @@ def test_a_failed_job_does_not_stop_the_sweep(entry_point, tmp_path):
     assert list(failed) == ["job", "data.crop_size", "test/miou", "status"]
     assert failed["data.crop_size"] == "[30,48]" and failed["status"] == "failed"
     assert finished["status"] == "finished" and finished["job"] == result.parent.name
+    told = {e.name: e for e in results.read(tmp_path / "sweeps" / "bad" / "sweep.json").entries}
+    assert told[failed["job"]].metrics["test/miou"].value is None
+    assert told[finished["job"]].settings == {"data.crop_size": "[32,48]", "status": "finished"}
+    assert str(told[finished["job"]].metrics["test/miou"].value) == finished["test/miou"]
     assert float(finished["test/miou"]) == json.loads(result.read_text())["optimized"]
     assert result.parent.name.startswith("crop_size=-32,48-"), "named by what was swept alone"
 

@@ -9,8 +9,9 @@ from segsuite.core.errors import ConfigError, DataError
 from segsuite.engine import training
 from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.settings import (
-    check_figures,
+    check_metrics,
     check_run,
     check_trainer,
     for_evaluation,
@@ -69,7 +70,7 @@ def test_the_first_of_several_mistakes_is_named_whatever_their_order():
 
 def test_figures_of_other_peoples_callbacks_may_have_any_name():
     figures = ["optimized_metric=mine", "callbacks.checkpoint.monitor=mine"]
-    with pytest.raises(ConfigError, match="optimized_metric=mine is no figure"):
+    with pytest.raises(ConfigError, match="optimized_metric=mine is no metric"):
         check_run(compose("train", figures))
     check_run(compose("train", [*figures, "allow=[ourlab.]"]))
 
@@ -94,12 +95,12 @@ def test_processes_are_as_many_as_the_cores_that_this_process_may_use(monkeypatc
 def test_figures_that_nothing_logs_are_found_before_training(key):
     cfg = compose("train", [f"{key}=val/nope"])
     with pytest.raises(ConfigError, match=f"{key}=val/nope is not logged; of val/: macc, miou"):
-        check_figures(cfg, ["miou", "macc"])
+        check_metrics(cfg, ["miou", "macc"])
     cfg = compose("train", [f"{key}=val/category_iou"])
     report = CityscapesReport(folder="", categories={}, average_sizes={})
-    check_figures(cfg, ["miou", "macc"], [report])
+    check_metrics(cfg, ["miou", "macc"], [report])
     with pytest.raises(ConfigError, match=f"{key}=val/category_iou"):
-        check_figures(cfg, ["miou", "macc"])
+        check_metrics(cfg, ["miou", "macc"])
 
 
 def test_an_evaluation_says_what_it_does_not_heed(caplog):
@@ -133,6 +134,6 @@ def test_a_test_split_that_is_not_there_is_found_before_training():
     little = ["data.reader.lengths={train:1,val:1}", "data.crop_size=[32,32]", "data.verify=false"]
     cfg = compose("train", [*little, "data.test_split=nope"])
     with pytest.raises(DataError, match="no split `nope`"):
-        training.make_data(cfg, None)
+        training.make_data(Run(cfg), None)
     cfg.trainer.limit_test_batches = 0
-    training.make_data(cfg, None)
+    training.make_data(Run(cfg), None)

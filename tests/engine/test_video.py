@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from segsuite.core import files as whole_files
 from segsuite.core.checkpoint import save_checkpoint
 from segsuite.data.frames import Faults, ImageFrames, VideoFrames
 from segsuite.engine.inference import video, video_output
+from segsuite.engine.inference.prediction import white_of
 from segsuite.engine.inference.video import decoded_ahead
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import as_checkpoint
@@ -181,9 +183,9 @@ def test_frames_of_16_bits_are_as_bright_as_the_images_that_were_trained_on(tmp_
     path = tmp_path / "in" / "f1.png"
     path.parent.mkdir()
     Image.fromarray(np.full((4, 6), 2048, np.uint16)).save(path)
-    typed = {"input": str(path.parent), "fps": None}
-    cfg = OmegaConf.create(typed | {"data": {"reader": {"white": 4095}}})
-    (frame,) = video._source(cfg, Faults(strict=True))
+    job = video.SegmentVideo(input=str(path.parent), output=str(tmp_path / "out"))
+    run = SimpleNamespace(config=OmegaConf.create({"data": {"reader": {"white": 4095}}}))
+    (frame,) = job.source(white_of(run))
     assert np.unique(frame.pixels).tolist() == [128]
 
 
@@ -303,8 +305,11 @@ def test_outputs_that_are_something_else(av, entry_point, tmp_path):
     ("argument", "said"),
     [
         ("video=yess", "video=yess is not one of auto, true, false"),
-        ("fps=0", "fps=0 must be above 0"),
-        ("batch_size=0", "batch_size=0 must be at least 1"),
+        ("fps=0", "`fps=0` does not fit: SegmentVideo needs a number, above 0"),
+        (
+            "batch_size=0",
+            "`batch_size=0` does not fit: SegmentVideo needs a whole number",
+        ),
         ("colors=true", "colors=true: of a video, overlaid frames are written"),
     ],
 )

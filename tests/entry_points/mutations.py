@@ -52,7 +52,7 @@ _VALUES = (
 _STOPS = {
     "train": ("segsuite.engine.fitting.fit",),
     "benchmark": ("segsuite.bench.comparison.measure",),
-    "export": ("segsuite.exporting.export.Export._written",),
+    "export": ("segsuite.exporting.export._Job.written",),
 }
 """What would take long; before it, everything about a config has been said."""
 

@@ -200,9 +200,9 @@ def test_misspelt_keys_and_choices(refused, argument, said):
         ("callbacks.checkpoint=null", "callbacks.checkpoint is missing"),
         ("callbacks.checkpoint.every=0", "`callbacks.checkpoint.every=0` does not fit"),
         ("callbacks.checkpoint.monitor=val/mio", "not logged; did you mean `val/miou`?"),
-        ("callbacks.checkpoint.monitor=miou", "callbacks.checkpoint.monitor=miou is no figure"),
+        ("callbacks.checkpoint.monitor=miou", "callbacks.checkpoint.monitor=miou is no metric"),
         ("optimized_metric=test/mio", "not logged; did you mean `test/miou`?"),
-        ("optimized_metric=miou", "optimized_metric=miou is no figure of a run"),
+        ("optimized_metric=miou", "optimized_metric=miou is no metric of a run"),
     ],
 )
 def test_settings_of_the_run(refused, argument, said):
@@ -303,3 +303,10 @@ def test_a_hub_that_cannot_be_reached(refused, monkeypatch):
     assert "type method.backbone.weights=none to start from scratch" in said
     said = refused(train, "experiment=cts_policy_ade20k", *SCENES)
     assert "type method.backbone.weights=none" in said
+
+
+def test_scores_of_pixels_are_refused_for_a_policy_before_it_is_trained(refused):
+    small = ("method.network.encoder=mobilenetv3_small_050", "method.backbone.weights=none")
+    line = ("experiment=cts_policy_cityscapes", "callbacks=cityscapes", "trainer=cpu")
+    said = refused(train, *line, *small, *SCENES)
+    assert "PolicyTask gives no classes of pixels" in said and "leave callbacks=cityscapes" in said

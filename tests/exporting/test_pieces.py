@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segsuite.core.errors import ConfigError, DataError, MissingExtra
-from segsuite.engine.inference.accuracy import Accuracy, miou
+from segsuite.engine.accuracy import Accuracy, accuracy, evaluator_of
 from segsuite.exporting.errors import needed
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph, WithScores
@@ -15,7 +15,7 @@ from segsuite.exporting.images import calibration_images, other_images
 from segsuite.nn.predictions import GridPrediction, StridedPrediction
 from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
 from tests.exporting.made import CLASSES, SIZE, Data, images, small
-from tests.toy import ToySegmenter
+from tests.toy import ToySegmenter, toy_classes
 
 
 @pytest.mark.parametrize("size", [(33, 48), (40, 50), (20, 31)])
@@ -111,10 +111,10 @@ def test_a_missing_package_names_its_extra(monkeypatch):
 def test_miou_of_any_labelling():
     data = Data(train=1, val=3)
     label = data.samples("val")[0].label
-    kind = {"size": SIZE, "num_classes": CLASSES}
-    assert miou(lambda p, size: label[None], data, **kind) == Accuracy(1.0, 3, 3)
-    assert miou(lambda p, size: (label[None] + 1) % CLASSES, data, **kind).miou == 0.0
-    assert miou(lambda p, size: label[None], data, images=2, **kind) == Accuracy(1.0, 2, 3)
+    kind = {"size": SIZE, "evaluator": evaluator_of(None, toy_classes(CLASSES))}
+    assert accuracy(lambda p, size: label[None], data, **kind) == Accuracy(1.0, 3, 3)
+    assert accuracy(lambda p, size: (label[None] + 1) % CLASSES, data, **kind).value == 0.0
+    assert accuracy(lambda p, size: label[None], data, images=2, **kind) == Accuracy(1.0, 2, 3)
 
 
 def test_where_no_pixel_has_a_class_there_is_no_miou(monkeypatch):
@@ -122,5 +122,6 @@ def test_where_no_pixel_has_a_class_there_is_no_miou(monkeypatch):
     nothing = torch.full(SIZE, -1)
     found = [replace(its, label=nothing) for its in data.samples("val")]
     monkeypatch.setattr(data, "samples", lambda split: found)
-    scored = miou(lambda p, size: nothing[None] + 1, data, size=SIZE, num_classes=CLASSES)
+    kind = {"size": SIZE, "evaluator": evaluator_of(None, toy_classes(CLASSES))}
+    scored = accuracy(lambda p, size: nothing[None] + 1, data, **kind)
     assert scored == Accuracy(None, 2, 2)

@@ -16,6 +16,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import as_checkpoint, network_of
 from segsuite.engine.launch.record import plain
+from segsuite.engine.launch.run import Run
 from segsuite.engine.resuming import ResumePoint
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.nn.backbones import lite_weights
@@ -114,11 +115,11 @@ def test_a_checkpoint_of_a_twin_is_refused_by_evaluate_and_by_going_on(tmp_path)
     torch.save(as_checkpoint(cfg, network, ClassTable.load("camvid11")), path)
     with open_dict(cfg):
         cfg.ckpt_path = str(path)
-    assert network_of(cfg)[1].names == ClassTable.load("camvid11").names
+    assert network_of(Run(cfg))[1].names == ClassTable.load("camvid11").names
     cfg.method.backbone.name = "efficientnet_lite0"
     said = r"some.ckpt holds weights of tf_.*type method.backbone.name=tf_efficientnet_lite0"
     with pytest.raises(CheckpointError, match=said):
-        network_of(cfg)
+        network_of(Run(cfg))
     with pytest.raises(CheckpointError, match=said):
         ResumePoint.read(path, plain(cfg))
 

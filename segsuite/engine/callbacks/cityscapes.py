@@ -30,6 +30,17 @@ class _AtEvaluation(Callback):
 
     def finish(self, pl_module: LightningModule, stage: str) -> None: ...
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.check_task(pl_module)
+
+    def check_task(self, pl_module: LightningModule) -> None:
+        """Raises ConfigError for a task that gives no class for each pixel."""
+        if not getattr(pl_module, "classifies_pixels", False):
+            raise ConfigError(
+                f"{type(pl_module).__name__} gives no classes of pixels, which Cityscapes' scores "
+                "and submission need; leave callbacks=cityscapes, scores and submission out"
+            )
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.begin(pl_module)
 
@@ -45,11 +56,6 @@ class _AtEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if not outputs:
-            raise ConfigError(
-                f"{type(pl_module).__name__} gives no classes of pixels, which Cityscapes' scores "
-                "and submission need"
-            )
         self.take(outputs["labels"], batch, pl_module)
 
     on_test_batch_end = on_validation_batch_end
@@ -72,7 +78,7 @@ class CityscapesReport(_AtEvaluation):
         average_sizes: pixels of an average instance, by class; classes left out have no instances.
     """
 
-    figures = ("class_iou", "category_iou", "class_iiou", "category_iiou")
+    metrics = ("class_iou", "category_iou", "class_iiou", "category_iiou")
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
 """The networks to compare: experiments as composed, and trained checkpoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ class Candidate:
         experiment: the name that papers' figures are kept under.
         trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
         path: path of its checkpoint; None where it has none.
+        evaluator: makes what scores its task, of the classes; None for a semantic one.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Candidate:
     network: Segmenter
     trained: bool
     path: str | None = None
+    evaluator: Callable[..., Any] | None = None
 
 
 def from_experiment(
@@ -81,12 +84,14 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
     network, config = network_from_checkpoint(path, allow=tuple(allow))
     check_size(size, network.size_divisor, key="size")
     experiment = str(config.get("name") or Path(path).stem)
+    made = config["method"].get("task", {}).get("evaluator")
     return Candidate(
         f"{experiment} ({_short(Path(path))})",
         experiment,
         network.requires_grad_(False),
         trained=True,
         path=path,
+        evaluator=build(made, path="method.task.evaluator", allow=tuple(allow)) if made else None,
     )
 
 

@@ -38,13 +38,12 @@ class Sources:
     others: Counter[str]
 
 
-def as_path(cfg: Any, key: str) -> str:
+def as_path(given: Any, *, key: str) -> str:
     """A path that is typed as `key`, as text.
 
     Raises:
         ConfigError: it is not given, empty, or YAML reads it as something else than text.
     """
-    given = cfg[key]
     if isinstance(given, int | float) and not isinstance(given, bool):
         return str(given)  # a folder that is called 3
     if isinstance(given, str) and given.strip():

@@ -3,19 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Any, Protocol
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from segsuite.core.build import build
 from segsuite.core.errors import CheckpointError, ConfigError, DataError
-from segsuite.core.hints import Between, Share
+from segsuite.core.hints import Count, Share
 from segsuite.core.sizes import Size
-from segsuite.core.targets import trusted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.frames import Faults
 from segsuite.data.readers.decode import decode_image
@@ -26,19 +24,11 @@ from segsuite.engine.inference.inputs import Source, Sources, as_path, images_of
 from segsuite.engine.inference.label_files import LabelFiles
 from segsuite.engine.inference.modes import Inference
 from segsuite.engine.launch.rebuild import network_of
-from segsuite.engine.launch.settings import check_values
+from segsuite.engine.launch.run import Run
 from segsuite.nn.segmenter import Segmenter
 
 _PIXELS = 2**25
 """Pixels from which on no further image is read into a batch: 100 MB of them."""
-
-_SETTINGS = {
-    "batch_size": Annotated[int, Between(1)],
-    "opacity": Share,
-    "legend": bool,
-    "colors": bool,
-    "strict": bool,
-}
 
 
 class Predictor(Protocol):
@@ -104,50 +94,84 @@ class Predicted:
         return f"{self.count} {images} segmented: {', '.join(map(str, self.folders))}"
 
 
-def predict(cfg: DictConfig) -> Predicted:
-    """Writes a mask and an overlay for every image.
+class SegmentImages:
+    """Writes a mask and an overlay for every image, with a trained network.
 
     With a submission also a file in its form, `output/submission/...`.
 
+    Args:
+        input: an image, a folder of images or a glob.
+        output: the folder that files are written to.
+        batch_size: how many images are segmented together; fewer where they are large.
+        opacity: opacity of the classes' colours in overlays.
+        legend: whether overlays show the classes that are in them.
+        colors: whether masks are also written in the classes' colours.
+        strict: whether an image that cannot be read is an error; else it is skipped and counted.
+        submission: what writes in a benchmark's form.
+
     Raises:
         ConfigError: no input or output was given.
-        DataError: no image was found, or one of them cannot be decoded.
-        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
-    if cfg.input is None or cfg.output is None:
-        raise ConfigError("give input=IMAGE, FOLDER or 'GLOB', and output=FOLDER")
-    given, folder = as_path(cfg, "input"), Path(as_path(cfg, "output")).expanduser()
-    check_values(cfg, _SETTINGS)
-    own = [folder / kind for kind in ("masks", "overlays", "colors", "submission")]
-    sources = images_of(given, without=[folder, *own])
-    predictor = loaded(cfg)
-    submission = _submission(cfg, predictor.classes, sources)
-    files = LabelFiles(
-        folder, predictor.classes, opacity=cfg.opacity, legend=cfg.legend, colors=cfg.colors
-    )
-    faults, console = Faults(strict=cfg.strict), Console(stderr=True)
-    _check_folder(folder)
 
-    batches = _batches(sources.images, cfg.batch_size, faults, white=white_of(cfg))
+    def __init__(
+        self,
+        *,
+        input: Any,
+        output: Any,
+        batch_size: Count = 8,
+        opacity: Share = 0.5,
+        legend: bool = True,
+        colors: bool = False,
+        strict: bool = True,
+        submission: CityscapesSubmission | None = None,
+    ) -> None:
+        if input is None or output is None:
+            raise ConfigError("give input=IMAGE, FOLDER or 'GLOB', and output=FOLDER")
+        self.given = as_path(input, key="input")
+        self.folder = Path(as_path(output, key="output")).expanduser()
+        self.batch_size, self.submission = batch_size, submission
+        self._files = {"opacity": opacity, "legend": legend, "colors": colors}
+        self.faults = Faults(strict=strict)
 
-    def write(answer: tuple[Source, Tensor, Tensor]) -> None:
-        source, image, labels = answer
-        files.write(source.name, image.numpy(), labels.numpy())
-        if submission is not None:
-            submission.write(
-                folder / "submission", source.path.stem, labels.numpy(), predictor.classes
-            )
+    def __call__(self, load: Callable[[], Predictor], *, white: float | None = None) -> Predicted:
+        """Segments all images.
 
-    # Not a loop over answers: its names would hold a large image while the next one is read.
-    done = map(write, _answers(batches, predictor))
-    total = len(sources.images)
-    for _ in track(done, "segmenting", total=total, console=console):
-        pass
-    if faults.count == total:
-        raise DataError(f"input={given}: nothing could be read; {faults.first}")
-    for line in _left_out(sources, faults):
-        console.print(line, highlight=False, markup=False)
-    return Predicted(total - faults.count, tuple(folder / kind for kind in files.kinds))
+        Args:
+            load: gives what labels them, once it is known that there are some.
+            white: what is white in 16-bit images.
+
+        Raises:
+            DataError: no image was found, or one of them cannot be decoded.
+            ConfigError, CheckpointError: what `load` raises, or a submission of other classes.
+        """
+        folder, faults, console = self.folder, self.faults, Console(stderr=True)
+        own = [folder / kind for kind in ("masks", "overlays", "colors", "submission")]
+        sources = images_of(self.given, without=[folder, *own])
+        predictor = load()
+        if self.submission is not None:
+            _check_submission(self.submission, predictor.classes, sources)
+        files = LabelFiles(folder, predictor.classes, **self._files)
+        _check_folder(folder)
+
+        batches = _batches(sources.images, self.batch_size, faults, white=white)
+
+        def write(answer: tuple[Source, Tensor, Tensor]) -> None:
+            source, image, labels = answer
+            files.write(source.name, image.numpy(), labels.numpy())
+            if self.submission is not None:
+                form, name = folder / "submission", source.path.stem
+                self.submission.write(form, name, labels.numpy(), predictor.classes)
+
+        # Not a loop over answers: its names would hold a large image while the next one is read.
+        done = map(write, _answers(batches, predictor))
+        total = len(sources.images)
+        for _ in track(done, "segmenting", total=total, console=console):
+            pass
+        if faults.count == total:
+            raise DataError(f"input={self.given}: nothing could be read; {faults.first}")
+        for line in _left_out(sources, faults):
+            console.print(line, highlight=False, markup=False)
+        return Predicted(total - faults.count, tuple(folder / kind for kind in files.kinds))
 
 
 def _left_out(sources: Sources, faults: Faults) -> Iterator[str]:
@@ -167,25 +191,26 @@ def _check_folder(folder: Path) -> None:
         raise ConfigError(f"output={folder} cannot be a folder: {error.strerror}") from error
 
 
-def loaded(cfg: DictConfig) -> Predictor:
+def loaded(run: Run) -> Predictor:
     """The network of the checkpoint on its device, or an exported file.
 
     Raises:
         CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
-    if is_exported(cfg.ckpt_path):
-        return ExportedPredictor(cfg.ckpt_path, device=str(cfg.device))
-    device = _device(str(cfg.device))
-    network, classes = network_of(cfg)
+    path, name = run.config.ckpt_path, str(run.config.device)
+    if is_exported(path):
+        return ExportedPredictor(path, device=name)
+    device = _device(name)
+    network, classes = network_of(run)
     if not isinstance(network, Segmenter):
         raise CheckpointError(
-            f"{cfg.ckpt_path} holds a {type(network).__name__}, which segments no images; give "
+            f"{path} holds a {type(network).__name__}, which segments no images; give "
             "the checkpoint of a network that does"
         )
-    inference = build(cfg.inference, path="inference", allow=trusted(cfg))
-    return NetworkPredictor(
-        network.to(device), classes, inference=inference, transform=_transform(cfg)
-    )
+    # What the data set does to images before evaluation.
+    transform = run.build_optional("data.eval_transform") or (lambda image: image)
+    inference = run.build("inference")
+    return NetworkPredictor(network.to(device), classes, inference=inference, transform=transform)
 
 
 def _batches(
@@ -231,36 +256,21 @@ def segmented(
         yield source, image, labels.cpu()
 
 
-def white_of(cfg: DictConfig) -> float | None:
+def white_of(run: Run) -> float | None:
     """What is white in the data set's 16-bit images, as in training."""
-    return OmegaConf.select(cfg, "data.reader.white")
+    return OmegaConf.select(run.config, "data.reader.white")
 
 
-def _transform(cfg: DictConfig) -> Callable[[Tensor], Tensor]:
-    """What the data set does to images before evaluation."""
-    if cfg.data.get("eval_transform") is None:
-        return lambda image: image
-    return build(cfg.data.eval_transform, path="data.eval_transform", allow=trusted(cfg))
-
-
-def _submission(
-    cfg: DictConfig, classes: ClassTable, sources: Sources
-) -> CityscapesSubmission | None:
-    """What writes in a benchmark's form, if that is asked for and the classes are the benchmark's.
-
-    Raises:
-        ConfigError: they are others.
-        DataError: two images would become one file of it.
-    """
-    if cfg.get("submission") is None:
-        return None
-    submission = build(cfg.submission, path="submission", allow=trusted(cfg))
+def _check_submission(
+    submission: CityscapesSubmission, classes: ClassTable, sources: Sources
+) -> None:
+    """Raises ConfigError for classes that are not the benchmark's, DataError for images that would
+    become one file of it."""
     submission.check(classes)
     seen: dict[str, Path] = {}
     for path in (source.path for source in sources.images):
         if (other := seen.setdefault(path.stem, path)) != path:
             raise DataError(f"{other} and {path} would become one file of the submission")
-    return submission
 
 
 def _device(name: str) -> torch.device:

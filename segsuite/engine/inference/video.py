@@ -4,21 +4,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from segsuite.core.errors import ConfigError, DataError
+from segsuite.core.hints import Above, Count, Share
 from segsuite.data.frames import (
     VIDEO_SUFFIXES,
     Faults,
@@ -29,7 +30,7 @@ from segsuite.data.frames import (
 )
 from segsuite.data.palette import overlay
 from segsuite.engine.inference.inputs import as_path, frames_of
-from segsuite.engine.inference.prediction import Predictor, loaded, white_of
+from segsuite.engine.inference.prediction import Predictor
 from segsuite.engine.inference.video_output import check_output, sink
 
 _IMAGES_RATE = Fraction(25)
@@ -84,67 +85,94 @@ class Segmented:
         return "\n".join(lines)
 
 
-def is_video(cfg: DictConfig) -> bool:
+def is_video(video: Any, *named: Any) -> bool:
     """Whether input and output are to be taken as a video.
+
+    Args:
+        video: auto, true or false.
+        named: input and output as they are typed, which say it by their suffixes.
 
     Raises:
         ConfigError: `video` is none of auto, true, false.
     """
-    if isinstance(cfg.video, bool):
-        return cfg.video
-    if cfg.video != "auto":
-        raise ConfigError(f"video={cfg.video} is not one of auto, true, false")
-    named = (Path(str(name)).suffix.lower() for name in (cfg.input, cfg.output))
-    return any(suffix in VIDEO_SUFFIXES for suffix in named)
+    if isinstance(video, bool):
+        return video
+    if video != "auto":
+        raise ConfigError(f"video={video} is not one of auto, true, false")
+    return any(Path(str(name)).suffix.lower() in VIDEO_SUFFIXES for name in named)
 
 
-def predict_video(cfg: DictConfig) -> Segmented:
-    """Writes the overlaid video, or the folder of its frames, whole or not at all.
+class SegmentVideo:
+    """Writes an overlaid video, or the folder of its frames, whole or not at all.
+
+    Args:
+        input: a video file, or frames as a folder of images or a glob.
+        output: a video file, or a new folder for the frames.
+        fps: frames a second; None for those of the file, and 25 for images.
+        batch_size: how many frames are segmented together.
+        opacity: opacity of the classes' colours.
+        strict: whether a frame that cannot be read is an error; else it is skipped and counted.
+        colors: not of videos.
 
     Raises:
         ConfigError: input and output are not given or do not fit together.
-        MissingExtra: a video file is to be read or written, and PyAV is not installed.
-        DataError: the input holds no frame, or one that cannot be read if cfg.strict.
-        CheckpointError: the checkpoint is unreadable, or not of a network that segments.
     """
-    if cfg.input is None or cfg.output is None:
-        raise ConfigError("give input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER")
-    if cfg.batch_size < 1:
-        raise ConfigError(f"batch_size={cfg.batch_size} must be at least 1")
-    if cfg.colors:
-        raise ConfigError("colors=true: of a video, overlaid frames are written and no masks")
-    output = Path(as_path(cfg, "output")).expanduser()
-    check_output(output, Path(as_path(cfg, "input")).expanduser())
-    faults = Faults(strict=cfg.strict)
-    source = _source(cfg, faults)
-    predictor, speed, begun = loaded(cfg), Speed(), time.perf_counter()
-    with _ended_by_sigterm(), sink(output, source.rate) as to:
-        for frame, labels in _labelled(source, cfg.batch_size, predictor, speed):
-            image = frame.pixels.transpose(2, 0, 1)
-            to.write(frame, overlay(image, labels.numpy(), predictor.classes.colors, cfg.opacity))
-        if not speed.frames:
-            said = f": {faults.first}" if faults.count else ""
-            raise DataError(f"input={cfg.input} holds no frame that can be read{said}")
-    speed.everything = time.perf_counter() - begun
-    return Segmented(output, speed, faults)
 
-
-def _source(cfg: DictConfig, faults: Faults) -> FrameSource:
-    rate = None
-    if cfg.fps is not None:
-        if not isinstance(cfg.fps, int | float) or not 0 < cfg.fps <= 1000:
-            raise ConfigError(f"fps={cfg.fps} must be above 0 and at most 1000 frames a second")
+    def __init__(
+        self,
+        *,
+        input: Any,
+        output: Any,
+        fps: Annotated[float, Above(0, 1000)] | None = None,
+        batch_size: Count = 8,
+        opacity: Share = 0.5,
+        strict: bool = True,
+        colors: bool = False,
+    ) -> None:
+        if input is None or output is None:
+            raise ConfigError("give input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER")
+        if colors:
+            raise ConfigError("colors=true: of a video, overlaid frames are written and no masks")
+        self.given = as_path(input, key="input")
+        self.output = Path(as_path(output, key="output")).expanduser()
         # 29.97 is meant as 30000/1001, which no short decimal says exactly.
-        rate = Fraction(cfg.fps).limit_denominator(1001)
-    path = Path(as_path(cfg, "input")).expanduser()
-    if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
-        return VideoFrames(path, rate=rate, faults=faults)
-    return ImageFrames(
-        frames_of(str(cfg.input)),
-        rate=rate or _IMAGES_RATE,
-        faults=faults,
-        white=white_of(cfg),
-    )
+        self.rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+        self.batch_size, self.opacity = batch_size, opacity
+        self.faults = Faults(strict=strict)
+
+    def __call__(self, load: Callable[[], Predictor], *, white: float | None = None) -> Segmented:
+        """Segments all frames.
+
+        Args:
+            load: gives what labels them, once it is known that there are some.
+            white: what is white in 16-bit images.
+
+        Raises:
+            MissingExtra: a video file is to be read or written, and PyAV is not installed.
+            DataError: the input holds no frame, or one that cannot be read if `strict`.
+        """
+        faults = self.faults
+        check_output(self.output, Path(self.given).expanduser())
+        source = self.source(white)
+        predictor, speed, begun = load(), Speed(), time.perf_counter()
+        colors = predictor.classes.colors
+        with _ended_by_sigterm(), sink(self.output, source.rate) as to:
+            for frame, labels in _labelled(source, self.batch_size, predictor, speed):
+                image = frame.pixels.transpose(2, 0, 1)
+                to.write(frame, overlay(image, labels.numpy(), colors, self.opacity))
+            if not speed.frames:
+                said = f": {faults.first}" if faults.count else ""
+                raise DataError(f"input={self.given} holds no frame that can be read{said}")
+        speed.everything = time.perf_counter() - begun
+        return Segmented(self.output, speed, faults)
+
+    def source(self, white: float | None) -> FrameSource:
+        """The frames of the input, one by one."""
+        path = Path(self.given).expanduser()
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir():
+            return VideoFrames(path, rate=self.rate, faults=self.faults)
+        rate = self.rate or _IMAGES_RATE
+        return ImageFrames(frames_of(self.given), rate=rate, faults=self.faults, white=white)
 
 
 def _labelled(

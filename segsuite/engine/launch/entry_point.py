@@ -57,7 +57,10 @@ class Interrupted(BaseException):
 
 
 def entry_point(
-    name: str, *, prepare: Callable[[list[str]], list[str]] | None = None
+    name: str,
+    *,
+    prepare: Callable[[list[str]], list[str]] | None = None,
+    goes_on_from: Path | None = None,
 ) -> Callable[[Main], Callable[[], None]]:
     """Turns `main(cfg)` into a command-line entry point with the config `conf/<name>.yaml`.
 
@@ -67,6 +70,8 @@ def entry_point(
 
     Args:
         prepare: may replace the command line's arguments before Hydra reads them.
+        goes_on_from: the file in a run's folder that a run goes on from with resume=true; None
+            where it cannot.
     """
 
     def decorate(main: Main) -> Callable[[], None]:
@@ -74,7 +79,7 @@ def entry_point(
 
         @functools.wraps(main)
         def job(cfg: DictConfig) -> Any:
-            return _run_job(main, cfg, name, full)
+            return _run_job(main, cfg, name, goes_on_from, full)
 
         @functools.wraps(main)
         def entry() -> None:
@@ -143,14 +148,14 @@ def _hydra(name: str) -> Callable[[Main], Main]:
     return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
 
 
-def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
+def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, full: bool) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    _fill_in(cfg, folder, hydra_config, sweeping=sweeping)
+    _fill_in(cfg, folder, goes_on_from, hydra_config, sweeping=sweeping)
 
     def job(cfg: DictConfig) -> Any:
         check_groups(cfg, name)
@@ -170,8 +175,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, full: bool) -> Any:
             with _one_paragraph_errors(name, full):
                 return job(cfg)
     except Interrupted as stop:
-        trains = name == "train"
-        _say(_after_interrupt(folder / folders.LAST, sweeping) if trains else "interrupted")
+        kept = folder / goes_on_from if goes_on_from else None
+        _say(_after_interrupt(kept, sweeping) if kept else "interrupted")
         # Not an Exception: a sweep must stop here too, and not start its next job.
         sys.exit(128 + stop.number)
 
@@ -214,11 +219,19 @@ def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
         raise  # Hydra goes on with the next job and raises at the end
 
 
-def _fill_in(cfg: DictConfig, folder: Path, hydra_config: DictConfig, *, sweeping: bool) -> None:
+def _fill_in(
+    cfg: DictConfig,
+    folder: Path,
+    goes_on_from: Path | None,
+    hydra_config: DictConfig,
+    *,
+    sweeping: bool,
+) -> None:
     """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
     with open_dict(cfg):
         if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
             cfg.run.folder = str(folder)
+            cfg.run[folders.GOES_ON_FROM] = goes_on_from and goes_on_from.as_posix()
             if sweeping:
                 cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
         cfg.name = folders.run_name(cfg.get("name"), hydra_config.runtime.choices)

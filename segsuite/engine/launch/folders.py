@@ -3,7 +3,8 @@
     logs/train/<name>/<timestamp>/     a single run
     logs/sweeps/<sweep>/<swept>-<digest of all overrides>/   one job of a sweep
 
-A run is finished when `result.json` is there, and can be resumed when `checkpoints/last.ckpt` is.
+A run is finished when `result.json` is there. It can be resumed when the file is there that its
+entry point goes on from, which `run.json` names: of a training `checkpoints/last.ckpt`.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ from segsuite.core.errors import ConfigError
 RESULT = "result.json"
 CONFIG = "config.yaml"
 RUN = "run.json"
+GOES_ON_FROM = "goes_on_from"
+"""The key in run.json of the file that a run goes on from."""
 LAST = Path("checkpoints") / "last.ckpt"
 BEST = Path("checkpoints") / "best.ckpt"
 
@@ -58,17 +61,14 @@ def fresh(parent: str | Path, name: str) -> Path:
 
 
 def resumable(parent: str | Path, name: str) -> Path:
-    """The newest run of that name that has a checkpoint and no result.
+    """The newest run of that name that has something to go on from and no result.
 
     Raises:
         ConfigError: there is none.
     """
     runs = Path(parent) / clean(name)
-    unfinished = [
-        last.parents[1]
-        for last in runs.glob(f"*/{LAST.as_posix()}")
-        if recorded_result(last.parents[1]) is None
-    ]
+    begun = [folder for folder in runs.glob("*") if (folder / goes_on_from(folder)).exists()]
+    unfinished = [folder for folder in begun if recorded_result(folder) is None]
     if not unfinished:
         finished = max((path.parent for path in runs.glob(f"*/{RESULT}")), default=None)
         newest = f" (the newest, {finished.name}, has finished)" if finished else ""
@@ -77,6 +77,14 @@ def resumable(parent: str | Path, name: str) -> Path:
             "start a new run or to go on from a checkpoint of your choice by ckpt_path=FILE"
         )
     return max(unfinished, key=lambda folder: folder.name)
+
+
+def goes_on_from(folder: Path) -> Path:
+    """The file in a run's folder that it goes on from: as noted by the entry point that began it,
+    a training's last checkpoint where none is noted."""
+    with suppress(ConfigError):  # a damaged note is told when it is to be written again
+        return Path((read_record(folder / RUN) or {}).get(GOES_ON_FROM) or LAST)
+    return LAST
 
 
 def sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> Path:

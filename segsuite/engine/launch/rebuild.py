@@ -12,6 +12,7 @@ from segsuite.core.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from segsuite.data.class_table import ClassTable
+    from segsuite.engine.launch.run import Run
     from segsuite.nn.segmenter import Segmenter
 
 _CARRIED = ("method", "data", "inference", "name", "seed")
@@ -59,13 +60,13 @@ def _allowed(arguments: Sequence[str]) -> tuple[str, ...]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    from segsuite.core.targets import trusted
+    from segsuite.core.targets import prefixes
 
     allow: Any = []
     for typed in (a for a in arguments if a.lstrip("+").startswith("allow=")):
         with suppress(HydraException):
             allow = OverridesParser.create().parse_override(typed).value()
-    return trusted(OmegaConf.create({"allow": allow}))
+    return prefixes(allow)
 
 
 def config_from_source(arguments: list[str]) -> list[str]:
@@ -161,7 +162,7 @@ def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") 
 
 
 def network_of(
-    cfg: DictConfig, *, classes: "ClassTable | None" = None
+    run: "Run", *, classes: "ClassTable | None" = None
 ) -> "tuple[Segmenter, ClassTable]":
     """The trained network in evaluation mode, and the classes that it was trained for.
 
@@ -171,33 +172,29 @@ def network_of(
     Raises:
         CheckpointError: other classes were trained, or the weights do not fit the config's network.
     """
-    from segsuite.core.build import build
     from segsuite.core.checkpoint import (
         checkpoint_config,
         load_weights,
         network_state,
         read_checkpoint,
     )
-    from segsuite.core.targets import trusted
     from segsuite.nn.backbones.lite_weights import check_twins
 
-    checkpoint = read_checkpoint(cfg.ckpt_path)
-    trained = classes_of(checkpoint, cfg.ckpt_path)
+    path = run.config.ckpt_path
+    checkpoint = read_checkpoint(path)
+    trained = classes_of(checkpoint, path)
     if classes is not None:
-        check_same(trained.names, classes.names, cfg.ckpt_path)
-    wanted = OmegaConf.to_container(cfg.method, resolve=True).get("network")
-    made = checkpoint_config(checkpoint, cfg.ckpt_path)["method"]["network"]
+        check_same(trained.names, classes.names, path)
+    wanted = run.plain("method").get("network")
+    made = checkpoint_config(checkpoint, path)["method"]["network"]
     try:
-        network = build(cfg.method.network, path="method.network", allow=trusted(cfg))
+        network = run.build("method.network")
     except ConfigError as error:
         if wanted != made:
             raise  # what was typed over it
-        raise CheckpointError(
-            f"the config inside {cfg.ckpt_path} makes no network: {error}"
-        ) from error
-    check_twins(wanted, made, source=str(cfg.ckpt_path))
-    state = network_state(checkpoint, cfg.ckpt_path)
-    load_weights(network, state, source=str(cfg.ckpt_path))
+        raise CheckpointError(f"the config inside {path} makes no network: {error}") from error
+    check_twins(wanted, made, source=str(path))
+    load_weights(network, network_state(checkpoint, path), source=str(path))
     return network.eval(), trained
 
 
@@ -209,9 +206,11 @@ def trained_network(
     Raises:
         CheckpointError: the file is not a checkpoint of ours, or was trained for other classes.
     """
+    from segsuite.engine.launch.run import Run
+
     cfg = OmegaConf.create(_carried(path, (), allow))
     cfg.allow, cfg.ckpt_path = list(allow), path
-    return network_of(cfg, classes=classes)[0]
+    return network_of(Run(cfg), classes=classes)[0]
 
 
 def iteration_of(path: str | Path) -> int:
@@ -236,7 +235,7 @@ def check_same(trained: Sequence[str], given: Sequence[str], path: str) -> None:
         )
 
 
-def figures_of(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Figures as plain numbers, None for those that are undefined."""
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Metrics as plain numbers, None for those that are undefined."""
     numbers = {name: float(value) for name, value in metrics.items()}
     return {name: value if isfinite(value) else None for name, value in numbers.items()}

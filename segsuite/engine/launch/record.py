@@ -1,14 +1,14 @@
 """What is written about a run: its config, where and by what it was run, and its result.
 
 config.yaml   the resolved config
-run.json      id, command, git commit, versions, device; one entry more each time it is resumed
+run.json      id, what it goes on from; command, git commit, versions and device of each start
 result.json   the final metrics; a run that has it is finished
 """
 
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,10 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import default_of
 from segsuite.core.moved import with_targets_of_today
+from segsuite.core.results import Entry, Record
 from segsuite.core.targets import locate
 from segsuite.engine.launch.folders import (
     BEST,
     CONFIG,
+    GOES_ON_FROM,
     LAST,
     RESULT,
     RUN,
@@ -31,6 +33,7 @@ from segsuite.engine.launch.folders import (
     read_best,
     read_record,
 )
+from segsuite.engine.launch.run import Run
 
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
 _MAY_DIFFER = (
@@ -62,6 +65,7 @@ def write_start(folder: Path, cfg: DictConfig) -> None:
         remove_leftovers(place)
     path = folder / RUN
     record = starts(folder) or {"id": run_id(folder), "starts": []}
+    record[GOES_ON_FROM] = cfg.run.get(GOES_ON_FROM)
     record["starts"].append(_circumstances())
     write_json(path, record)
     with written_whole(folder / CONFIG) as beside:
@@ -110,9 +114,36 @@ def earlier_config(folder: Path) -> dict[str, Any] | None:
     return with_targets_of_today(config)
 
 
-def write_result(folder: Path, **figures: Any) -> None:
-    """Writes result.json, which marks the run as finished."""
-    write_json(folder / RESULT, figures)
+def write_result(
+    run: Run, *, kind: str, entries: Sequence[Entry], device: Any = "cpu", **own: Any
+) -> None:
+    """Writes result.json, which marks the run as finished: what is its own, and the record.
+
+    Args:
+        kind: entry point or probe.
+        device: where it was measured.
+    """
+    name = str(run.config.name or kind)
+    record = record_of(kind, name, typed=run.typed, entries=entries, device=device)
+    write_json(run.folder / RESULT, own | {"record": record})
+
+
+def record_of(
+    kind: str, name: str, *, typed: Sequence[str], entries: Sequence[Entry], device: Any = "cpu"
+) -> dict[str, Any]:
+    """What was found, with its circumstances, as plain types; see `core.results`."""
+    import torch
+
+    from segsuite.measure.machine import machine
+
+    return Record(
+        kind=kind,
+        name=name,
+        config=typed,
+        machine=machine(torch.device(device)),
+        commit=_git(),
+        entries=entries,
+    ).to_dict()
 
 
 def differences(
@@ -159,12 +190,14 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _circumstances() -> dict[str, Any]:
     import torch
 
+    from segsuite.measure.machine import processor
+
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [sys.executable, *sys.orig_argv[1:]],
         "git": _git(),
         "versions": {"python": platform.python_version(), **_versions()},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
         "threads": torch.get_num_threads(),
         "host": platform.node(),
         "system": platform.platform(),
@@ -194,11 +227,3 @@ def _git() -> dict[str, Any] | None:
 
 def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _processor() -> str:
-    """The CPU's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -113,7 +113,7 @@ def check_run(cfg: DictConfig) -> None:
     check_values(cfg, _RUN)
     check_trainer(cfg.trainer)
     if not cfg.allow:  # other people's callbacks may log metrics of any name
-        _check_figure("optimized_metric", cfg.optimized_metric, _STAGES)
+        _check_metric("optimized_metric", cfg.optimized_metric, _STAGES)
     if cfg.callbacks and "pictures" in cfg.callbacks:  # in a file of one's own
         raise ConfigError(
             "callbacks.pictures is called callbacks.images; write `images` in its place"
@@ -125,7 +125,7 @@ def check_run(cfg: DictConfig) -> None:
             "from or to test in the end; leave callbacks.checkpoint as it is"
         )
     if cfg.trainer.get("limit_val_batches") != 0 and not cfg.allow:
-        _check_figure("callbacks.checkpoint.monitor", checkpoint.get("monitor"), _STAGES[:2])
+        _check_metric("callbacks.checkpoint.monitor", checkpoint.get("monitor"), _STAGES[:2])
     if cfg.trainer.get("limit_test_batches") == 0 and str(cfg.optimized_metric).startswith("test/"):
         raise ConfigError(
             f"trainer.limit_test_batches=0 leaves nothing to measure optimized_metric="
@@ -134,36 +134,36 @@ def check_run(cfg: DictConfig) -> None:
 
 
 @runtime_checkable
-class LogsFigures(Protocol):
+class LogsMetrics(Protocol):
     """A callback that logs metrics of each evaluation beside the task's.
 
     Attributes:
-        figures: names of the metrics, without the stage.
+        metrics: names of the metrics, without the stage.
     """
 
-    figures: Sequence[str]
+    metrics: Sequence[str]
 
 
-def check_figures(cfg: DictConfig, figures: Sequence[str], callbacks: Sequence[Any] = ()) -> None:
+def check_metrics(cfg: DictConfig, names: Sequence[str], callbacks: Sequence[Any] = ()) -> None:
     """Raises ConfigError for a metric of an evaluation that is asked for and will not be there.
 
     Callbacks of other people's may log metrics of their own, which nobody knows beforehand.
 
     Args:
-        figures: names of the metrics that each evaluation logs, without its stage.
+        names: names of the metrics that each evaluation logs, without its stage.
         callbacks: callbacks of the run; some log metrics too.
     """
-    others = (name for c in callbacks if isinstance(c, LogsFigures) for name in c.figures)
-    figures = (*figures, *others)
+    others = (name for c in callbacks if isinstance(c, LogsMetrics) for name in c.metrics)
+    names = (*names, *others)
     asked = {
         "optimized_metric": cfg.optimized_metric,
         "callbacks.checkpoint.monitor": cfg.callbacks.checkpoint.get("monitor"),
     }
     for key, name in asked.items():
-        stage, _, figure = str(name).partition("/")
-        if stage not in ("val", "test") or figure in (*figures, HEADLINE) or cfg.allow:
+        stage, _, metric = str(name).partition("/")
+        if stage not in ("val", "test") or metric in (*names, HEADLINE) or cfg.allow:
             continue
-        hint = did_you_mean(figure, figures).replace("`", f"`{stage}/", 1)
+        hint = did_you_mean(metric, names).replace("`", f"`{stage}/", 1)
         raise ConfigError(f"{key}={name} is not logged{hint.replace('known: ', f'of {stage}/: ')}")
 
 
@@ -254,10 +254,10 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str
             raise ConfigError(misfit(f"{where}{key}", plain, hint))
 
 
-def _check_figure(key: str, name: str | None, stages: tuple[str, ...]) -> None:
+def _check_metric(key: str, name: str | None, stages: tuple[str, ...]) -> None:
     """What is logged is known only later; that a metric belongs to a stage is known now."""
     if name is not None and not str(name).startswith(stages):
         raise ConfigError(
-            f"{key}={name} is no figure of a run: their names begin with {' or '.join(stages)}, "
+            f"{key}={name} is no metric of a run: their names begin with {' or '.join(stages)}, "
             f"such as {stages[-1]}miou"
         )

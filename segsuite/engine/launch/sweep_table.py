@@ -1,4 +1,4 @@
-"""What a sweep ends with: a table of its jobs, also as `sweep.csv` in its folder."""
+"""What a sweep ends with: a table of its jobs, also as `sweep.csv` and `sweep.json`."""
 
 import csv
 import os
@@ -13,8 +13,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.files import written_whole
+from segsuite.core.files import write_json, written_whole
+from segsuite.core.results import Entry, Metric
 from segsuite.engine.launch import folders
+from segsuite.engine.launch.record import record_of
 
 _begun: list[DictConfig] = []
 """The config of the sweep that this process has begun."""
@@ -65,12 +67,31 @@ def _report(config: DictConfig, *, interrupted: bool) -> None:
         writer = csv.DictWriter(handle, columns)
         writer.writeheader()
         writer.writerows(rows)
+    _write_record(sweep / "sweep.json", config, rows, metric)
     _print(rows, [*swept, metric, "status"], title=sweep.name)
     print(
         f"{sum(row['status'] == 'finished' for row in rows)} of {len(rows)} jobs have finished: "
         f"{sweep / 'sweep.csv'}",
         flush=True,
     )
+
+
+def _write_record(
+    path: Path, config: DictConfig, rows: Sequence[dict[str, Any]], metric: str
+) -> None:
+    """The same for other programs, see `core.results`."""
+    entries = [
+        Entry(
+            name=row["job"],
+            metrics={metric: Metric(value=row[metric])},
+            settings={k: v for k, v in row.items() if k not in ("job", metric)},
+            artefacts={"folder": row["job"]},
+        )
+        for row in rows
+    ]
+    typed = OmegaConf.to_container(config.hydra.overrides.task)
+    record = record_of("sweep", path.parent.name, typed=typed, entries=entries)
+    write_json(path, {"record": record})
 
 
 def _optimized(job: Path) -> str | None:

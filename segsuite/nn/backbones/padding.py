@@ -12,31 +12,23 @@ def with_symmetric_padding(body: nn.Module) -> nn.Module:
     the first on. Weights stay as they are: inside of an image a convolution does not know where its
     grid begins.
     """
-    from timm.layers import Conv2dSame
+    from timm.layers import Conv2dSame, ScaledStdConv2dSame, StdConv2dSame
 
     for name, child in body.named_children():
         if isinstance(child, Conv2dSame):
             setattr(body, name, _symmetric(child))
-        else:
-            if getattr(child, "same_pad", False):  # timm's convolutions of standardised weights
+        elif isinstance(child, StdConv2dSame | ScaledStdConv2dSame):
+            if child.same_pad:
                 child.padding, child.same_pad = _padding(child), False
+        else:
             with_symmetric_padding(child)
     return body
 
 
 def _symmetric(conv: nn.Conv2d) -> nn.Conv2d:
-    own = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        stride=conv.stride,
-        padding=_padding(conv),
-        dilation=conv.dilation,
-        groups=conv.groups,
-        bias=conv.bias is not None,
-        device="meta",
-    )
-    own.weight, own.bias = conv.weight, conv.bias
+    own = nn.Conv2d(conv.in_channels, conv.out_channels, 1, groups=conv.groups, device="meta")
+    own.weight, own.bias, own.padding = conv.weight, conv.bias, _padding(conv)
+    own.kernel_size, own.stride, own.dilation = conv.kernel_size, conv.stride, conv.dilation
     return own
 
 

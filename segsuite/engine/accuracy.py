@@ -1,18 +1,22 @@
-"""mIoU of trained networks, to stand beside their speed: on the same data, at the same size."""
+"""How good trained networks are, to stand beside their speed: on the same data, at one size."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.sizes import Size
+from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference.candidates import Candidate
 from segsuite.engine.launch.rebuild import classes_of
 from segsuite.measure.images import resized
+
+if TYPE_CHECKING:
+    from segsuite.engine.evaluators import Evaluator
 
 
 @dataclass(frozen=True)
@@ -20,21 +24,49 @@ class Accuracy:
     """What a trained network reaches on validation images.
 
     Attributes:
-        miou: between 0 and 1; None where no pixel has a class.
+        value: the headline metric of its task; None where it is undefined, as without any label.
         images, of: how many were scored, and how many the split has.
+        metric: name of that metric.
     """
 
-    miou: float | None
+    value: float | None
     images: int
     of: int
+    metric: str = "miou"
+
+    @property
+    def title(self) -> str:
+        """The metric's name for people."""
+        return "mIoU" if self.metric == "miou" else self.metric
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "–"
+        return f"{100 * self.value:.2f}" if self.metric == "miou" else f"{self.value:.4g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {self.metric: self.value, "images": self.images, "of": self.of}
 
 
-def miou(
+def evaluator_of(make: Callable[..., "Evaluator"] | None, classes: ClassTable) -> "Evaluator":
+    """What scores a task: made as its config says, or else what a semantic one has.
+
+    Args:
+        make: what stands at `method.task.evaluator`, built; takes `classes`.
+    """
+    # Here, since torchmetrics takes seconds, and probes start processes of their own.
+    from segsuite.engine.evaluators import SemanticEvaluator
+
+    return (make or SemanticEvaluator)(classes=classes)
+
+
+def accuracy(
     labels: Callable[[Tensor, Size], Tensor],
     data: Any,
     *,
     size: Size,
-    num_classes: int,
+    evaluator: "Evaluator",
     images: int | None = None,
 ) -> Accuracy:
     """Over the whole validation split, or so many of its images, evenly spread.
@@ -42,19 +74,18 @@ def miou(
     Args:
         labels: gives class ids (1, H, W) for an image (1, 3, *size) and the size of its labels.
     """
-    # Here, since torchmetrics takes seconds, and probes start processes of their own.
-    from segsuite.metrics.iou import MeanIoU
-
-    metric, samples = MeanIoU(num_classes=num_classes), data.samples("val")
+    samples = data.samples("val")
     count = len(samples) if images is None else min(images, len(samples))
+    evaluator.reset()
     with torch.inference_mode():
         for number in range(count):
             sample = samples[number * len(samples) // count]
             image = resized(data.eval_transform(sample.image), size)
             predicted = labels(image[None], tuple(sample.label.shape))
-            metric.update(predicted[0], sample.label.long())
-    reached = float(metric.compute().miou)
-    return Accuracy(reached if reached == reached else None, count, len(samples))
+            evaluator.update([predicted[0]], {"label": [sample.label.long()]})
+    reached = float(evaluator.compute()[evaluator.headline])
+    value = reached if reached == reached else None
+    return Accuracy(value, count, len(samples), evaluator.headline)
 
 
 def accuracies(
@@ -79,13 +110,10 @@ def accuracies(
                     "those of the data"
                 )
                 continue
-            tell(f"measuring the mIoU of {candidate.name}")
-            scores[candidate.name] = miou(
-                _labelling(candidate),
-                data,
-                size=size,
-                num_classes=candidate.network.num_classes,
-                images=images,
+            evaluator = evaluator_of(candidate.evaluator, data.classes)
+            tell(f"measuring the accuracy of {candidate.name}")
+            scores[candidate.name] = accuracy(
+                _labelling(candidate), data, size=size, evaluator=evaluator, images=images
             )
     return scores, notes
 
@@ -96,13 +124,8 @@ def _labelling(candidate: Candidate) -> Callable[[Tensor, Size], Tensor]:
     return lambda image, size: network.predict(image.to(device)).labels(size).cpu()
 
 
-def percent(accuracy: Accuracy | None) -> str:
-    """As tables show it."""
-    return "–" if accuracy is None or accuracy.miou is None else f"{100 * accuracy.miou:.2f}"
-
-
-def scored_on(accuracy: Accuracy, size: Size) -> str:
+def scored_on(scored: Accuracy, size: Size) -> str:
     """What the metric is of."""
-    some, all_ = accuracy.images, accuracy.of
+    some, all_ = scored.images, scored.of
     count = f"all {all_}" if some == all_ else f"{some} of {all_}"
     return f"on {count} validation images, stretched to {size[0]}x{size[1]}"
