@@ -1,8 +1,12 @@
-"""A convolution, its batch norm and its activation, each with a name that recipes can match."""
+"""Convolutions, and their batch norm and activation."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
+
+Convolution = TypeVar("Convolution", bound=nn.Conv2d)
 
 
 class ConvNorm(nn.Sequential):
@@ -36,21 +40,51 @@ class ConvNorm(nn.Sequential):
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        (rows, columns), reach = rate, kernel // 2
-        convolution = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel,
-            stride=stride,
-            padding=(rows * reach, columns * reach),
-            dilation=(rows, columns),
-            groups=in_channels if depthwise else 1,
-            bias=False,
-        )
-        self.add_module("depthwise" if depthwise else "conv", convolution)
+        made = convolution(in_channels, out_channels, kernel, stride, rate, depthwise=depthwise)
+        self.add_module("depthwise" if depthwise else "conv", made)
         self.norm = nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum)
         if relu:
             self.act = nn.ReLU()
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    stride: int = 1,
+    rate: Sequence[int] = (1, 1),
+    *,
+    depthwise: bool = False,
+) -> nn.Conv2d:
+    """A convolution without bias, centred; the arguments are those of `ConvNorm`."""
+    (rows, columns), reach = rate, kernel // 2
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=(rows * reach, columns * reach),
+        dilation=(rows, columns),
+        groups=in_channels if depthwise else 1,
+        bias=False,
+    )
+
+
+def padded_anew(conv: nn.Conv2d, padding: tuple[int, int], kind: type[Convolution]) -> Convolution:
+    """A convolution of that kind with the weights of `conv` itself, and another padding."""
+    with torch.device("meta"):
+        made = kind(
+            conv.in_channels,
+            conv.out_channels,
+            (conv.kernel_size[0], conv.kernel_size[1]),
+            stride=(conv.stride[0], conv.stride[1]),
+            padding=padding,
+            dilation=(conv.dilation[0], conv.dilation[1]),
+            groups=conv.groups,
+            bias=conv.bias is not None,
+        )
+    made.weight, made.bias = conv.weight, conv.bias
+    return made.train(conv.training)
 
 
 def truncated_normal(weight: Tensor, std: float) -> None:

@@ -32,7 +32,6 @@ def deployed(
     for name, part in list(folded.named_modules()):
         form = getattr(part, "deployed", None)
         if callable(form) and name:
-            parent, _, child = name.rpartition(".")
-            setattr(folded.get_submodule(parent), child, form())
+            folded.set_submodule(name, form())
     folded = folded.to(memory_format=memory_format).eval().requires_grad_(False)
     return fused(folded) if memory_format == torch.channels_last else folded

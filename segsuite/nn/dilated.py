@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segsuite.nn.blocks import padded_anew
+
 
 class SplitDilation(nn.Conv2d):
     """A dilated convolution per channel, in training on a CPU on sub-grids; else as it is.
@@ -67,17 +69,6 @@ def _is_served(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def _split(convolution: nn.Conv2d) -> SplitDilation:
-    (rows, columns), rate = convolution.kernel_size, convolution.dilation[0]
-    with torch.device("meta"):
-        made = SplitDilation(
-            convolution.in_channels,
-            convolution.out_channels,
-            (rows, columns),
-            padding=(rate * (rows // 2), rate * (columns // 2)),  # it is centred
-            dilation=(rate, rate),
-            groups=convolution.groups,
-            bias=convolution.bias is not None,
-        )
-    made.weight, made.bias = convolution.weight, convolution.bias
-    return made.train(convolution.training)
+def _split(conv: nn.Conv2d) -> SplitDilation:
+    rows, columns = (conv.dilation[0] * (side // 2) for side in conv.kernel_size)
+    return padded_anew(conv, (rows, columns), SplitDilation)

@@ -25,21 +25,16 @@ def for_inference(network: nn.Module, run: Callable[[nn.Module], Any]) -> nn.Mod
     pairs = _pairs(folded, run)
     names = {module: name for name, module in folded.named_modules()}
     for convolution, norm in pairs:
-        convolution.weight, convolution.bias = folded_weights(convolution, norm)
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None  # no network here norms by the batch alone
+        weights = (convolution.weight, convolution.bias, mean, variance)
+        convolution.weight, convolution.bias = fuse_conv_bn_weights(
+            *weights, norm.eps, norm.weight, norm.bias
+        )
         # timm keeps the activation inside the batch norm.
         activation = nn.Sequential(*(getattr(norm, n) for n in ("drop", "act") if hasattr(norm, n)))
-        _replace(folded, names[norm], activation)
+        folded.set_submodule(names[norm], activation)
     return folded
-
-
-def folded_weights(
-    convolution: nn.Conv2d, norm: nn.BatchNorm2d
-) -> tuple[nn.Parameter, nn.Parameter]:
-    """Weight and bias of a convolution that does the work of the batch norm behind it, too."""
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None and variance is not None  # no network here norms by the batch alone
-    weight, bias = convolution.weight, convolution.bias
-    return fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, norm.weight, norm.bias)
 
 
 def _pairs(
@@ -75,8 +70,3 @@ def _pairs(
         for convolution, norms in pairs.items()
         if len(norms) == 1 and calls[convolution] == 1 and calls[norms[0]] == 1
     ]
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, module)

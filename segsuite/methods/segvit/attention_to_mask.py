@@ -18,6 +18,7 @@ from segsuite.methods.segvit.predictions import (
     cascade_prediction,
     single_prediction,
 )
+from segsuite.nn.backbones.vit import Attention
 from segsuite.nn.predictions import GridPrediction
 from segsuite.nn.token_trace import TokenTrace
 
@@ -156,7 +157,7 @@ class AtmLayer(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(dim, heads, dropout)
+        self.self_attention = Attention(dim, heads, dropout)
         self.norm1 = nn.LayerNorm(dim)
         self.cross_attention = CrossAttention(dim, heads, dropout)
         self.norm2 = nn.LayerNorm(dim)
@@ -173,25 +174,6 @@ class AtmLayer(nn.Module):
         x = self.norm2(x + self.dropout(update))
         update = self.fc2(self.dropout(F.relu(self.fc1(x))))
         return self.norm3(x + self.dropout(update)), masks
-
-
-class SelfAttention(nn.Module):
-    """Multi-head attention among the queries.
-
-    Shapes: queries (B, K, D) -> (B, K, D)
-    """
-
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, queries: Tensor) -> Tensor:
-        packed = self.qkv(queries).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(*packed.unbind(0), dropout_p=dropout)
-        return self.proj(out.transpose(1, 2).flatten(2))
 
 
 class CrossAttention(nn.Module):
@@ -239,6 +221,6 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
-    elif isinstance(module, SelfAttention):
+    elif isinstance(module, Attention):
         # As torch's packed projection. The original's layers start as copies; here each draws anew.
         nn.init.xavier_uniform_(module.qkv.weight)

@@ -1,6 +1,10 @@
 """TensorFlow's padding in the networks that timm took from it, laid evenly around the image."""
 
+from typing import Any, cast
+
 from torch import nn
+
+from segsuite.nn.blocks import padded_anew
 
 
 def with_symmetric_padding(body: nn.Module) -> nn.Module:
@@ -12,24 +16,17 @@ def with_symmetric_padding(body: nn.Module) -> nn.Module:
     the first on. Weights stay as they are: inside of an image a convolution does not know where its
     grid begins.
     """
-    from timm.layers import Conv2dSame, ScaledStdConv2dSame, StdConv2dSame
+    from timm.layers import Conv2dSame
 
     for name, child in body.named_children():
         if isinstance(child, Conv2dSame):
-            setattr(body, name, _symmetric(child))
-        elif isinstance(child, StdConv2dSame | ScaledStdConv2dSame):
-            if child.same_pad:
-                child.padding, child.same_pad = _padding(child), False
+            setattr(body, name, padded_anew(child, _padding(child), nn.Conv2d))
         else:
+            if getattr(child, "same_pad", False):  # timm's convolutions of standardised weights
+                theirs = cast(Any, child)
+                theirs.padding, theirs.same_pad = _padding(theirs), False
             with_symmetric_padding(child)
     return body
-
-
-def _symmetric(conv: nn.Conv2d) -> nn.Conv2d:
-    own = nn.Conv2d(conv.in_channels, conv.out_channels, 1, groups=conv.groups, device="meta")
-    own.weight, own.bias, own.padding = conv.weight, conv.bias, _padding(conv)
-    own.kernel_size, own.stride, own.dilation = conv.kernel_size, conv.stride, conv.dilation
-    return own
 
 
 def _padding(conv: nn.Conv2d) -> tuple[int, int]:

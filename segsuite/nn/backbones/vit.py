@@ -176,16 +176,21 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention of `x` to itself and to `context`.
 
+    Args:
+        dropout: dropout probability of what is attended to.
+
     Shapes: x (B, n, C), context (B, m, C), key_mask (B, n + m) bool -> (B, n, C)
     """
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, context: Tensor | None, key_mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, key_mask: Tensor | None = None
+    ) -> Tensor:
         query, key, value = self._split(self.qkv(x), 3)
         if context is not None:
             dim = x.shape[-1]
@@ -194,7 +199,8 @@ class Attention(nn.Module):
             key = torch.cat([key, more_keys], dim=2)
             value = torch.cat([value, more_values], dim=2)
         mask = None if key_mask is None else key_mask[:, None, None]
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return self.proj(out.transpose(1, 2).flatten(2))
 
     def _split(self, packed: Tensor, parts: int) -> tuple[Tensor, ...]:
@@ -217,6 +223,7 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+# Not timm's, which draw and compute the same: importing timm takes a second of every start.
 class DropPath(nn.Module):
     """Drops a branch of a residual block for whole images, in training (Huang et al., 2016).
 

@@ -3,15 +3,17 @@
 DeepLabV3 (Chen et al., 2017) without its atrous branches.
 """
 
+import copy
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Share
 from segsuite.nn.blocks import ConvNorm
-from segsuite.nn.folding import folded_weights
+from segsuite.nn.heads.pooling import check_pooled
 from segsuite.nn.norms import Norm, with_norm
 
 
@@ -54,12 +56,7 @@ class BasicHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, h, w) -> (B, channels, h, w)."""
-        if self.training and len(x) == 1 and isinstance(self.pooled.norm, nn.BatchNorm2d):
-            raise ConfigError(
-                "one image per step cannot train the batch norm behind image pooling, which then "
-                "sees one number per channel; set data.batch_size to 2 or more, or type "
-                "method.norm=gn16"
-            )
+        check_pooled(x, self.pooled.norm)
         pooled = self.pooled(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
         return self.dropout(self.project(torch.cat([pooled, self.local(x)], dim=1)))
 
@@ -99,16 +96,9 @@ class DeployedBasicHead(nn.Module):
 
 def _folded(part: ConvNorm) -> nn.Conv2d:
     """The convolution with its batch norm inside; as it is where the norm is folded already."""
-    convolution, norm = part.conv, part.norm
-    bias = convolution.bias
-    weight = convolution.weight
-    if isinstance(norm, nn.BatchNorm2d):
-        weight, bias = folded_weights(convolution, norm)
-    elif bias is None:
+    part = copy.deepcopy(part).eval()
+    if isinstance(part.norm, nn.BatchNorm2d):
+        return fuse_conv_bn_eval(part.conv, part.norm)
+    if part.conv.bias is None:
         raise ConfigError("method.norm=gn16 cannot be folded into convolutions; train with bn")
-    folded = nn.Conv2d(convolution.in_channels, convolution.out_channels, 1)
-    assert folded.bias is not None
-    with torch.no_grad():
-        folded.weight.copy_(weight)
-        folded.bias.copy_(bias)
-    return folded
+    return part.conv

@@ -7,12 +7,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
-from segsuite.nn.heads.convolutions import ConvNormRelu, kaiming
+from segsuite.nn.blocks import convolution
+from segsuite.nn.heads.pooling import check_pooled
 from segsuite.nn.norms import Norm, with_norm
 
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+
+
+def conv_norm_relu(
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    dilation: int = 1,
+    separable: bool = False,
+) -> nn.Sequential:
+    """A convolution without bias, batch norm, ReLU: numbered, as checkpoints of before know them.
+
+    Args:
+        separable: whether the convolution is k x k per channel, then 1 x 1 (no norm between, as the
+            reference code).
+    """
+    rate = (dilation, dilation)
+    if separable and kernel > 1:
+        spread = convolution(in_channels, in_channels, kernel, rate=rate, depthwise=True)
+        made: nn.Module = nn.Sequential(spread, convolution(in_channels, out_channels))
+    else:
+        made = convolution(in_channels, out_channels, kernel, rate=rate)
+    return nn.Sequential(made, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 class ImagePooling(nn.Module):
@@ -20,16 +42,11 @@ class ImagePooling(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.project = ConvNormRelu(in_channels, out_channels)
+        self.project = conv_norm_relu(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, h, w) -> (B, out, h, w)."""
-        if self.training and len(x) == 1 and isinstance(self.project[1], nn.BatchNorm2d):
-            raise ConfigError(
-                "one image per step cannot train the batch norm behind image pooling, which then "
-                "sees one number per channel; set data.batch_size to 2 or more, or type "
-                "method.norm=gn16"
-            )
+        check_pooled(x, self.project[1])
         pooled = self.project(x.mean((2, 3), keepdim=True))
         return pooled.expand(-1, -1, *x.shape[2:])
 
@@ -46,17 +63,12 @@ class SpatialPyramid(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(
             [
-                ConvNormRelu(in_channels, channels),
-                *(
-                    ConvNormRelu(
-                        in_channels, channels, kernel=3, dilation=rate, separable=separable
-                    )
-                    for rate in rates
-                ),
+                conv_norm_relu(in_channels, channels),
+                *(conv_norm_relu(in_channels, channels, 3, rate, separable) for rate in rates),
                 ImagePooling(in_channels, channels),
             ]
         )
-        self.project = ConvNormRelu(len(self.branches) * channels, channels)
+        self.project = conv_norm_relu(len(self.branches) * channels, channels)
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,9 +107,11 @@ class DeepLabV3Plus(nn.Module):
         rates = _RATES[output_stride]
         self.out_channels = channels
         self.pyramid = SpatialPyramid(deep, channels, rates=rates, separable=separable)
-        self.skip = ConvNormRelu(fine, skip_channels)
-        self.fuse = ConvNormRelu(channels + skip_channels, channels, kernel=3, separable=separable)
-        kaiming(self)
+        self.skip = conv_norm_relu(fine, skip_channels)
+        self.fuse = conv_norm_relu(channels + skip_channels, channels, 3, separable=separable)
+        for part in self.modules():  # as the reference code draws them
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight)
         with_norm(self, norm)
 
     def forward(self, fine: Tensor, deep: Tensor) -> Tensor:
