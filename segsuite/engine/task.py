@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from segsuite.core.arguments import with_arguments_of
 from segsuite.core.errors import ConfigError, raised_in
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
@@ -184,29 +185,18 @@ class SegmentationTask(BaseTask):
 
     classifies_pixels = True
 
+    @with_arguments_of(BaseTask)
     def __init__(
         self,
         *,
         network: Segmenter,
         classes: ClassTable,
-        inference: Inference,
-        loss: Loss,
-        optimizer: Callable[..., Optimizer],
-        schedule: Callable[..., LRScheduler],
-        groups: Sequence[Mapping[str, Any]] = (),
         evaluator: Callable[..., Evaluator] | None = None,
         distillation: Distillation | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            network=network,
-            classes=classes,
-            inference=inference,
-            loss=loss,
-            optimizer=optimizer,
-            schedule=schedule,
-            groups=groups,
-            evaluator=(evaluator or SemanticEvaluator)(classes=classes),
-        )
+        scores = (evaluator or SemanticEvaluator)(classes=classes)
+        super().__init__(network=network, classes=classes, evaluator=scores, **common)
         self.distillation = distillation or Distillation()
 
     def find_teacher(self, classes: ClassTable, size: Size, *, allow: tuple[str, ...]) -> None:

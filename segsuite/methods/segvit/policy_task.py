@@ -1,18 +1,16 @@
 """The policy of CTS trained alone, on the window labels of any semantic data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
+from segsuite.core.arguments import with_arguments_of
 from segsuite.core.hints import Above
 from segsuite.data.class_table import ClassTable, distinct_colors
 from segsuite.data.samples import Batch
 from segsuite.engine.evaluators import SemanticEvaluator
-from segsuite.engine.inference.modes import Inference
 from segsuite.engine.task import BaseTask
 from segsuite.methods.segvit.objective import policy_loss
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
@@ -97,28 +95,17 @@ class PolicyTask(BaseTask):
         windows: the share of tokens that sharing is to save, as `method.sharing.windows` below 1.
     """
 
+    @with_arguments_of(BaseTask, without=["evaluator"])
     def __init__(
         self,
         *,
         network: PolicyNetwork,
-        classes: ClassTable,
-        inference: Inference,
         loss: PolicyLoss,
-        optimizer: Callable[..., Optimizer],
-        schedule: Callable[..., LRScheduler],
-        groups: Sequence[Mapping[str, Any]] = (),
         windows: Annotated[float, Above(0, 0.75)] = 0.3,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            network=network,
-            classes=classes,
-            inference=inference,
-            loss=loss,
-            optimizer=optimizer,
-            schedule=schedule,
-            groups=groups,
-            evaluator=PolicyEvaluator(windows=windows, loss=loss),
-        )
+        evaluator = PolicyEvaluator(windows=windows, loss=loss)
+        super().__init__(network=network, loss=loss, evaluator=evaluator, **common)
 
     def predictions(self, batch: Batch) -> list[Tensor]:
         """Logits (2, h, w) of the windows of each image, those that are whole."""

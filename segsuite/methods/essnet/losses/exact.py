@@ -1,14 +1,12 @@
 """Cross-entropy over all classes, exactly, without their logits."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
-from segsuite.core.hints import NotNegative
+from segsuite.core.arguments import with_arguments_of
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
-from segsuite.methods.essnet.regulariser import MaxMargin
 from segsuite.ops.streaming_upsampled import upsampled_cross_entropy, upsampled_losses
 
 
@@ -20,42 +18,21 @@ class ExactLoss(PixelLoss):
         kernel: kernel of the loss, see `ops.streaming_cross_entropy`.
     """
 
+    @with_arguments_of(PixelLoss)
     def __init__(
         self,
         *,
-        regulariser: MaxMargin | None = None,
-        max_pixels: int | None = None,
-        global_mean: bool = False,
-        class_weights: Sequence[float] | str | None = None,
-        ohem: float | None = None,
-        ohem_kept: float = 0.0625,
-        dice: NotNegative = 0.0,
         budget: int | None = None,
         kernel: Literal["auto", "torch", "triton"] = "auto",
+        **common: Any,
     ) -> None:
-        super().__init__(
-            regulariser=regulariser,
-            max_pixels=max_pixels,
-            global_mean=global_mean,
-            class_weights=class_weights,
-            ohem=ohem,
-            ohem_kept=ohem_kept,
-            dice=dice,
-        )
+        super().__init__(**common)
         self.budget, self.kernel = budget, kernel
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
-        what, how = (
-            (output.features, output.table),
-            {
-                "bias": output.bias,
-                "scale": output.scale,
-                "metric": output.metric,
-                "normalize_after": output.normalize_after,
-                "budget": self.budget,
-                "kernel": self.kernel,
-            },
-        )
+        what, how = (output.features, output.table), {"budget": self.budget, "kernel": self.kernel}
+        for name in ("bias", "scale", "metric", "normalize_after"):
+            how[name] = getattr(output, name)
         if self.hard:
             labels = self.hard.labels(upsampled_losses(*what, labels, **how), labels)
         return upsampled_cross_entropy(*what, labels, **how, weights=self.weights(output))

@@ -1,11 +1,11 @@
 """The paper's loss: only the classes nearest to a pixel are compared with its own."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from segsuite.core.hints import NotNegative
+from segsuite.core.arguments import with_arguments_of
 from segsuite.methods.essnet.losses.base import (
     PixelLoss,
     check_choice,
@@ -14,7 +14,6 @@ from segsuite.methods.essnet.losses.base import (
     logits_of,
 )
 from segsuite.methods.essnet.output import EssnetOutput
-from segsuite.methods.essnet.regulariser import MaxMargin
 from segsuite.ops.neighbours import Search, nearest
 
 
@@ -31,28 +30,9 @@ class NeighbourLoss(PixelLoss):
 
     metrics = ("sq", "l2")
 
-    def __init__(
-        self,
-        *,
-        k: int = 8,
-        search: Search = "auto",
-        regulariser: MaxMargin | None = None,
-        max_pixels: int | None = None,
-        global_mean: bool = False,
-        class_weights: Sequence[float] | str | None = None,
-        ohem: float | None = None,
-        ohem_kept: float = 0.0625,
-        dice: NotNegative = 0.0,
-    ) -> None:
-        super().__init__(
-            regulariser=regulariser,
-            max_pixels=max_pixels,
-            global_mean=global_mean,
-            class_weights=class_weights,
-            ohem=ohem,
-            ohem_kept=ohem_kept,
-            dice=dice,
-        )
+    @with_arguments_of(PixelLoss)
+    def __init__(self, *, k: int = 8, search: Search = "auto", **common: Any) -> None:
+        super().__init__(**common)
         self.k, self.search = k, search
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:

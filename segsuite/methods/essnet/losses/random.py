@@ -1,16 +1,14 @@
 """Negatives drawn at random, the paper's weaker variant (table 3, first row)."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from segsuite.core.hints import NotNegative
+from segsuite.core.arguments import with_arguments_of
 from segsuite.methods.essnet.losses.base import PixelLoss, check_choice, labelled_pixels
 from segsuite.methods.essnet.losses.knn import union_losses
 from segsuite.methods.essnet.output import EssnetOutput
-from segsuite.methods.essnet.regulariser import MaxMargin
 
 
 class RandomLoss(PixelLoss):
@@ -24,28 +22,11 @@ class RandomLoss(PixelLoss):
 
     metrics = ("sq", "l2")
 
+    @with_arguments_of(PixelLoss)
     def __init__(
-        self,
-        *,
-        k: int = 8,
-        share: Literal["pixel", "batch"] = "pixel",
-        regulariser: MaxMargin | None = None,
-        max_pixels: int | None = None,
-        global_mean: bool = False,
-        class_weights: Sequence[float] | str | None = None,
-        ohem: float | None = None,
-        ohem_kept: float = 0.0625,
-        dice: NotNegative = 0.0,
+        self, *, k: int = 8, share: Literal["pixel", "batch"] = "pixel", **common: Any
     ) -> None:
-        super().__init__(
-            regulariser=regulariser,
-            max_pixels=max_pixels,
-            global_mean=global_mean,
-            class_weights=class_weights,
-            ohem=ohem,
-            ohem_kept=ohem_kept,
-            dice=dice,
-        )
+        super().__init__(**common)
         self.k, self.share = k, share
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
