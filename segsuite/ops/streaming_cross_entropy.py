@@ -220,7 +220,8 @@ def results(
     if found is None:
         return total, table.new_empty(0), table.new_empty(0), table.new_empty(0)
     of_bias = table.new_empty(0) if bias is None else chunks.sums.of_gradients()[1]
-    return total, found, chunks.table_gradient(), of_bias
+    of_table = chunks.sums.table_gradient(table, chunks.metric, chunks.slope)
+    return total, found, of_table, of_bias
 
 
 @_flat.register_fake

@@ -44,6 +44,13 @@ class Sums:
         assert self.table is not None and self.classes is not None
         return self.table, self.classes
 
+    def table_gradient(self, table: Tensor, metric: str, slope: float) -> Tensor:
+        """(C, d) gradient of the summed loss by the table; uses the sums up."""
+        total, classes = self.of_gradients()
+        if metric != "dot":
+            total.addcmul_(table, classes.unsqueeze(1), value=-1)
+        return total.mul_(slope).contiguous()
+
 
 def sums_of(table: Tensor, *, gradients: bool) -> Sums:
     """Nothing added up yet; the table's sum lies in memory as `table` does."""
@@ -128,13 +135,6 @@ class ClassChunks:
         total.addmm_(gradient.T, points)
         classes.add_(gradient.sum(0))
         return torch.mm(gradient, self.table).mul_(self.slope)
-
-    def table_gradient(self) -> Tensor:
-        """(C, d) gradient of the summed loss; uses the sums up."""
-        total, classes = self.sums.of_gradients()
-        if self.metric != "dot":
-            total.addcmul_(self.table, classes.unsqueeze(1), value=-1)
-        return total.mul_(self.slope).contiguous()
 
     def _linear(self, x: Tensor, y: Tensor, each: Tensor | None) -> Tensor | None:
         """Logits that are affine in x."""

@@ -80,13 +80,6 @@ class TritonChunks:
         self.sums.loss.add_(losses.sum(dtype=torch.float64))
         return gradient if self.gradients else None
 
-    def table_gradient(self) -> Tensor:
-        """(C, d) gradient of the summed loss; uses the sums up."""
-        total, classes = self.sums.of_gradients()
-        if self.metric != "dot":
-            total.addcmul_(self.table, classes.unsqueeze(1), value=-1)
-        return total.mul_(self.slope)
-
 
 def _blocks(width: int) -> tuple[int, int, int]:
     """Pixels and classes that meet at once, and warps, for features padded to `width`.

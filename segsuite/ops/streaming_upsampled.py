@@ -238,19 +238,7 @@ def _add_whole_strips(
 
 
 @_upsampled.register_fake
-def _(
-    features,
-    table,
-    labels,
-    bias,
-    scale,
-    metric,
-    normalize_after,
-    budget,
-    kernel,
-    gradients,
-    weights,
-):
+def _(features, table, labels, bias, scale, metric, after, budget, kernel, gradients, weights):
     return fake_outputs(features, table, bias, gradients)
 
 
