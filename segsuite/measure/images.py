@@ -35,6 +35,7 @@ def resized(image: Tensor, size: Size) -> Tensor:
 
     Shapes: image (3, h, w), 0..255 -> (3, *size)
     """
+    # Not by Pillow, as the data's transforms: a sixth of the pixels would be one level off.
     if tuple(image.shape[-2:]) == tuple(size):
         return image.to(torch.uint8)
     scaled = F.interpolate(

@@ -1,7 +1,18 @@
-"""Bilinear resizing as two matrices, one per axis."""
+"""Bilinear resizing: of whole maps, and as two matrices, one per axis."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from segsuite.core.sizes import Size
+
+
+def resized(maps: Tensor, size: Size) -> Tensor:
+    """Bilinear, (B, C, *size); the input itself where the size is the same already."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    maps = maps if maps.is_floating_point() else maps.float()
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def bilinear_matrix(

@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
-from segsuite.engine.inference.framing import resized, resized_image
+from segsuite.engine.inference.framing import with_labels_resized
 from segsuite.engine.inference.modes import MultiScale, Slide, Whole
+from segsuite.ops.bilinear import resized
 from tests.reference.slide_loops import slide_by_loops
 from tests.toy import ToySegmenter
 
@@ -137,7 +138,7 @@ def test_channels_beyond_colour_are_padded_as_ignored():
 
 def test_labels_beyond_colour_are_resized_without_being_mixed():
     image = torch.cat([torch.rand(3, 20, 30) * 255, torch.randint(0, 2, (1, 20, 30)) * 100.0])
-    larger = resized_image(image, (31, 47))
+    larger = with_labels_resized(image, (31, 47))
     assert larger.shape == (4, 31, 47)
     assert set(larger[3].unique().tolist()) == {0.0, 100.0}
     assert torch.equal(larger[:3], resized(image[None, :3], (31, 47))[0])

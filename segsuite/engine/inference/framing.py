@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segsuite.core.labels import IGNORE
 from segsuite.core.sizes import Size
+from segsuite.ops.bilinear import resized
 
 
 def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
@@ -27,7 +28,7 @@ def padded_to(images: Tensor, size: Size, value: Sequence[float]) -> Tensor:
     return canvas
 
 
-def resized_image(image: Tensor, size: Size) -> Tensor:
+def with_labels_resized(image: Tensor, size: Size) -> Tensor:
     """The image, bilinear; channels after the first three, such as an oracle's labels, nearest.
 
     Shapes: image (C, h, w) -> (C, *size) float, or the input itself
@@ -39,14 +40,6 @@ def resized_image(image: Tensor, size: Size) -> Tensor:
         return colours
     ids = F.interpolate(image[None, 3:].float(), size=size, mode="nearest-exact")[0]
     return torch.cat([colours, ids])
-
-
-def resized(maps: Tensor, size: Size) -> Tensor:
-    """Bilinear, (B, C, *size); the input itself where the size is the same already."""
-    if size_of(maps) == size:
-        return maps
-    maps = maps if maps.is_floating_point() else maps.float()
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def grown(size: Size, seen: Size, padded: Size) -> Size:

@@ -23,15 +23,20 @@ from segsuite.engine.inference.framing import (
     grown,
     padded_to,
     pair,
-    resized,
-    resized_image,
     rounded_up,
     scaled,
     size_of,
+    with_labels_resized,
 )
 from segsuite.engine.inference.windows import Block, assembled, averaged
 from segsuite.nn.segmenter import Prediction, Segmenter
-from segsuite.ops.bilinear import bilinear_neighbours
+from segsuite.ops.bilinear import bilinear_neighbours, resized
+
+Images = Sequence[Tensor]
+"""(3, h, w) each."""
+
+Sizes = Sequence[Size]
+"""What is asked for of each image."""
 
 Watcher = Callable[[Prediction, list[int]], None]
 """Is told of every prediction made on whole images, and which images they were."""
@@ -46,8 +51,8 @@ class Inference(ABC):
     def labels(
         self,
         network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
+        images: Images,
+        sizes: Sizes,
         *,
         watch: Watcher | None = None,
         dtype: torch.dtype = torch.int64,
@@ -66,12 +71,7 @@ class Inference(ABC):
 
     @abstractmethod
     def evidence(
-        self,
-        network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
-        *,
-        watch: Watcher | None = None,
+        self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
         """What the network decides by for each image, at the size asked for: scores, mostly.
 
@@ -92,37 +92,52 @@ class Whole(Inference):
     def labels(
         self,
         network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
+        images: Images,
+        sizes: Sizes,
         *,
         watch: Watcher | None = None,
         dtype: torch.dtype = torch.int64,
     ) -> list[Tensor]:
-        answer: list[Tensor | None] = [None] * len(images)
-        for members, prediction, padded in _predicted(network, images, sizes, self.batch, watch):
-            size, seen = sizes[members[0]], size_of(images[members[0]])
+        def taken(prediction: Prediction, seen: Size, padded: Size, size: Size) -> Tensor:
             # Padding is at the bottom and right: ask for the larger map, and crop it.
-            labels = prediction.labels(grown(size, seen, padded))[:, : size[0], : size[1]]
-            for member, map_ in zip(members, labels.to(dtype), strict=True):
-                answer[member] = map_
-        return answer
+            labels = prediction.labels(grown(size, seen, padded))
+            return labels[:, : size[0], : size[1]].to(dtype)
+
+        return self._of_each(network, images, sizes, watch, taken)
 
     def evidence(
+        self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
+    ) -> list[Tensor]:
+        def taken(prediction: Prediction, seen: Size, padded: Size, size: Size) -> Tensor:
+            maps = network.evidence(prediction, padded)[:, :, : seen[0], : seen[1]]
+            return resized(maps, size)
+
+        return self._of_each(network, images, sizes, watch, taken)
+
+    def _of_each(
         self,
         network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
-        *,
-        watch: Watcher | None = None,
+        images: Images,
+        sizes: Sizes,
+        watch: Watcher | None,
+        taken: Callable[[Prediction, Size, Size, Size], Tensor],
     ) -> list[Tensor]:
-        answer: list[Tensor | None] = [None] * len(images)
-        for members, prediction, padded in _predicted(network, images, sizes, self.batch, watch):
-            seen = size_of(images[members[0]])
-            maps = network.evidence(prediction, padded)[:, :, : seen[0], : seen[1]]
-            maps = resized(maps, sizes[members[0]])
-            for member, map_ in zip(members, maps, strict=True):
-                answer[member] = map_
-        return answer
+        """What is taken of predictions on stacks of images of one size, seen and asked for."""
+        alike: dict[tuple[Size, Size], list[int]] = defaultdict(list)
+        for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
+            alike[size_of(image), size].append(index)
+        answer: dict[int, Tensor] = {}
+        for (seen, size), indices in alike.items():
+            padded = rounded_up(seen, network.size_divisor)
+            for start in range(0, len(indices), self.batch):
+                members = indices[start : start + self.batch]
+                stack = torch.stack([images[i] for i in members])
+                prediction = network.predict(padded_to(stack, padded, network.pad_value))
+                if watch is not None:
+                    watch(prediction, members)
+                maps = taken(prediction, seen, padded, size)
+                answer.update(zip(members, maps, strict=True))
+        return [answer[index] for index in range(len(images))]
 
 
 class Slide(Inference):
@@ -158,8 +173,8 @@ class Slide(Inference):
     def labels(
         self,
         network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
+        images: Images,
+        sizes: Sizes,
         *,
         watch: Watcher | None = None,
         dtype: torch.dtype = torch.int64,
@@ -179,12 +194,7 @@ class Slide(Inference):
         return answer
 
     def evidence(
-        self,
-        network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
-        *,
-        watch: Watcher | None = None,
+        self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
         del watch
         wholes = (
@@ -193,9 +203,7 @@ class Slide(Inference):
         )
         return [resized(w[None], size)[0] for w, size in zip(wholes, sizes, strict=True)]
 
-    def _blocks(
-        self, network: Segmenter, images: Sequence[Tensor]
-    ) -> Iterator[tuple[int, Iterator[Block]]]:
+    def _blocks(self, network: Segmenter, images: Images) -> Iterator[tuple[int, Iterator[Block]]]:
         """Averages, image by image; images are padded to the window, and so are their blocks."""
         self._check(network)
         canvases = [
@@ -233,16 +241,11 @@ class MultiScale(Inference):
         self.scales, self.flip, self.base = tuple(scales), flip, base
 
     def evidence(
-        self,
-        network: Segmenter,
-        images: Sequence[Tensor],
-        sizes: Sequence[Size],
-        *,
-        watch: Watcher | None = None,
+        self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
         totals: list[Tensor] | None = None
         for scale in self.scales:
-            copies = [resized_image(i, scaled(size_of(i), scale)) for i in images]
+            copies = [with_labels_resized(i, scaled(size_of(i), scale)) for i in images]
             for mirrored in (False, True) if self.flip else (False,):
                 seen = [copy.flip(-1) for copy in copies] if mirrored else copies
                 told = watch if scale == 1 and not mirrored else None
@@ -280,25 +283,3 @@ def decided(
         lines = torch.lerp(evidence[:, low[rows]], evidence[:, high[rows]], weight[rows])
         labels[rows] = network.decide(lines[None], (len(rows), width))[0].to(dtype)
     return labels
-
-
-def _predicted(
-    network: Segmenter,
-    images: Sequence[Tensor],
-    sizes: Sequence[Size],
-    batch: int,
-    watch: Watcher | None,
-) -> Iterator[tuple[list[int], Prediction, Size]]:
-    """Predictions on stacks of images of one size, with their indices and padded size."""
-    alike: dict[tuple[Size, Size], list[int]] = defaultdict(list)
-    for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
-        alike[size_of(image), size].append(index)
-    for (seen, _), indices in alike.items():
-        padded = rounded_up(seen, network.size_divisor)
-        for start in range(0, len(indices), batch):
-            members = indices[start : start + batch]
-            stack = torch.stack([images[i] for i in members])
-            prediction = network.predict(padded_to(stack, padded, network.pad_value))
-            if watch is not None:
-                watch(prediction, members)
-            yield members, prediction, padded

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segsuite.core.sizes import Size
 from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.ops.bilinear import resized
 from segsuite.ops.class_argmax import upsampled_class_argmax
 from segsuite.ops.precision import full
 from segsuite.ops.upsample import upsampled_argmax
@@ -44,7 +45,7 @@ class EssnetPrediction:
 
     def features(self, size: Size) -> Tensor:
         """(B, d, H, W): upsampled pixel features, of unit length where that is done after."""
-        fine = _resized(full(self.output.features), size)
+        fine = resized(full(self.output.features), size)
         return F.normalize(fine, dim=1) if self.output.normalize_after else fine
 
     def scores(self, size: Size) -> Tensor:
@@ -56,7 +57,7 @@ class EssnetPrediction:
         with torch.autocast(features.device.type, enabled=False):
             if not self._affine:
                 return self._logits(self.features(size))
-            return _resized(self._logits(full(features)), size)
+            return resized(self._logits(full(features)), size)
 
     def of(self, image: int) -> Self:
         """Of one image of the batch."""
@@ -77,7 +78,3 @@ class EssnetPrediction:
             return distances.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
         logits = F.conv2d(x, table[:, :, None, None], out.offset())
         return logits * (2 * out.scale if out.metric == "sq" else out.scale)
-
-
-def _resized(maps: Tensor, size: Size) -> Tensor:
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

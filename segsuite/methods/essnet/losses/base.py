@@ -16,6 +16,7 @@ from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.methods.essnet.regulariser import MaxMargin
 from segsuite.nn.class_weights import ClassWeights
 from segsuite.nn.dense_losses import HardPixels
+from segsuite.ops.bilinear import resized
 from segsuite.ops.class_weighting import counted, label_weights, mean_of
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import check_labels
@@ -141,9 +142,7 @@ class PixelLoss(nn.Module, ABC):
 def labelled_pixels(output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Upsampled features of the labelled pixels (N, d), and their labels (N,), checked."""
     check_labels(labels, len(output.table))
-    fine = F.interpolate(
-        full(output.features), size=labels.shape[1:], mode="bilinear", align_corners=False
-    )
+    fine = resized(full(output.features), tuple(labels.shape[1:]))
     seen = (labels.flatten() != IGNORE).nonzero().squeeze(1)
     pixels = fine.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, seen)
     pixels = F.normalize(pixels, dim=1) if output.normalize_after else pixels
