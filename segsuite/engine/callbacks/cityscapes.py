@@ -15,7 +15,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.files import write_json
 from segsuite.data.class_table import ClassTable
 from segsuite.data.submission import CityscapesSubmission
-from segsuite.engine.callbacks.table import is_final
+from segsuite.engine.callbacks.table import is_final, percent
 from segsuite.metrics.cityscapes import CityscapesIoU, CityscapesScores
 
 _WITHOUT = "iIoU needs instance ids; type data.instances=true"
@@ -48,13 +48,7 @@ class _AtEvaluation(Callback):
         self.begin(pl_module)
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         self.take(outputs["labels"], batch, pl_module)
 
@@ -137,7 +131,7 @@ class CityscapesReport(_AtEvaluation):
         write_json(
             self.folder / "cityscapes.json",
             {
-                "means": {name: _number(value) for name, value in means.items()},
+                "means": {name: float(value) for name, value in means.items()},
                 "classes": _rows(names, scores.iou, scores.iiou),
                 "categories": _rows(
                     tuple(self.categories), scores.category_iou, scores.category_iiou
@@ -181,25 +175,14 @@ def scores_table(
         (categories, scores.category_iou, scores.category_iiou),
     ):
         for name, figures in _rows(rows, iou, iiou).items():
-            table.add_row(escape(name), *map(_percent, figures.values()))
-        means = map(_percent, (_number(iou.nanmean()), _number(iiou.nanmean())))
+            table.add_row(escape(name), *map(percent, figures.values()))
+        means = map(percent, (iou.nanmean(), iiou.nanmean()))
         table.add_section()
         table.add_row("mean", *means, end_section=True)
     return table
 
 
-def _rows(names: Sequence[str], iou: Tensor, iiou: Tensor) -> dict[str, dict[str, float | None]]:
-    """Plain metrics by name, None for those that are undefined."""
-    return {
-        name: {"iou": _number(a), "iiou": _number(b)}
-        for name, a, b in zip(names, iou, iiou, strict=True)
-    }
-
-
-def _number(value: Tensor) -> float | None:
-    number = float(value)
-    return None if number != number else number
-
-
-def _percent(number: float | None) -> str:
-    return "-" if number is None else f"{number * 100:.2f}"
+def _rows(names: Sequence[str], iou: Tensor, iiou: Tensor) -> dict[str, dict[str, float]]:
+    """Plain metrics by name, nan for those that are undefined; null in JSON."""
+    pairs = zip(names, iou.tolist(), iiou.tolist(), strict=True)
+    return {name: {"iou": one, "iiou": other} for name, one, other in pairs}

@@ -51,13 +51,7 @@ class PredictionImages(Callback):
         self._drawn = self._batch_size = 0
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, *_: Any
     ) -> None:
         if not self._drawing or not trainer.is_global_zero:
             return

@@ -39,23 +39,13 @@ class Interrupts(Callback):
             trainer.save_checkpoint(self.last, weights_only=False)
             self._stopping = number  # a moment later, when this iteration has been logged
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         self._stop_if(self._stopping)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop_if(self._stopping)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, *_: Any) -> None:
         # Processes may have different numbers of batches here: each decides for itself, and
         # Lightning ends the others.
         self._stop_if(self._received)
@@ -64,9 +54,7 @@ class Interrupts(Callback):
         self._put_back()
         self._stop_if(self._stopping)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         self._put_back()
 
     def _stop_if(self, number: int | None) -> None:

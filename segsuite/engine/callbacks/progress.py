@@ -75,9 +75,7 @@ class TrainingProgress(ProgressBar):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         self._stop()
 
     def _show(self, trainer: Trainer, speed: str) -> None:
@@ -107,13 +105,7 @@ class EvaluationProgress(Callback):
         self._last_line = time.monotonic()
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         batches = (trainer.num_val_batches or trainer.num_test_batches or [0])[0]
         if trainer.is_global_zero and time.monotonic() - self._last_line > self.line_seconds:

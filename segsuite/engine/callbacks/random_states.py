@@ -29,9 +29,7 @@ class RandomStates(Callback):
         # With another number of processes than before there is nothing to be exact about.
         self._loaded = states[trainer.global_rank] if len(states) == trainer.world_size else None
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         # As late as possible: data loaders have been set up by now, and may have drawn.
         if self._loaded is not None:
             restore(self._loaded)

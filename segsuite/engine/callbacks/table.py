@@ -64,13 +64,13 @@ def is_final(trainer: Trainer) -> bool:
 def headline(scores: SegmentationScores, groups: Sequence[str] = ()) -> str:
     """The main metrics in one line, in per cent; those of groups of classes behind."""
     apart = [
-        f", {name.removeprefix('miou_')} {_percent(value)} %"
+        f", {name.removeprefix('miou_')} {percent(value)} %"
         for name, value in scores.group_mious(groups).items()
     ]
     return (
-        f"mIoU {_percent(scores.miou)} % (always answering the commonest class: "
-        f"{_percent(scores.baseline_miou)} %), pixel accuracy {_percent(scores.pacc)} %, "
-        f"frequency-weighted IoU {_percent(scores.fwiou)} %"
+        f"mIoU {percent(scores.miou)} % (always answering the commonest class: "
+        f"{percent(scores.baseline_miou)} %), pixel accuracy {percent(scores.pacc)} %, "
+        f"frequency-weighted IoU {percent(scores.fwiou)} %"
     ) + (f"; mIoU by group: {''.join(apart).removeprefix(', ')}" if apart else "")
 
 
@@ -101,7 +101,7 @@ def class_table(
                 table.add_row(f"... {len(order) - 2 * (most // 2)} more ...", "", "", "")
             continue
         figures = (scores.iou[i], scores.accuracy[i], share[i])
-        table.add_row(escape(names[i]), *map(_percent, figures), *map(escape, groups[i : i + 1]))
+        table.add_row(escape(names[i]), *map(percent, figures), *map(escape, groups[i : i + 1]))
     return table
 
 
@@ -122,7 +122,8 @@ def write_classes(
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """As tables show it: a dash for what is undefined."""
     number = float(value) * 100
     return "-" if number != number else f"{number:.2f}"
 
