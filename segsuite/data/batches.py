@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -51,26 +51,18 @@ class EvaluationSet(Dataset[Sample]):
 
 def stacked(samples: Sequence[Sample]) -> Batch:
     """A training batch: images (B, 3, H, W) uint8, labels (B, H, W) int64."""
-    batch = Batch(
-        image=torch.stack([s.image for s in samples]),
-        label=torch.stack([s.label for s in samples]),
-        id=[s.id for s in samples],
-    )
-    if samples[0].instances is not None:
-        batch["instances"] = torch.stack([s.instances for s in samples if s.instances is not None])
-    return batch
+    return _batch(samples, torch.stack)
 
 
 def listed(samples: Sequence[Sample]) -> Batch:
     """An evaluation batch: lists, since images differ in size."""
-    batch = Batch(
-        image=[s.image for s in samples],
-        label=[s.label for s in samples],
-        id=[s.id for s in samples],
-    )
-    if samples[0].instances is not None:
-        batch["instances"] = [s.instances for s in samples]
-    return batch
+    return _batch(samples, list)
+
+
+def _batch(samples: Sequence[Sample], joined: Callable[[list[Any]], Any]) -> Batch:
+    parts = ("image", "label", *(("instances",) if samples[0].instances is not None else ()))
+    batch = {part: joined([getattr(sample, part) for sample in samples]) for part in parts}
+    return Batch(**batch, id=[sample.id for sample in samples])
 
 
 class Held:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import comb
 from statistics import median, quantiles
 from typing import Any
@@ -100,12 +100,7 @@ class Ratio:
 
     def to_dict(self) -> dict[str, float | bool]:
         """Plain types."""
-        return {
-            "median": self.median,
-            "low": self.low,
-            "high": self.high,
-            "conclusive": self.conclusive,
-        }
+        return asdict(self)
 
     @property
     def interval(self) -> str:

@@ -27,11 +27,9 @@ def verdict(name: str, baseline: str, ratios: Mapping[int, Ratio]) -> str:
         return f"{name}: slower, {times} at batch 1 {_span(single)}"
     if not single.faster:
         return f"{name}: no clear difference from {baseline} at batch 1 {_span(single)}"
-    by_batch = sorted(ratios.items())
-    claims = [f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in by_batch if r.faster]
-    others = [
-        f"{r.median:.2f} at batch {batch} {_span(r)}" for batch, r in by_batch if not r.faster
-    ]
+    told = {n: f"{r.median:.2f} at batch {n} {_span(r)}" for n, r in sorted(ratios.items())}
+    claims = [text for batch, text in told.items() if ratios[batch].faster]
+    others = [text for batch, text in told.items() if not ratios[batch].faster]
     but = f"; but not clearly so: {', '.join(others)}" if others else ""
     return f"{name}: times as fast as {baseline}: {', '.join(claims)}{but}"
 

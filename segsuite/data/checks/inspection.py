@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segsuite.data.checks.occurrence import Occurrence
+from segsuite.data.checks.occurrence import Occurrence, counted
 from segsuite.data.checks.verify import fault_of, inspected
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Samples
@@ -98,9 +98,7 @@ def report(
     )
     faults = [fault_of(fact, samples.files(i), classes) for i, fact in enumerate(facts)]
     pixels, presence, frequency = _per_class(facts, classes)
-    ids: Counter[int] = Counter()
-    for fact in facts:
-        ids.update(fact.counts)
+    ids = counted(split, facts, len(samples)).ids
     unknown = {raw: ids[raw] for raw in classes.unknown(ids)}
     return SplitReport(
         split=split,

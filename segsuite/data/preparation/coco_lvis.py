@@ -228,14 +228,8 @@ def _tasks(
         yield _path(folder, image), image[1:], lvis, stuff, overlap
 
 
-def _write(
-    path: Path,
-    size: tuple[int, int],
-    lvis: Sequence[tuple[int, Any]],
-    stuff: Sequence[tuple[int, Any]],
-    overlap: Overlap,
-) -> None:
-    jobs.write_mask(path, merged(size, lvis, stuff, overlap))
+def _write(path: Path, *regions: Any) -> None:
+    jobs.write_mask(path, merged(*regions))
 
 
 def _path(folder: Path, image: tuple[str, int, int]) -> Path:

@@ -36,7 +36,8 @@ class MaskReader:
     def __init__(self, classes: ClassTable, values: MaskValues = "auto") -> None:
         self._classes, self._values = classes, values
         self.colors = _colors_of(classes)
-        codes = np.array([_code(color) for _, color in self.colors], np.uint32)
+        colors = np.array([color for _, color in self.colors], np.uint32).reshape(-1, 3)
+        codes = _packed(colors)
         order = np.argsort(codes, kind="stable")
         self._codes = codes[order]
         self._ids = np.array([raw for raw, _ in self.colors], np.int64)[order]
@@ -191,10 +192,6 @@ def _colors_of(classes: ClassTable) -> list[tuple[int, tuple[int, int, int]]]:
 def _packed(colors: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """(N,) colours (N, 3) as numbers, red lowest."""
     return colors[:, 0] | colors[:, 1] << 8 | colors[:, 2] << 16
-
-
-def _code(color: tuple[int, int, int]) -> int:
-    return color[0] | color[1] << 8 | color[2] << 16
 
 
 def _narrow(ids: NDArray[np.int64]) -> NDArray[Any]:

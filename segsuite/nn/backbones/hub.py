@@ -3,6 +3,8 @@
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
@@ -29,18 +31,9 @@ def pretrained_file(name: str, *, key: str) -> Path:
     cached = huggingface_hub.try_to_load_from_cache(repository, _FILE)
     if isinstance(cached, str):
         return Path(cached)
-    hub = huggingface_hub.constants.ENDPOINT
-    offline = huggingface_hub.constants.HF_HUB_OFFLINE
-    reason = "HF_HUB_OFFLINE is set" if offline else _unreachable(hub, TIMEOUT)
-    if reason is None:
-        try:
-            return Path(huggingface_hub.hf_hub_download(repository, _FILE))
-        except Exception as error:  # the client raises a dozen kinds, of several packages
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    raise CheckpointError(
-        f"the weights {name} are not in the local cache, and {hub} cannot be reached ({reason}); "
-        f"type {key}=none to start from scratch, or {key}=FILE for a file that you have"
-    )
+    offline = "HF_HUB_OFFLINE is set" if huggingface_hub.constants.HF_HUB_OFFLINE else None
+    download = partial(huggingface_hub.hf_hub_download, repository, _FILE)
+    return _fetched(download, name, huggingface_hub.constants.ENDPOINT, key, hindrance=offline)
 
 
 def torchvision_file(network: str, name: str, *, key: str) -> Path:
@@ -67,18 +60,13 @@ def torchvision_file(network: str, name: str, *, key: str) -> Path:
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if file.is_file():
         return file
-    reason = _unreachable(url, TIMEOUT)
-    if reason is None:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(file), progress=False)  # written whole
-            return file
-        except Exception as error:  # a network may fail in many ways
-            reason = f"{type(error).__name__}: {error}"
-    raise CheckpointError(
-        f"the weights {network}.{name} are not in the local cache, and {url} cannot be reached "
-        f"({reason}); type {key}=none to start from scratch, or {key}=FILE for a file that you have"
-    )
+
+    def download() -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), progress=False)  # written whole
+        return file
+
+    return _fetched(download, f"{network}.{name}", url, key)
 
 
 def _repository(name: str, key: str) -> str:
@@ -97,6 +85,22 @@ def _repository(name: str, key: str) -> str:
     )
     raise ConfigError(
         f"{key}={name} is neither a file nor the name of pretrained weights that timm has{known}"
+    )
+
+
+def _fetched(
+    download: Callable[[], str | Path], what: str, url: str, key: str, hindrance: str | None = None
+) -> Path:
+    """The downloaded file, unless something hinders it; see `pretrained_file` for the errors."""
+    reason = hindrance or _unreachable(url, TIMEOUT)
+    if reason is None:
+        try:
+            return Path(download())
+        except Exception as error:  # a network may fail in many ways, and clients raise a dozen
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    raise CheckpointError(
+        f"the weights {what} are not in the local cache, and {url} cannot be reached ({reason}); "
+        f"type {key}=none to start from scratch, or {key}=FILE for a file that you have"
     )
 
 

@@ -87,7 +87,7 @@ def check_same_twin(
         other = theirs.get(name)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
             check_same_twin(value, other, key=f"{key}.{name}", source=source)
-        elif isinstance(value, str) and isinstance(other, str) and _are_twins(value, other):
+        elif isinstance(value, str) and isinstance(other, str) and are_twins(value, other):
             raise CheckpointError(
                 f"{source} holds weights of {other}, not of {value}, which pads and normalises "
                 f"otherwise; type {key}.{name}={other}"
@@ -108,7 +108,7 @@ def check_twins(
     check_same_twin(own, theirs, key="method.network", source=source)
 
 
-def _are_twins(one: str, other: str) -> bool:
+def are_twins(one: str, other: str) -> bool:
     """Of timm's names, which may have a tag: `efficientnet_lite0.ra_in1k`."""
     one, other = one.partition(".")[0], other.partition(".")[0]
     return one != other and one.removeprefix("tf_") == other.removeprefix("tf_")

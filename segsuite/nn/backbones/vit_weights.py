@@ -75,11 +75,6 @@ def read_vit_weights(path: Path) -> tuple[State, str]:
     )
 
 
-def from_timm(state: State) -> State:
-    """As it is."""
-    return state
-
-
 _MMSEG = (
     (r"^patch_embed\.projection\.", "patch_embed.proj."),
     (r"^layers\.(\d+)\.ln([12])\.", r"blocks.\1.norm\2."),
@@ -161,7 +156,7 @@ def _jax_block(block: State) -> State:
 _QKV = ("query", "key", "value")
 
 _LAYOUTS: tuple[tuple[str, str, Callable[[State], State]], ...] = (
-    ("timm", "patch_embed.proj.weight", from_timm),
+    ("timm", "patch_embed.proj.weight", dict),
     ("mmsegmentation", "patch_embed.projection.weight", from_mmseg),
     ("JAX", "embedding/kernel", from_jax),
 )
