@@ -10,15 +10,7 @@ from segsuite.bench.paper import published
 from segsuite.measure.closed_form import closed_form_of
 from segsuite.measure.operations import Count, OperationCounter, count, count_parameters
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
-from segsuite.methods.segvit.closed_form import (
-    AttentionToMaskForm,
-    VisionTransformerForm,
-    dtop,
-    query_mixing,
-    segvit_v1,
-    staged_blocks,
-    upsampling,
-)
+from segsuite.methods.segvit.closed_form import AttentionToMaskForm, VisionTransformerForm
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.policy import PolicyNetwork
@@ -27,6 +19,13 @@ from segsuite.methods.segvit.token_pruning import TokenPruning
 from segsuite.methods.segvit.token_sharing import ContentAwareSharing, CosineSharing
 from segsuite.nn.backbones.vit import VisionTransformer
 from tests.bench.toy import ToyTokens, half_bright
+from tests.reference.published_costs import (
+    dtop,
+    query_mixing,
+    segvit_v1,
+    staged_blocks,
+    upsampling,
+)
 
 TINY = {"dim": 192, "depth": 12}
 BASE = {"dim": 768, "depth": 12}
