@@ -12,9 +12,9 @@ from segsuite.core.errors import DivergedError
 from segsuite.core.finite import not_finite
 from segsuite.engine.callbacks import finite
 from segsuite.engine.callbacks.finite import FiniteTraining
-from segsuite.measure.syncs import host_syncs
 from segsuite.train import main as train
 from tests.engine.entry_points import called, only, training
+from tests.host_syncs import host_syncs
 
 
 def trainer(*, scaler: object = None, processes: int = 1) -> SimpleNamespace:

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
-from segsuite.measure.syncs import host_syncs
 from segsuite.methods.essnet.losses.dense import DenseLoss
 from segsuite.methods.essnet.losses.exact import ExactLoss
 from segsuite.methods.essnet.losses.knn import NeighbourLoss
@@ -15,6 +14,7 @@ from segsuite.methods.essnet.losses.random import RandomLoss
 from segsuite.methods.essnet.losses.reference import ReferenceLoss
 from tests.essnet.made import logits, output
 from tests.essnet.test_losses import SIZE, labels
+from tests.host_syncs import host_syncs
 from tests.reference.weighted_losses import dice, mean_of, released_losses, weighted_mean
 
 WEIGHTS = torch.linspace(0, 3, 23).square().tolist()

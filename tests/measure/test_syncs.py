@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.engine.inference.candidates import from_experiment
-from segsuite.measure.syncs import host_syncs
+from tests.host_syncs import host_syncs
 
 SMALL = "data=camvid data.root=none method/backbone=vit_micro method.pruning.after=[3,5]"
 X = torch.tensor([3.0, 1.0, 2.0, 0.0])

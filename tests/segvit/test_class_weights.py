@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from segsuite.core.errors import ConfigError
-from segsuite.measure.syncs import host_syncs
 from segsuite.methods.segvit.exits import exit_loss
 from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.objective import SegVitObjective
+from tests.host_syncs import host_syncs
 from tests.reference.atm_losses import atm_losses
 from tests.segvit.test_losses import K, criterion, random_case
 
