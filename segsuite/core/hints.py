@@ -46,14 +46,11 @@ class Between(Limit):
 
 
 @dataclass(frozen=True)
-class Above(Limit):
+class Above(Between):
     """What a number must be more than: `scale: Annotated[float, Above(0)]`; its end is included."""
 
-    low: float
-    high: float = sys.float_info.max
-
     def holds(self, value: Any) -> bool:
-        return not isinstance(value, int | float) or self.low < value <= self.high
+        return super().holds(value) and value != self.low
 
     def __str__(self) -> str:
         endless = self.high >= sys.float_info.max
@@ -72,11 +69,11 @@ class Rising(Limit):
 
 
 @dataclass(frozen=True)
-class Falling(Limit):
+class Falling(Rising):
     """Of a pair of bounds: the largest stands first, and may equal the other."""
 
     def holds(self, value: Any) -> bool:
-        return not isinstance(value, Sequence) or list(value) == sorted(value, reverse=True)
+        return not isinstance(value, Sequence) or super().holds(value[::-1])
 
     def __str__(self) -> str:
         return "the largest first"

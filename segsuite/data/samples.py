@@ -5,14 +5,16 @@ check_data entry point) knows only what stands here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, TypedDict
+from typing import Any, Protocol, Self, TypedDict, TypeVar
 
 from torch import Tensor
 
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,14 @@ class Samples(Protocol):
     def only(self, indices: Sequence[int]) -> Self:
         """These samples alone."""
         ...
+
+
+def picked(samples: S, indices: Sequence[int], *columns: str) -> S:
+    """A copy of samples, a dataclass, in which these of its lists hold those samples alone."""
+    lists = {name: getattr(samples, name) for name in columns}
+    return replace(
+        samples, **{n: [of[i] for i in indices] if of else of for n, of in lists.items()}
+    )
 
 
 class Reader(Protocol):

@@ -1,7 +1,7 @@
 """Normalisation layers swapped throughout a network."""
 
 import math
-from typing import Literal, TypeGuard
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +28,8 @@ def with_norm(module: nn.Module, norm: Norm) -> nn.Module:
     if norm != "gn16":
         raise ConfigError(f"method.norm={norm} is not known; choose bn, gn16 or syncbn")
     for name, child in module.named_children():
-        setattr(module, name, _grouped(child) if _is_batch_norm(child) else with_norm(child, norm))
+        known = isinstance(child, nn.BatchNorm2d)
+        setattr(module, name, _grouped(child) if known else with_norm(child, norm))
     return module
 
 
@@ -42,10 +43,6 @@ class GroupNormAct(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:
         normed = F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
         return self.act(self.drop(normed))
-
-
-def _is_batch_norm(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
-    return isinstance(module, nn.BatchNorm2d)
 
 
 def _grouped(norm: nn.BatchNorm2d) -> nn.Module:

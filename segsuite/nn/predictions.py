@@ -10,10 +10,7 @@ from torch import Tensor
 from segsuite.core.sizes import Size
 from segsuite.nn.token_trace import TokenTrace
 from segsuite.ops.bilinear import bilinear_matrix
-from segsuite.ops.upsample import upsampled_argmax
-
-_CLASSES = 16
-"""Upsampled at once where the shortcut of `upsampled_argmax` does not serve."""
+from segsuite.ops.upsample import argmax_in_chunks, upsampled_argmax
 
 
 @dataclass(frozen=True)
@@ -67,17 +64,7 @@ class StridedPrediction:
         if tuple(size) == tuple(self.seen):
             inner = upsampled_argmax(self.grid_scores, self._spanned(), align_corners=True)
             return extended(inner, size)
-        best = labels = None
-        for start in range(0, self.grid_scores.shape[1], _CLASSES):
-            part = self._upsampled(self.grid_scores[:, start : start + _CLASSES], size)
-            value, index = part.max(dim=1)
-            if best is None or labels is None:
-                best, labels = value, index
-            else:
-                labels = torch.where(value > best, index + start, labels)
-                best = torch.maximum(best, value)
-        assert labels is not None  # there is always a class
-        return labels
+        return argmax_in_chunks(self.grid_scores, lambda part: self._upsampled(part, size))
 
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""

@@ -25,6 +25,9 @@ _MAP_CLASS = 4.7
 rest of a call; by columns, a pixel, a class of it and a line of the grid; by classes, a class of a
 pixel. Fitted to 2 to 150 classes on grids of 14 to 128 lines, 4 to 16 times upsampled (AVX-512)."""
 
+_CLASSES = 16
+"""Classes upsampled at once where the shortcuts do not serve."""
+
 _AT_ONCE = 2**20
 """Scores at full resolution held at once: 4 MB, which stays in a CPU's cache."""
 
@@ -65,19 +68,20 @@ def _quickest(scores: Tensor, size: Size) -> Callable[..., Tensor]:
     return way if changes.sum() > limit * changes.numel() else argmax_by_cells
 
 
-def argmax_by_classes(
-    scores: Tensor, size: Size, *, align_corners: bool = False, chunk: int = 16
-) -> Tensor:
+def argmax_by_classes(scores: Tensor, size: Size, *, align_corners: bool = False) -> Tensor:
     """`upsampled_argmax` as a running maximum over chunks of classes: fixed shapes throughout."""
+    how: dict[str, Any] = {"size": size, "mode": "bilinear", "align_corners": align_corners}
+    return argmax_in_chunks(scores, lambda part: F.interpolate(full(part), **how))
+
+
+def argmax_in_chunks(scores: Tensor, upsampled: Callable[[Tensor], Tensor]) -> Tensor:
+    """(B, H, W) int64: the argmax of what is upsampled, of a few classes at a time.
+
+    Shapes: scores (B, K, h, w)
+    """
     best = labels = None
-    for start in range(0, scores.shape[1], chunk):
-        part = F.interpolate(
-            full(scores[:, start : start + chunk]),
-            size=size,
-            mode="bilinear",
-            align_corners=align_corners,
-        )
-        value, index = part.max(dim=1)
+    for start in range(0, scores.shape[1], _CLASSES):
+        value, index = upsampled(scores[:, start : start + _CLASSES]).max(dim=1)
         if best is None or labels is None:
             best, labels = value, index
         else:

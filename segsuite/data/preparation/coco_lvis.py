@@ -15,7 +15,7 @@ from segsuite.core.errors import DataError
 from segsuite.core.files import write_json, written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.preparation import jobs
-from segsuite.data.preparation.annotations import Annotations, Region, read_annotations
+from segsuite.data.preparation.annotations import Annotations, read_annotations
 from segsuite.data.preparation.rasterise import Overlap, coco_masks, drawable, painted
 
 LVIS_CLASSES = 1203
@@ -166,14 +166,11 @@ def _fitting(
                 continue
             kept, faults = drawable(region.segmentation, size)
             for wrong in faults:
-                refuse(_kind(region), f"{where}: {wrong}")
+                kind = "unfit mask" if isinstance(region.segmentation, dict) else "unfit polygon"
+                refuse(kind, f"{where}: {wrong}")
             if kept is not None:
                 regions.setdefault(image, []).append((ids[region.category], kept))
     return regions
-
-
-def _kind(region: Region) -> str:
-    return "unfit mask" if isinstance(region.segmentation, dict) else "unfit polygon"
 
 
 def merged(

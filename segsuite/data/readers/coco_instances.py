@@ -8,7 +8,7 @@ is a class of its own, and images with too little of the other classes are left 
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +24,7 @@ from segsuite.data.readers.decode import decode_image, is_turned
 from segsuite.data.readers.missing import ExpectedFiles
 from segsuite.data.readers.patterns import found, layout
 from segsuite.data.remembered import Memory
-from segsuite.data.samples import Facts, Sample
+from segsuite.data.samples import Facts, Sample, picked
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,7 @@ class CocoSamples:
         return Facts(size, drawn, counts)
 
     def only(self, indices: Sequence[int]) -> Self:
-        listed = ("numbers", "ids", "images", "sizes", "regions")
-        return replace(self, **{n: [getattr(self, n)[i] for i in indices] for n in listed})
+        return picked(self, indices, "numbers", "ids", "images", "sizes", "regions")
 
     def _raw(self, index: int) -> NDArray[np.uint16]:
         """(H, W) COCO's category ids, 0 where there is no region."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from segsuite.data.readers.missing import ExpectedFiles, pattern_hint
 from segsuite.data.readers.own_splits import settled
 from segsuite.data.readers.patterns import folder_of, found, layout
 from segsuite.data.readers.splits import Part, Split, check_folders, chosen, is_list, why_none
-from segsuite.data.samples import Facts, Sample
+from segsuite.data.samples import Facts, Sample, picked
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +60,6 @@ class PairedSamples:
             label=torch.from_numpy(self.classes.labels(raw, self.masks[index])),
             instances=self._instance_ids(index),
         )
-
-    def raw(self, index: int) -> NDArray[Any]:
-        """(H, W) the raw ids of a sample's mask."""
-        return self.read_mask(self.masks[index])
 
     def _image(self, path: Path) -> NDArray[np.uint8]:
         return decode_image(path, white=self.white)
@@ -113,13 +109,7 @@ class PairedSamples:
         return fault
 
     def only(self, indices: Sequence[int]) -> Self:
-        return replace(
-            self,
-            ids=[self.ids[i] for i in indices],
-            images=[self.images[i] for i in indices],
-            masks=[self.masks[i] for i in indices],
-            instance_files=[self.instance_files[i] for i in indices if self.instance_files],
-        )
+        return picked(self, indices, "ids", "images", "masks", "instance_files")
 
 
 class PairedFiles:

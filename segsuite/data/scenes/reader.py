@@ -1,7 +1,7 @@
 """Scenes as a data set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +12,7 @@ from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hints import Count, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
-from segsuite.data.samples import Facts, Sample
+from segsuite.data.samples import Facts, Sample, picked
 from segsuite.data.scenes.kinds import class_table
 from segsuite.data.scenes.street import draw_street
 
@@ -52,11 +52,7 @@ class SceneSamples:
         return Facts(self.size, self.size, counts)
 
     def only(self, indices: Sequence[int]) -> Self:
-        return replace(
-            self,
-            ids=[self.ids[i] for i in indices],
-            numbers=[self.numbers[i] for i in indices],
-        )
+        return picked(self, indices, "ids", "numbers")
 
 
 class Scenes:

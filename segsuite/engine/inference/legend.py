@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from segsuite.data.class_table import ClassTable
@@ -34,7 +33,9 @@ def legend(classes: ClassTable, present: Sequence[int], size: tuple[int, int]) -
     for place, (number, name) in enumerate(zip(present, names, strict=True)):
         column, row = divmod(place, rows)
         left, top = gap + column * cell[0], gap + row * cell[1]
-        _swatch(pen, left, top, letter, classes.colors[number])
+        color, corners = classes.colors[number], (left, top, left + letter - 1, top + letter - 1)
+        # Framed, so that dark ones are seen.
+        pen.rectangle(corners, fill=tuple(map(int, color)), outline=_INK)
         pen.text((left + letter + gap, top), name, fill=_INK, font=font)
     return strip
 
@@ -45,9 +46,3 @@ def with_below(image: Image.Image, strip: Image.Image) -> Image.Image:
     both.paste(image, (0, 0))
     both.paste(strip, (0, image.height))
     return both
-
-
-def _swatch(pen: ImageDraw.ImageDraw, left: int, top: int, side: int, color: NDArray) -> None:
-    """A square in the class's colour, framed so that dark ones are seen."""
-    corners = (left, top, left + side - 1, top + side - 1)
-    pen.rectangle(corners, fill=tuple(map(int, color)), outline=_INK)

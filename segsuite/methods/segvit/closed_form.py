@@ -39,10 +39,9 @@ class VisionTransformerForm:
         attention = 2 * tokens * keys * dim
         return Cost(macs=int(projections) + attention, norm=5 * dim * (tokens + keys))
 
-    def backbone(self, tokens: int, patches: int | None = None) -> Cost:
-        """All blocks on `tokens` tokens, and the embedding of `patches` (else the tokens)."""
-        embedded = tokens if patches is None else patches
-        return self.embedding(embedded) + self.depth * self.block(tokens)
+    def backbone(self, tokens: int) -> Cost:
+        """The embedding of so many tokens, and all blocks on them."""
+        return self.embedding(tokens) + self.depth * self.block(tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

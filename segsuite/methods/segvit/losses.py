@@ -69,7 +69,8 @@ class AtmCriterion(nn.Module):
             leave_ignored=self.mask_ignore,
             weights=weights,
         )
-        masks = _mean_over_processes(_counted(present, weights))
+        counted = present if weights is None else present * weights
+        masks = _mean_over_processes(counted.sum())
         masks = masks.clamp(min=1) if weights is None else masks
         presence = sum(presence_loss(o.classes, present, self.no_object, weights) for o in outputs)
         return {
@@ -112,11 +113,6 @@ def presence_loss(
     weight = classes.new_ones(outcomes)
     weight[-1] = no_object
     return F.cross_entropy(classes.flatten(0, 1), target.flatten(), weight)
-
-
-def _counted(present: Tensor, weights: Tensor | None) -> Tensor:
-    """How many masks there are, or the sum of their classes' weights."""
-    return present.sum() if weights is None else (present * weights).sum()
 
 
 def _mean_over_processes(count: Tensor) -> Tensor:

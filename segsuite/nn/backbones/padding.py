@@ -1,7 +1,5 @@
 """TensorFlow's padding in the networks that timm took from it, laid evenly around the image."""
 
-from typing import Any, cast
-
 from torch import nn
 
 from segsuite.nn.blocks import padded_anew
@@ -16,15 +14,15 @@ def with_symmetric_padding(body: nn.Module) -> nn.Module:
     the first on. Weights stay as they are: inside of an image a convolution does not know where its
     grid begins.
     """
-    from timm.layers import Conv2dSame
+    from timm.layers import Conv2dSame, ScaledStdConv2dSame, StdConv2dSame
 
     for name, child in body.named_children():
         if isinstance(child, Conv2dSame):
             setattr(body, name, padded_anew(child, _padding(child), nn.Conv2d))
+        elif isinstance(child, StdConv2dSame | ScaledStdConv2dSame):
+            if child.same_pad:
+                child.padding, child.same_pad = _padding(child), False
         else:
-            if getattr(child, "same_pad", False):  # timm's convolutions of standardised weights
-                theirs = cast(Any, child)
-                theirs.padding, theirs.same_pad = _padding(theirs), False
             with_symmetric_padding(child)
     return body
 

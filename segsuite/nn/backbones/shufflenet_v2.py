@@ -64,7 +64,9 @@ class ShuffleNetV2(nn.Module):
         weights: str = "none",
     ) -> None:
         super().__init__()
-        _check_width(width)
+        if width not in _CHANNELS:
+            known = ", ".join(map(str, _CHANNELS))
+            raise ConfigError(f"method.backbone.width={width} is not one of {known}")
         self.width, self.weights, self.pixels = width, weights, IMAGENET
         bn: dict[str, Any] = {"momentum": momentum, "eps": eps}
         self.stem = ConvNorm(3, _STEM, kernel=3, stride=2, **bn)
@@ -210,9 +212,3 @@ def _depthwise(channels: int, stride: int, rate: int, *, momentum: float, eps: f
         momentum=momentum,
         eps=eps,
     )
-
-
-def _check_width(width: float) -> None:
-    if width not in _CHANNELS:
-        known = ", ".join(map(str, _CHANNELS))
-        raise ConfigError(f"method.backbone.width={width} is not one of {known}")

@@ -170,11 +170,12 @@ def chosen_squares(pixels: Tensor, table: Tensor, chosen: Tensor) -> Tensor:
     return squares - 2 * products
 
 
-def check_choice(k: int, classes: int, key: str = "method.loss.k") -> None:
+def check_choice(k: int, classes: int) -> None:
     """Raises ConfigError unless there are k classes beside a pixel's own."""
     if not 1 <= k < classes:
         raise ConfigError(
-            f"{key}={k} must be between 1 and {classes - 1}, since the data have {classes} classes"
+            f"method.loss.k={k} must be between 1 and {classes - 1}, since the data have {classes} "
+            "classes"
         )
 
 

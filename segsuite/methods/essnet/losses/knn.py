@@ -39,7 +39,11 @@ class NeighbourLoss(PixelLoss):
         check_choice(self.k, len(output.table))
         pixels, own = labelled_pixels(output, labels)
         near = nearest(pixels, output.table, self.k, search=self.search)
-        return self.summed_up(union_losses(pixels, own, near, output), own, output)
+        return self.summed_up(self.each(pixels, own, near, output), own, output)
+
+    def each(self, pixels: Tensor, own: Tensor, near: Tensor, output: EssnetOutput) -> Tensor:
+        """(N,): the loss of each pixel, by its own class and the k nearest ones (N, k)."""
+        return union_losses(pixels, own, near, output)
 
 
 def union_losses(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutput) -> Tensor:
