@@ -1,1 +1,1 @@
-"""Honest measurement of anything that keeps the contract: operations, time, memory, tokens."""
+"""What `probe=` compares: whole networks, losses, memory of training; their tables and plots."""

@@ -125,7 +125,7 @@ def _labelling(candidate: Candidate) -> Callable[[Tensor, Size], Tensor]:
 
 
 def scored_on(scored: Accuracy, size: Size) -> str:
-    """What the metric is of."""
+    """Which images the metric was measured on, in words."""
     some, all_ = scored.images, scored.of
     count = f"all {all_}" if some == all_ else f"{some} of {all_}"
     return f"on {count} validation images, stretched to {size[0]}x{size[1]}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning import Callback
 
-from segsuite.core.errors import ConfigError, DataError, did_you_mean
+from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.seeding import seed_everything
 from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.callbacks.progress import EvaluationProgress
@@ -33,7 +33,7 @@ def evaluate(run: Run) -> dict[str, Any]:
     quiet()
     cfg = run.config
     if cfg.split not in _STAGES:
-        raise ConfigError(f"split={cfg.split} is not one of val, test{did_you_mean(cfg.split, ())}")
+        raise ConfigError(f"split={cfg.split} is not one of val, test")
     settings = for_evaluation(run.plain("trainer"), cfg.split)
     check_trainer(settings)
     seed_everything(cfg.get("seed", 0))

@@ -40,7 +40,10 @@ class Evaluator(nn.Module, ABC):
 
     @abstractmethod
     def update(self, predictions: Sequence[Any], batch: Any) -> None:
-        """Takes in the predictions for an evaluation batch, one for each image."""
+        """Takes in the predictions for an evaluation batch, one for each image.
+
+        Benchmarks and exports give `label` alone of a batch.
+        """
 
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:

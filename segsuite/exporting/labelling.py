@@ -80,14 +80,14 @@ def prepared(
     return runs, refused
 
 
-def _naive(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
+def _eager(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
     """As most would write it: scores of all pixels, then argmax, channels first throughout."""
 
-    plain = _channels_first(network)
+    plain = _with_usual_layout(network)
     return lambda image: plain.predict(image).scores(size).argmax(dim=1)
 
 
-def _channels_first(network: Segmenter) -> Segmenter:
+def _with_usual_layout(network: Segmenter) -> Segmenter:
     """A copy whose parts get their maps in torch's usual layout, whatever the network prefers."""
 
     def usual(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -99,7 +99,7 @@ def _channels_first(network: Segmenter) -> Segmenter:
     return plain
 
 
-def _eager(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
+def _channels_last(network: Segmenter, size: Size, _: Tensor, __: int) -> Labelling:
     """The network as it is here: channels last, and labels without scores of all pixels."""
     return lambda image: network.predict(image).labels(size)
 
@@ -153,8 +153,8 @@ class Upsampled:
 
 
 RUNTIMES: dict[str, Callable[[Segmenter, Size, Tensor, int], Labelling]] = {
-    "eager": _naive,
-    "channels_last": _eager,
+    "eager": _eager,
+    "channels_last": _channels_last,
     "deployed": _deployed,
     "compile": _compiled,
     "onnx": _exported("onnx", "labels"),

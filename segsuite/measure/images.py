@@ -35,7 +35,8 @@ def resized(image: Tensor, size: Size) -> Tensor:
 
     Shapes: image (3, h, w), 0..255 -> (3, *size)
     """
-    # Not by Pillow, as the data's transforms: a sixth of the pixels would be one level off.
+    # Not by Pillow, which the data's transforms resize by: it rounds otherwise, and a sixth of the
+    # pixels would be one level from those that earlier figures were measured on.
     if tuple(image.shape[-2:]) == tuple(size):
         return image.to(torch.uint8)
     scaled = F.interpolate(

@@ -1,4 +1,4 @@
-"""Pixels are normalised as the config says, whatever pretrained weights were used to."""
+"""Pretrained weights take images that are normalised by another mean and deviation than theirs."""
 
 import logging
 import math

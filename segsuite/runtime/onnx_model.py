@@ -43,7 +43,8 @@ class OnnxModel:
         """The class number of each pixel; `description.classes.raw` makes ids of them.
 
         The image is stretched to the file's size, and each of its pixels gets the label of the
-        nearest pixel there: what `segsuite.export` measures the file's mIoU by.
+        nearest pixel there, as where `segsuite.export` scores the file; but that resizes by torch,
+        and after the data's own transform.
 
         Args:
             size: size of the labels; the image's when None.

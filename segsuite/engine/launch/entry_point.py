@@ -71,7 +71,8 @@ def entry_point(
     Args:
         prepare: may replace the command line's arguments before Hydra reads them.
         goes_on_from: the file in a run's folder that a run goes on from with resume=true; None
-            where it cannot.
+            where it cannot. Its config needs `resume: false`, and `main` writes the note by
+            `record.write_start`.
     """
 
     def decorate(main: Main) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segsuite.core.errors import SegsuiteError
-from segsuite.engine.launch.folders import LAST
+from segsuite.engine.launch.folders import goes_on_from
 
 _DEVICE = re.compile(r"CUDA out of memory|CUDA error: out of memory|\w+_STATUS_ALLOC_FAILED")
 _MEMORY = re.compile(r"can't allocate memory|not enough memory|[Cc]annot allocate memory")
@@ -122,7 +122,7 @@ def exhausted(error: BaseException, cfg: Any, folder: Path) -> str | None:
 
 
 def _what_is_left(folder: Path) -> str:
-    last = folder / LAST
+    last = folder / goes_on_from(folder)
     if not last.exists():
         return ""
     return f". What was saved last is whole: {last}; to go on from it, add resume=true"

@@ -1,7 +1,7 @@
 """Token pruning: tokens whose class is certain stop being worked on.
 
 Paper: DToP (ICCV 2023), section 3.2, and the hybrid's section 1.3.2. The original loops over
-images and classes, gathers and scatters in every block, and makes the host wait 727 times a
+images and classes, gathers and scatters in every block, and makes the host wait 727 times an
 image. Here each exit compacts the tokens once, in one of three ways that share one set of
 weights:
 
