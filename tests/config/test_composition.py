@@ -124,3 +124,9 @@ def test_every_file_has_a_headline():
         lines = path.read_text().splitlines()
         if path.parent.name != "backbone":  # their names say all
             assert lines[0].startswith("# "), path
+
+
+@pytest.mark.parametrize("sharing", ["none", "cts_small", "random", "oracle", "cosine"])
+def test_an_experiment_leaves_no_key_of_its_own_sharing_behind(sharing, tmp_path):
+    typed = ("experiment=cts_dtop_vitt_camvid", f"method/sharing={sharing}")
+    check_arguments(Run(composed(*typed, root=own_data(tmp_path))))
