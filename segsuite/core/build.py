@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from segsuite.core.config import CONF
+from segsuite.core.config import options
 from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean, raised_in
 from segsuite.core.hints import fits, misfit
 from segsuite.core.targets import LIBRARIES, locate
@@ -121,9 +121,9 @@ def _check(config: Any, path: str, allow: tuple[str, ...], given: tuple[str, ...
 
 def _check_special(config: DictConfig, path: str) -> None:
     """What Hydra itself is told about an object; it would end with a traceback."""
-    for key, options in _TOLD_TO_HYDRA.items():
-        if key in config and config[key] not in options:
-            known = ", ".join(map(str, options))
+    for key, taken in _TOLD_TO_HYDRA.items():
+        if key in config and config[key] not in taken:
+            known = ", ".join(map(str, taken))
             raise ConfigError(
                 f"`{path}.{key}={config[key]}` is not one of {known}; leave it as it is"
             )
@@ -221,6 +221,6 @@ def _plain(config: DictConfig, key: str) -> Any:
 def _as_choice(path: str, value: Any) -> str:
     """A hint for `method.sharing=none` where `method/sharing=none` was meant."""
     group = path.replace(".", "/")
-    if value in [option.stem for option in (CONF / group).glob("*.yaml")]:
+    if value in options(group):
         return f"; {group}={value} chooses that part"
     return "; type null to leave it out" if value == "none" else ""

@@ -41,11 +41,21 @@ def as_today(overrides: Sequence[str], name: str) -> list[str]:
         return _of_the_probe(overrides)
     if not _has_a_method(name):
         return list(overrides)
+    overrides = [_in_its_group(override) for override in overrides]
     whole = any(re.match(r"^[+]*method\.task\.loss\._target_=", override) for override in overrides)
     if whole:
         return [_OLD_LOSS.sub("++method.task.loss.", override) for override in overrides]
     moved = [re.sub(r"^([+~]*)method\.task\.loss\.", r"\1method.loss.", o) for o in overrides]
     return [_OF_LOSSES.sub("++", override) for override in moved]
+
+
+def _in_its_group(override: str) -> str:
+    """A choice from a family's folder, as shells complete it: `method/head/mobile=dpc`."""
+    typed = re.match(r"([+~]*)(method/\w+)/(\w+)=(.*)", override)
+    if typed is None or typed[3] not in _folders(typed[2]).values():
+        return override
+    names = ",".join(f"{typed[3]}/{name}" for name in typed[4].split(","))
+    return f"{typed[1]}{typed[2]}={names}"
 
 
 def chosen_probe(overrides: Sequence[str]) -> str:
@@ -120,6 +130,7 @@ def composed_and_chosen(
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    register_bare_names()
     if GlobalHydra.instance().is_initialized():  # within an entry point, Hydra is there already
         cfg = compose(name, as_today(overrides, name), return_hydra_config=True)
     else:
@@ -131,33 +142,74 @@ def composed_and_chosen(
     return cfg, choices
 
 
-def check_choices(choices: Mapping[str, str | None]) -> None:
-    """Raises ConfigError for a part that was made for other methods than the one chosen.
+def options(group: str) -> list[str]:
+    """What can be chosen of a config group, by bare names: `dpc` for `mobile/dpc`."""
+    return sorted(_folders(group))
 
-    The parts of this suite say in their first lines which methods they fit: `# @methods segvit`.
+
+@lru_cache
+def parts_of(method: str) -> dict[str, str]:
+    """The parts that a method has by default, such as `{"method/head": "mobile/dpc"}`."""
+    text = (CONF / "method" / f"{method}.yaml").read_text(encoding="utf-8")
+    return {f"method/{g}": c for g, c in re.findall(r"^  - ([\w/]+): (\S+)", text, re.MULTILINE)}
+
+
+def methods_of(group: str, choice: str) -> list[str]:
+    """The methods that a part of this suite fits; none where it is other people's.
+
+    They have its group, and by default parts of its folder; a part beside the folders fits all.
     """
+    name = choice.rpartition("/")[2]
+    folder = _folders(group).get(name)
+    if folder is None or choice not in (name, f"{folder}/{name}"):
+        return []
+    return [m for m in options("method") if group in parts_of(m) and folder in _folders_of(m)]
+
+
+def check_choices(choices: Mapping[str, str | None]) -> None:
+    """Raises ConfigError for a part that was made for other methods than the one chosen."""
     method = choices.get("method")
+    if method not in options("method"):  # other people's, which may fit whatever it likes
+        return
     for group, choice in choices.items():
-        if not group.startswith("method/") or not isinstance(choice, str):
+        methods = methods_of(group, choice) if isinstance(choice, str) else []
+        if not methods or method in methods:
             continue
-        methods = methods_of(CONF / group / f"{choice}.yaml")
-        if method is None or not methods or method in methods:
-            continue
-        # Those of other people are not asked: their method may fit whatever it likes.
-        if not (CONF / "method" / f"{method}.yaml").is_file():
-            continue
-        fitting = sorted(
-            path.stem for path in (CONF / group).glob("*.yaml") if method in methods_of(path)
-        )
+        fitting = [option for option in options(group) if method in methods_of(group, option)]
         typed = f"type {group}={'|'.join(fitting)}" if fitting else f"leave {group} out"
         raise ConfigError(
             f"{group}={choice} fits method={'|'.join(methods)}, not method={method}; {typed}"
         )
 
 
-def methods_of(path: Path) -> list[str]:
-    """The methods that a part names; none where it names none, or is not of this suite."""
-    if not path.is_file():
-        return []
-    named = re.search(r"^# @methods (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return named[1].split(",") if named else []
+def register_bare_names() -> None:
+    """Has Hydra take a family's parts by their bare names too: `method/head=dpc`.
+
+    As configs of its store and not by other overrides, so that they complete, are swept over, stand
+    in other people's files and name the folders of jobs as parts without a folder do.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    for group in {group for method in options("method") for group in parts_of(method)}:
+        for name, folder in _folders(group).items():
+            if folder:
+                text = (CONF / group / folder / f"{name}.yaml").read_text(encoding="utf-8")
+                header = re.match(r"# @package (\S+)", text)
+                node = {"defaults": [f"{folder}/{name}@_here_"]}
+                ConfigStore.instance().store(name, node, group, header and header[1])
+
+
+@lru_cache
+def _folders(group: str) -> dict[str, str]:
+    """The options of a group by their bare names, each with its family's folder, "" without one.
+
+    Folders are those that methods take parts from; `method/pruning/scorer` is a group of its own.
+    """
+    methods = (path.stem for path in (CONF / "method").glob("*.yaml"))
+    folders = {folder for method in methods for folder in _folders_of(method)}
+    return {p.stem: folder for folder in folders for p in (CONF / group / folder).glob("*.yaml")}
+
+
+def _folders_of(method: str) -> set[str]:
+    """The folders that a method takes parts from: those of its own, and "" for what fits all."""
+    return {"", *(choice.rpartition("/")[0] for choice in parts_of(method).values())}

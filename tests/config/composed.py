@@ -12,8 +12,10 @@ EXPERIMENTS = options("experiment")
 DATA = options("data")
 ENTRY_POINTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 SWEEPS = options("sweep")
+FAMILIES = ("segvit", "essnet", "mobile", "deeplab")
+"""Folders of parts within their groups; deeplab's are of two families."""
 PARTS = sorted(
-    f"{path.relative_to(CONF).parent}={path.stem}"
+    f"{'/'.join(p for p in path.relative_to(CONF).parent.parts if p not in FAMILIES)}={path.stem}"
     for path in CONF.glob("*/**/*.yaml")
     if path.parent.name != "base"  # what the files of a group take in
 )

@@ -88,7 +88,7 @@ def _one_number_of_classes(cfg):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_can_be_chosen(part, tmp_path):
-    """Parts of methods in each that their file names: backbones of ESSNet are none of SegViT's."""
+    """Parts of methods in each that they fit: backbones of ESSNet are none of SegViT's."""
     group, _, choice = part.partition("=")
     if group in ELSEWHERE:
         cfg = compose(ELSEWHERE[group], [part])
@@ -98,7 +98,7 @@ def test_every_part_can_be_chosen(part, tmp_path):
     needed = NEEDS.get(part, NEEDS.get(group, []))
     if not group.startswith("method/"):
         return check_arguments(Run(composed(*needed, part, root=root)))
-    methods = methods_of(CONF / group / f"{choice}.yaml")
+    methods = methods_of(group, choice)
     assert methods
     for method in methods:
         check_arguments(Run(composed(f"method={method}", *needed, part)))

@@ -143,7 +143,6 @@ class LinearMasks(Head):
         return GridPrediction(output.masks.sigmoid(), trace)
 """,
     "conf/method/head/linear_masks.yaml": """
-# @methods segvit
 # A linear layer for each token.
 _target_: ourlab.heads.LinearMasks
 in_dim: ${method.backbone.dim}

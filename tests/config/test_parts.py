@@ -1,27 +1,62 @@
-"""Parts of a method go with those methods that they name, and losses are typed at one place."""
+"""Parts of a method go with those methods that they are for, and losses are typed at one place."""
 
 from itertools import zip_longest
+from pathlib import Path
 
 import pytest
 import yaml
 from omegaconf import OmegaConf, open_dict
 
-from segsuite.core.config import CONF, as_today, check_choices
+from segsuite.core.config import (
+    CONF,
+    as_today,
+    check_choices,
+    methods_of,
+    options,
+    parts_of,
+)
 from segsuite.core.errors import ConfigError
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_arguments
+from segsuite.train import main as train
+from tests.engine.entry_points import called
 
-PARTS = {
-    path.relative_to(CONF / "method").with_suffix("").as_posix(): path.read_text()
+PARTS = [
+    path.relative_to(CONF / "method").with_suffix("").as_posix()
     for path in sorted((CONF / "method").glob("*/**/*.yaml"))
-}
+]
 METHODS = ("segvit", "essnet", "mobile")
+FITS = {
+    "backbone/deeplab": {"essnet", "mobile"},
+    "backbone/segvit": {"segvit"},
+    "distillation": {"segvit", "essnet", "mobile"},
+    "head/essnet": {"essnet"},
+    "head/mobile": {"mobile"},
+    "head/segvit": {"segvit"},
+    "loss/essnet": {"essnet"},
+    "pruning": {"segvit"},
+    "pruning/scorer": {"segvit"},
+    "recipe": {"segvit", "essnet", "mobile"},
+    "recipe/deeplab": {"essnet", "mobile"},
+    "recipe/mobile": {"mobile"},
+    "recipe/segvit": {"segvit"},
+    "regulariser": {"essnet"},
+    "sharing": {"segvit"},
+}
+"""The methods that the parts in each folder of conf/method are for."""
+NESTED = [part for part in PARTS if part.count("/") == 2 and not part.startswith("pruning/")]
+"""Those in a family's folder, such as head/mobile/dpc."""
 
 
-def named(text: str) -> list[str]:
-    (line,) = [line for line in text.splitlines() if line.startswith("# @methods ")]
-    return line.removeprefix("# @methods ").split(",")
+def fits(part: str) -> set[str]:
+    return FITS[part.rpartition("/")[0]]
+
+
+def typed(part: str) -> str:
+    """`method/head=mobile/dpc`, or `method/pruning/scorer=atm`, which is a group within one."""
+    cut = part.rindex("/") if part.startswith("pruning/") else part.index("/")
+    return f"method/{part[:cut]}={part[cut + 1 :]}"
 
 
 def checked(*overrides: str):
@@ -32,23 +67,108 @@ def checked(*overrides: str):
     return cfg
 
 
-def test_every_part_names_methods_that_there_are():
-    for part, text in PARTS.items():
-        assert set(named(text)) <= set(METHODS), part
+def test_every_part_fits_methods_that_there_are():
+    """However it is called: by its bare name or with its folder."""
+    for part in PARTS:
+        group, _, choice = typed(part).partition("=")
+        assert set(methods_of(group, choice)) == fits(part) <= set(METHODS), part
+        assert methods_of(group, Path(choice).name) == methods_of(group, choice), part
+
+
+def test_a_bare_name_is_that_of_one_part():
+    for group in {typed(part).partition("=")[0] for part in PARTS}:
+        names = [Path(part).name for part in PARTS if typed(part).startswith(f"{group}=")]
+        assert sorted(names) == options(group), group
+
+
+@pytest.mark.parametrize("method", [*METHODS, "cts_policy"])
+def test_the_parts_of_a_method_are_those_of_its_file(method):
+    """Which is read without Hydra, as it is at the start of every entry point."""
+    own = yaml.safe_load((CONF / "method" / f"{method}.yaml").read_text()).get("defaults", [])
+    assert parts_of(method) == {f"method/{k}": v for entry in own for k, v in entry.items()}
+
+
+@pytest.mark.parametrize("part", NESTED)
+def test_a_part_may_be_called_with_its_folder_or_without(part):
+    """As it was before there were folders, in full, and as shells complete it."""
+    group, folder, name = part.split("/")
+    method = f"method={min(fits(part))}"
+    named = "method.backbone.name=resnet18" if name == "timm" else "seed=0"
+    first, *others = (
+        compose("train", [method, choice, named])
+        for choice in (
+            f"method/{group}={name}",
+            f"method/{group}={folder}/{name}",
+            f"method/{group}/{folder}={name}",
+        )
+    )
+    assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("method/head=mobile/dpc", "method/head=mobile/dpc fits method=mobile, not method=segvit"),
+        ("method/head/mobile=dpc", "type method/head=atm_cascade|atm_single"),
+        ("method/head=segvit/dpc", "known: atm_cascade, atm_single"),
+        ("method/recipe=deeplab/adam", "fits method=essnet|mobile, not method=segvit; type"),
+        ("method/loss=essnet/exact", "`method/loss` is no part of this method, but of method=ess"),
+        ("+method/loss=essnet/exact", "fits method=essnet, not method=segvit; leave method/loss"),
+    ],
+)
+def test_a_part_of_another_folder_is_refused(choice, said):
+    with pytest.raises(ConfigError) as caught:
+        compose("train", ["method=segvit", choice])
+    assert said in str(caught.value)
+
+
+def test_several_are_typed_at_once_as_shells_complete_one():
+    swept = ["method/head/essnet=linear,embedding", "method/pruning/scorer=atm", "seed=0,1"]
+    assert as_today(swept, "train") == ["method/head=essnet/linear,essnet/embedding", *swept[1:]]
+
+
+def test_files_of_other_people_go_on_to_choose_by_bare_names(tmp_path):
+    """And choose theirs, unless they have the name of one of ours."""
+    head = (CONF / "method" / "head" / "segvit" / "atm_cascade.yaml").read_text()
+    for path, text in {
+        "experiment/theirs.yaml": "# @package _global_\ndefaults:\n  - override /method: essnet\n"
+        "  - override /method/head: linear\n  - override /method/recipe: hour\n",
+        "method/head/mine.yaml": head.replace("layers: 3", "layers: 2"),
+        "method/head/dpc.yaml": head,
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    theirs = f"hydra.searchpath=[file://{tmp_path}]"
+    cfg = compose("train", [theirs, "experiment=theirs"])
+    assert cfg.method.head._target_.endswith("LinearHead") and cfg.method.optimizer.lr == 3e-3
+    assert compose("train", [theirs, "method/head=mine"]).method.head.layers == 2
+    with pytest.raises(ConfigError, match=r"method/head/dpc\.yaml of your own bears the name of"):
+        compose("train", [theirs, "method/head=dpc"])
+
+
+def test_shells_complete_bare_names_and_folders(monkeypatch, capfd):
+    for word, offered in {
+        "method/loss=": {f"method/loss={name}" for name in options("method/loss")},
+        "method/head/": {f"method/head/{name}=" for name in ("essnet", "mobile", "segvit")},
+        "method/head/mobile=": {"method/head/mobile=basic", "method/head/mobile=dpc"},
+    }.items():
+        line = f"python train.py {word}"
+        monkeypatch.setenv("COMP_LINE", line)
+        monkeypatch.setenv("COMP_POINT", str(len(line)))
+        capfd.readouterr()
+        assert called(train, "-sc", "query=bash") == 0
+        assert set(capfd.readouterr().out.split()) == offered
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_parts_fit_the_methods_that_they_name(method):
+def test_parts_fit_the_methods_that_they_are_for(method):
     """Every head, recipe and loss of each method, several in one config."""
     own = yaml.safe_load((CONF / "method" / f"{method}.yaml").read_text())["defaults"]
     groups = {key for entry in own for key in entry} & {"head", "recipe", "loss"}
-    lists = [
-        [part for part, text in PARTS.items() if part.startswith(f"{g}/") and method in named(text)]
-        for g in groups
-    ]
+    lists = [[p for p in PARTS if p.startswith(f"{g}/") and method in fits(p)] for g in groups]
     for parts in zip_longest(*lists):
-        typed = [f"method/{part.replace('/', '=')}" for part in parts if part is not None]
-        OmegaConf.resolve(checked(f"method={method}", *typed).method)
+        choices = [typed(part) for part in parts if part is not None]
+        OmegaConf.resolve(checked(f"method={method}", *choices).method)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,17 @@ def test_values_that_are_typed_are_swept(jobs):
     assert all("theta=" in name and "seed=" in name for name in found)
 
 
+def test_parts_of_a_family_are_swept_in_the_folders_that_they_had_by_their_bare_names(jobs):
+    found = jobs("experiment=essnet_cityscapes_mobilenetv2", "sweep=negatives")
+    assert list(found) == [
+        *("method-loss=exact-4a01853177", "method-loss=knn-1c59bc77f9"),
+        "method-loss=random-c0d4ee8104",
+    ]
+    typed = jobs("experiment=quickstart", "method/head=segvit/atm_single,atm_cascade")
+    targets = [cfg.method.head._target_.rpartition(".")[2] for cfg in typed.values()]
+    assert targets == ["AtmSingle", "AtmCascade"]
+
+
 def test_dashboards_get_a_name_a_group_and_an_id_for_each_job(jobs):
     found = jobs("experiment=quickstart", "logger=wandb", "name=thetas", "seed=0,1")
     for name, cfg in found.items():

@@ -20,7 +20,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from segsuite.core.config import CONF, as_today, check_choices, composed_and_chosen
+from segsuite.core.config import (
+    CONF,
+    as_today,
+    check_choices,
+    composed_and_chosen,
+    register_bare_names,
+)
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
@@ -146,6 +152,7 @@ def on_main_process() -> bool:
 def _hydra(name: str) -> Callable[[Main], Main]:
     import hydra
 
+    register_bare_names()
     return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
 
 

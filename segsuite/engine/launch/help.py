@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from segsuite.core.config import CONF
+from segsuite.core.config import CONF, options
 
 COSTS = Path(__file__).with_name("costs.yaml")
 """What `scripts/count_experiments.py` has counted."""
@@ -33,11 +33,6 @@ def help_text(name: str, doc: str) -> str:
             "--hydra-help lists Hydra's own flags.",
         ]
     )
-
-
-def options(group: str) -> list[str]:
-    """The options of a config group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def costs() -> dict[str, dict[str, Any]]:

@@ -43,6 +43,8 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         return _unknown_key(match[1], name, overrides)
     if match := re.search(r"Could not find '([^']+)'", said):
         return _unknown_choice(match[1])
+    if match := re.search(r"'(\S+)' is validated against ConfigStore", said):
+        return f"{match[1]}.yaml of your own bears the name of a part of this suite; rename it"
     if match := re.search(r"Missing mandatory value: (\S+)", said):
         return f"`{match[1]}` has no value yet; type {match[1]}=..."
     if match := re.search(r"Ambiguous value for argument '(.+?)'\n", said):
@@ -85,7 +87,7 @@ def _elsewhere(top: str, name: str, overrides: Sequence[str]) -> str:
 
 
 def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
-    from segsuite.core.config import has_a_checkpoint
+    from segsuite.core.config import has_a_checkpoint, options, parts_of
 
     key = key.split("@")[0]
     config = _composed(name, [o for o in overrides if o.split("=")[0].lstrip("+~") != key])
@@ -93,7 +95,7 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
     top = re.split(r"[./]", key)[0]
     if top in _groups() and top not in config:
         return _elsewhere(top, name, overrides)
-    if methods := _methods_with(key):
+    if methods := [method for method in options("method") if key in parts_of(method)]:
         if has_a_checkpoint(name):
             return (
                 f"`{key}` is not chosen anew: the method is that of the checkpoint; leave it out, "
@@ -107,8 +109,8 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
         return _childless(key, parent)
     if key in known:  # there before another override, of a group that stands above it, took it away
         return f"there is no config key `{key}` beside the other overrides; leave one of them out"
-    if options := _options_with(key):
-        return f"there is no config key `{key}` here, but there is with {options}; type that too"
+    if others := _options_with(key):
+        return f"there is no config key `{key}` here, but there is with {others}; type that too"
     whole = [path for path in known if path.endswith(f".{key}")]
     if whole:  # typed from the middle on
         nearest = min(sorted(whole), key=len)
@@ -139,32 +141,20 @@ def _options_with(key: str) -> str:
     return f"{group}={'|'.join(options)}" if options else ""
 
 
-def _methods_with(group: str) -> list[str]:
-    """Methods whose config names that group of parts, such as method/sharing."""
-    from segsuite.core.config import CONF
-
-    top, _, part = group.partition("/")
-    if not part:
-        return []
-    lines = re.compile(rf"^  - {re.escape(part)}:", re.MULTILINE)
-    return sorted(p.stem for p in (CONF / top).glob("*.yaml") if lines.search(p.read_text()))
-
-
 def _childless(key: str, parent: str) -> str:
-    from segsuite.core.config import CONF
+    from segsuite.core.config import options
 
     group = parent.replace(".", "/")
-    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    choice = f"; choose one with keys: {group}={'|'.join(options)}" if options else ""
+    known = "|".join(options(group))
+    choice = f"; choose one with keys: {group}={known}" if known else ""
     return f"there is no config key `{key}`: `{parent}` has no keys here{choice}"
 
 
 def _unknown_choice(choice: str) -> str:
-    from segsuite.core.config import CONF
+    from segsuite.core.config import options
 
     group, _, option = choice.rpartition("/")
-    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    return f"there is no `{group}={option}`{did_you_mean(option, options)}"
+    return f"there is no `{group}={option}`{did_you_mean(option, options(group))}"
 
 
 def _of_a_path(error: BaseException, overrides: Sequence[str]) -> str | None:
@@ -195,17 +185,16 @@ def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | Non
 
 def no_choice(overrides: Sequence[str]) -> str | None:
     """What Hydra ends with a traceback for: a group that is to be nothing, or numbers."""
-    from segsuite.core.config import CONF
+    from segsuite.core.config import options
 
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
-        options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
+        known = ", ".join(options(key))
         read = read_override(override)
         value = None if read is None else read.value()
         chosen = value if isinstance(value, list) else [value]
-        if options and read is not None and not all(isinstance(c, str) for c in chosen):
+        if known and read is not None and not all(isinstance(c, str) for c in chosen):
             optional = "leave it out, or " if key in _OPTIONAL else ""
-            known = ", ".join(options)
             return f"`{override}` chooses nothing; {optional}type {key}= with one of {known}"
         inner = key == "checkpoint" or key.startswith("hydra/")  # groups without files of ours
         if inner and read is not None and not all(isinstance(c, str) for c in chosen):

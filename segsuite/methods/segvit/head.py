@@ -25,7 +25,7 @@ class AtmOutput:
 
 
 class Head(nn.Module, ABC):
-    """A head of SegViT; `conf/method/head/*.yaml` chooses one.
+    """A head of SegViT; `conf/method/head/segvit/*.yaml` chooses one.
 
     A head that `reads_taps` is called as `head(features)` with the features of all slots after the
     blocks that `SegVit.taps` names, from shallow to deep, each (B, n0, C); it gives one output per
