@@ -37,12 +37,12 @@ def main(cfg: DictConfig) -> None:
     opened = {split: data.open(split, strict=False) for split in splits}
     reports, previews = {}, {}
     for split, samples in opened.items():
-        figures = report(split, samples, data.classes, drawn=cfg.drawn, folder=data.verify_dir)
-        write_table(figures, data.classes)
+        checked = report(split, samples, data.classes, drawn=cfg.drawn, folder=data.verify_dir)
+        write_table(checked, data.classes)
         previews[split] = write_preview(
             samples, data.classes, folder / f"{split}.png", count=cfg.images, split=split
         )
-        reports[split] = figures
+        reports[split] = checked
         warn_of_shared(opened, split)
     wrong = faults_of([checked.occurrence for checked in reports.values()], data.classes)
     for sentence in dict.fromkeys(wrong.values()):

@@ -23,25 +23,25 @@ _LINE = 20
 _ROWS = 60
 
 
-def write_table(figures: SplitReport, classes: ClassTable) -> None:
+def write_table(report: SplitReport, classes: ClassTable) -> None:
     """Prints a split's statistics: a table of its classes, then what is missing or wrong."""
     console = Console()
-    table = Table(title=f"{figures.split}: {figures.samples} samples", title_justify="left")
+    table = Table(title=f"{report.split}: {report.samples} samples", title_justify="left")
     for heading in ("id", "class", "pixels", "share", "samples", "weight"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
-    labelled = max(int(figures.pixels.sum()), 1)
-    order = np.argsort(-figures.pixels, kind="stable")
+    labelled = max(int(report.pixels.sum()), 1)
+    order = np.argsort(-report.pixels, kind="stable")
     for c in order[:_ROWS] if len(classes) > _ROWS else range(len(classes)):
         table.add_row(
             str(classes.ids[c]),
             escape(classes.names[c]),
-            f"{figures.pixels[c]:,}",
-            f"{figures.pixels[c] / labelled:.2%}",
-            str(figures.presence[c]),
-            f"{figures.weights[c]:.3f}",
+            f"{report.pixels[c]:,}",
+            f"{report.pixels[c] / labelled:.2%}",
+            str(report.presence[c]),
+            f"{report.weights[c]:.3f}",
         )
     console.print(table)
-    for line in _remarks(figures, classes):
+    for line in _remarks(report, classes):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -65,24 +65,24 @@ def write_preview(
 
 def write_weights(reports: Mapping[str, SplitReport], path: Path) -> None:
     """Writes the class weights of the split that is trained on, and says how to use them."""
-    if (figures := reports.get("train")) is not None and figures.weights.any():
+    if (report := reports.get("train")) is not None and report.weights.any():
         # By digits and not by places: of a frequent class 0.00004 must not become 0.
-        write_json(path, [float(f"{weight:.6g}") for weight in figures.loss_weights])
+        write_json(path, [float(f"{weight:.6g}") for weight in report.loss_weights])
         print(f"class weights (median frequency): type method.loss.class_weights={path}")
 
 
-def _remarks(figures: SplitReport, classes: ClassTable) -> list[str]:
+def _remarks(report: SplitReport, classes: ClassTable) -> list[str]:
     """One line each for sizes, ignored pixels and whatever is amiss."""
-    sizes = [f"{n} of {h}x{w}" for (h, w), n in figures.sizes.items()]
-    lines = [f"sizes (height x width): {first_of(sizes)}", f"ignored pixels: {figures.ignored:.2%}"]
-    if figures.looked_at < figures.samples:
-        lines.append(f"looked at the first {figures.looked_at} only, since they are drawn")
-    if figures.absent:
-        lines.append(f"absent classes: {first_of([classes.names[c] for c in figures.absent])}")
-    if figures.unknown:
-        unknown = [f"{raw} ({pixels:,} pixels)" for raw, pixels in figures.unknown.items()]
+    sizes = [f"{n} of {h}x{w}" for (h, w), n in report.sizes.items()]
+    lines = [f"sizes (height x width): {first_of(sizes)}", f"ignored pixels: {report.ignored:.2%}"]
+    if report.looked_at < report.samples:
+        lines.append(f"looked at the first {report.looked_at} only, since they are drawn")
+    if report.absent:
+        lines.append(f"absent classes: {first_of([classes.names[c] for c in report.absent])}")
+    if report.unknown:
+        unknown = [f"{raw} ({pixels:,} pixels)" for raw, pixels in report.unknown.items()]
         lines.append(f"ids out of range: {first_of(unknown)}")
-    for title, faults in (("missing", figures.gaps), ("faulty", figures.faults)):
+    for title, faults in (("missing", report.gaps), ("faulty", report.faults)):
         if faults:
             lines.append(f"{title}: " + first_of(list(faults), f"\n{title}: "))
     return lines

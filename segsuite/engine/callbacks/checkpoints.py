@@ -81,8 +81,8 @@ class Checkpoints(Checkpoint):
 
     def validation(self) -> dict[str, float]:
         """The metrics of the last validation; none before there was one."""
-        figures = self._noted().get("figures", {})
-        return {name: math.nan if value is None else value for name, value in figures.items()}
+        noted = self._noted().get("figures", {})
+        return {name: math.nan if value is None else value for name, value in noted.items()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._wait(0.0)
@@ -152,8 +152,8 @@ class Checkpoints(Checkpoint):
             path, step = self.folder / "best.json", trainer.global_step
             new = {"score": self._score(trainer.callback_metrics), "monitor": self.monitor}
             best = new | {"step": step} if better else self._noted()
-            figures = trainer.callback_metrics.items()
-            last = {k: float(v) for k, v in figures if not k.startswith("train/")}
+            logged = trainer.callback_metrics.items()
+            last = {k: float(v) for k, v in logged if not k.startswith("train/")}
             write_json(path, best | {"validated": step, "figures": last})
         trainer.strategy.barrier("best.json")
 
@@ -180,13 +180,13 @@ class Checkpoints(Checkpoint):
             return False
         return trainer.strategy.reduce_boolean_decision(time.monotonic() >= self._next, all=False)
 
-    def _score(self, figures: Mapping[str, Any]) -> float:
-        if self.monitor not in figures:
+    def _score(self, metrics: Mapping[str, Any]) -> float:
+        if self.monitor not in metrics:
             raise ConfigError(
                 f"callbacks.checkpoint.monitor={self.monitor} is not logged"
-                f"{did_you_mean(self.monitor, figures)}"
+                f"{did_you_mean(self.monitor, metrics)}"
             )
-        return float(figures[self.monitor])
+        return float(metrics[self.monitor])
 
 
 class Identity(Callback):

@@ -174,8 +174,8 @@ def scores_table(
         (names, scores.iou, scores.iiou),
         (categories, scores.category_iou, scores.category_iiou),
     ):
-        for name, figures in _rows(rows, iou, iiou).items():
-            table.add_row(escape(name), *map(percent, figures.values()))
+        for name, values in _rows(rows, iou, iiou).items():
+            table.add_row(escape(name), *map(percent, values.values()))
         means = map(percent, (iou.nanmean(), iiou.nanmean()))
         table.add_section()
         table.add_row("mean", *means, end_section=True)

@@ -61,13 +61,13 @@ class FiniteTraining(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        figures = _losses(outputs)
+        losses = _losses(outputs)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if self._norm is not None:
-            figures[_NORM], self._norm = self._norm, None
-        if figures:
+            losses[_NORM], self._norm = self._norm, None
+        if losses:
             iteration = trainer.global_step + (not stepped)
-            self._pending.append(_measured(iteration, figures, trainer.world_size))
+            self._pending.append(_measured(iteration, losses, trainer.world_size))
         if trainer.world_size > 1:  # an error on one process only would leave the others waiting
             self._read(trainer, at_most=_LAG)
         else:
@@ -100,8 +100,8 @@ class FiniteTraining(Callback):
             self._judge(trainer, self._pending.popleft().read())
 
     def _judge(self, trainer: Trainer, read: "_Read") -> None:
-        if all(map(math.isfinite, read.figures.values())):
-            if _NORM in read.figures:  # batches that only gather gradients say nothing of the scale
+        if all(map(math.isfinite, read.losses.values())):
+            if _NORM in read.losses:  # batches that only gather gradients say nothing of the scale
                 self._bad = []
             return
         self._bad.append(read)
@@ -109,7 +109,7 @@ class FiniteTraining(Callback):
         if len(self._bad) <= (_SKIPPED if scaled else 0):
             return
         first, count = self._bad[0], len(self._bad)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in first.figures.items())
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in first.losses.items())
         row = f" and the {count - 1} after it, all skipped by loss scaling" if count > 1 else ""
         raise DivergedError(
             f"the training diverged in iteration {first.iteration} of {trainer.max_steps}{row}: "
@@ -134,7 +134,7 @@ class _Read:
     """What was measured of an iteration, on the host."""
 
     iteration: int
-    figures: dict[str, float]
+    losses: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -174,9 +174,9 @@ def _losses(outputs: Any) -> dict[str, Tensor]:
     return {name: loss for name, loss in named.items() if isinstance(loss, Tensor)}
 
 
-def _measured(iteration: int, figures: Mapping[str, Tensor], processes: int) -> _Measured:
+def _measured(iteration: int, losses: Mapping[str, Tensor], processes: int) -> _Measured:
     """Begins the copy to the host; nothing waits for the device."""
-    values = torch.stack([figure.detach().float() for figure in figures.values()])
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
     if processes > 1:  # the mean is finite where that of every process is
         torch.distributed.all_reduce(values)
         values /= processes
@@ -185,4 +185,4 @@ def _measured(iteration: int, figures: Mapping[str, Tensor], processes: int) -> 
         host = torch.empty(values.shape, pin_memory=True)
         values, event = host.copy_(values, non_blocking=True), torch.cuda.Event()
         event.record()
-    return _Measured(iteration, tuple(figures), values, event)
+    return _Measured(iteration, tuple(losses), values, event)

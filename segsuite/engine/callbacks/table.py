@@ -1,4 +1,4 @@
-"""Figures for people: a line at each validation, a table per class at the end."""
+"""Metrics for people: a line at each validation, a table per class at the end."""
 
 import csv
 import sys
@@ -100,8 +100,8 @@ def class_table(
             if place == most // 2:
                 table.add_row(f"... {len(order) - 2 * (most // 2)} more ...", "", "", "")
             continue
-        figures = (scores.iou[i], scores.accuracy[i], share[i])
-        table.add_row(escape(names[i]), *map(percent, figures), *map(escape, groups[i : i + 1]))
+        row = (scores.iou[i], scores.accuracy[i], share[i])
+        table.add_row(escape(names[i]), *map(percent, row), *map(escape, groups[i : i + 1]))
     return table
 
 
