@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
 
     from rich.console import Console
 
-    from segsuite.bench.probes import probe_of
+    from segsuite.bench.probes import for_record, probe_of
     from segsuite.core.config import chosen_probe
     from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
@@ -39,9 +39,8 @@ def main(cfg: DictConfig) -> None:
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     measured.show(console, run.folder)
-    device = measured.machine["device"]
-    kind = {"kind": chosen_probe(typed), "device": device, "entries": measured.entries()}
-    write_result(run, optimized=None, **kind, **measured.to_dict())
+    own = {"optimized": None, **measured.to_dict()}
+    write_result(run, own, kind=chosen_probe(typed), **for_record(measured))
     print(json.dumps(measured.to_dict(parts=False)))
 
 

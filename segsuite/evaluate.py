@@ -32,7 +32,8 @@ def main(cfg: DictConfig) -> float | None:
     if on_main_process():
         metrics, files = metrics_of(result["metrics"]), {"checkpoint": result["checkpoint"]}
         entry = Entry(name=str(cfg.name), metrics=metrics, artefacts=files)
-        record.write_result(run, kind="evaluate", entries=[entry], **result)
+        device = result["device"]
+        record.write_result(run, result, kind="evaluate", entries=[entry], device=device)
         print(json.dumps(result), flush=True)
     return result["optimized"]
 

@@ -32,16 +32,16 @@ def main(cfg: DictConfig) -> None:
     run = Run(cfg)
     export = run.build("exporter")
     exported = export(
-        source_of(run),
+        lambda: source_of(run),
         run.folder,
         typed=run.typed,
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     exported.show(Console())
-    write_result(
-        run, kind="export", entries=exported.entries(), optimized=None, **exported.to_dict()
-    )
-    print(json.dumps(exported.to_dict()), flush=True)
+    plain = exported.to_dict()
+    own = {"optimized": None, **plain}
+    write_result(run, own, kind="export", entries=exported.entries())
+    print(json.dumps(plain), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What `probe=` can measure: each gives something to be shown and to be written."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 
@@ -13,12 +14,15 @@ from segsuite.core.results import Entry
 from segsuite.engine.launch.heeded import referred
 from segsuite.engine.launch.run import Run
 
+log = logging.getLogger(__name__)
+
 Tell = Callable[[str], None]
 """Is told what is going on."""
 
 _OF_EVERY_RUN = {"probe", "name", "allow", "paths", "run", "hydra"}
 
 
+@runtime_checkable
 class Measured(Protocol):
     """What a probe measured."""
 
@@ -38,6 +42,17 @@ class Measured(Protocol):
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
         """Plain types; without `parts`, short enough for one line."""
         ...
+
+
+def for_record(measured: Measured) -> dict[str, Any]:
+    """The entries of the record and the device; none of a probe that tells none, which is said."""
+    if isinstance(measured, Measured):
+        return {"entries": measured.entries(), "device": measured.machine["device"]}
+    log.warning(
+        "%s has no `machine` and `entries()`, so that nothing stands in its record in result.json",
+        type(measured).__name__,
+    )
+    return {"entries": []}
 
 
 class Probe(Protocol):

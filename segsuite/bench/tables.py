@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from segsuite.bench.measurement import Measurement
-from segsuite.engine.accuracy import scored_on
+from segsuite.engine.accuracy import Accuracy, scored_on
 from segsuite.measure.latency import Latency, Ratio
 from segsuite.measure.tokens import shown
 
@@ -67,7 +67,7 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
                 f"{speed.labels.images_per_second:.2f}",
                 _times(speed.labels_ratio) if row else "1",
                 f"{speed.peak / 1e6:.0f}",
-                *([str(measurement.accuracy or "–")] if scored else []),
+                *([_scored(measurement.accuracy, scored)] if scored else []),
             )
         table.add_section()
     table.caption = (
@@ -136,6 +136,13 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right", overflow="fold")
     return table
+
+
+def _scored(accuracy: Accuracy | None, first: Accuracy) -> str:
+    """A cell of the column that the first metric heads; another metric says its name."""
+    if accuracy is None or accuracy.metric == first.metric:
+        return str(accuracy or "–")
+    return f"{accuracy.title} {accuracy}"
 
 
 def _milliseconds(latency: Latency) -> str:

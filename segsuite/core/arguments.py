@@ -12,6 +12,9 @@ def with_arguments_of(above: type, *, without: Collection[str] = ()) -> Callable
     `core.build`, which checks a config by them, and editors. Arguments that the constructor names
     itself are its own.
 
+    Annotations of `above` are taken as its module resolves them, so they may not be forward
+    references, which the subclass's module may not know.
+
     Args:
         without: arguments of `above` that the constructor gives it by itself.
     """

@@ -49,15 +49,16 @@ class Accuracy:
         return {self.metric: self.value, "images": self.images, "of": self.of}
 
 
-def evaluator_of(make: Callable[..., "Evaluator"] | None, classes: ClassTable) -> "Evaluator":
+def evaluator_of(load: Callable[[], Any] | None, classes: ClassTable) -> "Evaluator":
     """What scores a task: made as its config says, or else what a semantic one has.
 
     Args:
-        make: what stands at `method.task.evaluator`, built; takes `classes`.
+        load: gives what stands at `method.task.evaluator`, built, which takes `classes`; or None.
     """
     # Here, since torchmetrics takes seconds, and probes start processes of their own.
     from segsuite.engine.evaluators import SemanticEvaluator
 
+    make = None if load is None else load()
     return (make or SemanticEvaluator)(classes=classes)
 
 

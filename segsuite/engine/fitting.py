@@ -125,19 +125,18 @@ def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) 
     if trainer.is_global_zero:
         numbers = numbers_of(metrics)
         name, files = str(run.config.name), {"checkpoint": checkpoint}
-        record.write_result(
-            run,
-            kind="train",
-            entries=[Entry(name=name, metrics=metrics_of(numbers), artefacts=files)],
-            device=trainer.strategy.root_device,
-            name=run.config.name,
-            optimized=optimized,
-            optimized_metric=metric,
-            metrics=numbers,
-            steps=trainer.global_step,
-            checkpoint=checkpoint,
-            test=tested(trainer.datamodule, checkpoint),
-        )
+        own = {
+            "name": run.config.name,
+            "optimized": optimized,
+            "optimized_metric": metric,
+            "metrics": numbers,
+            "steps": trainer.global_step,
+            "checkpoint": checkpoint,
+            "test": tested(trainer.datamodule, checkpoint),
+        }
+        entry = Entry(name=name, metrics=metrics_of(numbers), artefacts=files)
+        device = trainer.strategy.root_device
+        record.write_result(run, own, kind="train", entries=[entry], device=device)
         what = str(metric)
         if what.startswith("test/"):
             what += f" ({tested(trainer.datamodule, checkpoint)})"

@@ -27,6 +27,8 @@ from segsuite.core.checkpoint import (
 )
 from segsuite.core.errors import CheckpointError, SegsuiteError
 from segsuite.core.finite import not_finite, refuse_odd
+from segsuite.core.hints import default_of
+from segsuite.core.targets import locate
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Samples
 from segsuite.engine.callbacks.checkpoints import SAMPLES_KEY
@@ -93,7 +95,9 @@ class ResumePoint:
         checkpoint = read_checkpoint(path)
         same_method(checkpoint, config, path)
         made = checkpoint_config(checkpoint, path)
-        check_twins(config["method"]["network"], made["method"]["network"], source=str(path))
+        ours, theirs = config["method"]["network"], made["method"]["network"]
+        check_twins(ours, theirs, source=str(path))
+        _check_since(ours, theirs, "method.network", path)
         state = network_state(checkpoint, path)
         _check_whole(checkpoint, path)
         return cls(
@@ -237,6 +241,24 @@ def _difference(then: ClassTable, now: ClassTable) -> str:
     if set(then.ignored) != set(now.ignored):
         return f"ids that are ignored: {sorted(then.ignored)} there, {sorted(now.ignored)} here"
     return ""
+
+
+def _check_since(ours: Any, theirs: Any, key: str, path: Path) -> None:
+    """Raises CheckpointError for a setting of a part that came into the suite since, and that is
+    another than what the part was without it: the same weights would mean another network."""
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+        return
+    target = str(ours.get("_target_"))
+    for name, value in ours.items():
+        if name in theirs:  # parts of a network are typed beside it
+            _check_since(value, theirs[name], f"{key.removesuffix('.network')}.{name}", path)
+        elif target.startswith("segsuite."):
+            before = default_of(locate(target, key), name)
+            if value != before:
+                raise CheckpointError(
+                    f"{path} is of a training before {key}.{name} was a setting, which was then as "
+                    f"with {before} and is {value} here; type {key}.{name}={before} to go on"
+                )
 
 
 def _check_whole(checkpoint: Mapping[str, Any], path: Path) -> None:

@@ -2,144 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import Count, Sides
-from segsuite.core.results import Entry, metrics_of
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.accuracy import Accuracy, accuracy, evaluator_of, scored_on
+from segsuite.engine.accuracy import Accuracy, accuracy, evaluator_of
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch.rebuild import check_same, iteration_of, network_of
 from segsuite.engine.launch.run import Run
+from segsuite.exporting.exported import Exported, Written
 from segsuite.exporting.formats import Format
 from segsuite.exporting.formats import formats as formats_of
 from segsuite.exporting.graph import Graph, Output
 from segsuite.exporting.images import Calibration, calibration_images, other_images
-from segsuite.exporting.parity import Limits, Parity, compared, labelled
+from segsuite.exporting.parity import Limits, compared, labelled
 from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.description import Description
-
-if TYPE_CHECKING:
-    from segsuite.engine.evaluators import Evaluator
-
-
-@dataclass(frozen=True)
-class Written:
-    """One file.
-
-    Attributes:
-        beside: what is known of the network, where the file itself cannot carry it.
-        accuracy: mIoU on the validation split; None where it was not measured.
-    """
-
-    format: str
-    path: Path
-    beside: Path | None
-    parity: Parity
-    accuracy: Accuracy | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types; megabytes of 10^6."""
-        return {
-            "path": str(self.path.resolve()),
-            "description": None if self.beside is None else str(self.beside.resolve()),
-            "megabytes": self.path.stat().st_size / 1e6,
-            "parity": self.parity.to_dict(),
-            **_score(self.accuracy),
-        }
-
-
-@dataclass(frozen=True)
-class Exported:
-    """All files of one network.
-
-    Attributes:
-        accuracy: mIoU of the network itself, on the same images.
-    """
-
-    source: str
-    trained: bool
-    size: Size
-    output: str
-    files: list[Written]
-    accuracy: Accuracy | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types."""
-        return {
-            "source": self.source,
-            "trained": self.trained,
-            "size": list(self.size),
-            "output": self.output,
-            **_score(self.accuracy),
-            "miou_of": self.accuracy and {"images": self.accuracy.images, "of": self.accuracy.of},
-            "files": {file.format: file.to_dict() for file in self.files},
-        }
-
-    def entries(self) -> list[Entry]:
-        """One per file."""
-        entries = []
-        for file in self.files:
-            plain = file.to_dict()
-            numbers = {"megabytes": plain["megabytes"], "agreement": file.parity.agreement}
-            if file.accuracy is not None:
-                numbers[f"val/{file.accuracy.metric}"] = file.accuracy.value
-            settings = {"source": self.source, "size": list(self.size), "output": self.output}
-            files = {"file": plain["path"]}
-            entries.append(
-                Entry(
-                    name=file.format,
-                    metrics=metrics_of(numbers),
-                    settings=settings,
-                    artefacts=files,
-                )
-            )
-        return entries
-
-    def show(self, console: Console) -> None:
-        """Prints a row for each file."""
-        height, width = self.size
-        table = Table(
-            title=f"{self.source}, {height}x{width}, {self.output}",
-            title_justify="left",
-            caption_justify="left",
-        )
-        table.add_column("file", overflow="fold")
-        scored = "mIoU" if self.accuracy is None else self.accuracy.title
-        for column in ("MB", "largest difference", "equal labels", scored):
-            table.add_column(column, justify="right")
-        if self.accuracy is not None:
-            table.add_row("(the network)", "", "", "", str(self.accuracy))
-        for file in self.files:
-            apart = file.parity.difference
-            table.add_row(
-                file.path.name,
-                f"{file.path.stat().st_size / 1e6:.2f}",
-                "–" if apart is None else f"{apart:.1e}",
-                f"{100 * file.parity.agreement:.4f} %",
-                str(file.accuracy or "–"),
-            )
-        if self.accuracy is not None:
-            table.caption = f"{scored}: {scored_on(self.accuracy, self.size)}"
-        console.print(table)
-        folder = self.files[0].path.parent
-        console.print(f"written to {folder}", highlight=False, soft_wrap=True)
-        if not self.trained:
-            console.print("random weights: what int8 answers says nothing of a trained network")
-
-
-def _score(accuracy: Accuracy | None) -> dict[str, float | None]:
-    return {"miou": None} if accuracy is None else {accuracy.metric: accuracy.value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +50,7 @@ class Source:
         checkpoint: path of its checkpoint; None for random weights.
         classes: classes that it was trained for; None for random weights.
         data: makes the data module.
-        evaluator: makes what scores its task, of the classes; None for a semantic one.
+        evaluator: gives what makes the evaluator of its task; None for a semantic one.
         crop_size: (height, width) that it was trained at.
     """
 
@@ -173,7 +59,7 @@ class Source:
     checkpoint: str | None
     classes: ClassTable | None
     data: Callable[[], Any]
-    evaluator: "Callable[..., Evaluator] | None"
+    evaluator: Callable[[], Any]
     crop_size: Size
 
 
@@ -200,8 +86,8 @@ def source_of(run: Run) -> Source:
         network=network,
         checkpoint=cfg.ckpt_path,
         classes=classes,
-        data=lambda: run.build("data"),
-        evaluator=run.build_optional("method.task.evaluator"),
+        data=partial(run.build, "data"),
+        evaluator=partial(run.build_optional, "method.task.evaluator"),
         crop_size=pair(cfg.data.crop_size),
     )
 
@@ -236,18 +122,18 @@ class Export:
         output: Output = "labels",
         opset: Count = 18,
         threads: Count = 1,
-        output_folder: Any = None,
+        output_folder: str | None = None,
         name: str | None = None,
         seed: int = 0,
     ) -> None:
         self.formats, self.size = formats_of(formats), size
-        self.parity, self.asked, self.scoring = parity, calibration, accuracy
+        self.parity, self.calibration, self.accuracy = parity, calibration, accuracy
         self.output, self.opset, self.threads = output, opset, threads
         self.output_folder, self.name, self.seed = output_folder, name, seed
 
     def __call__(
         self,
-        source: Source,
+        load: Callable[[], Source],
         folder: Path,
         *,
         typed: Sequence[str] = (),
@@ -256,6 +142,7 @@ class Export:
         """Writes all files.
 
         Args:
+            load: gives what is exported, whose random weights are drawn by `seed`.
             folder: the run's folder.
             typed: the overrides on the command line.
 
@@ -266,6 +153,7 @@ class Export:
         """
         seed_everything(self.seed)
         torch.set_num_threads(self.threads)
+        source = load()
         source.network.check_static()
         measures = self._measures(trained=source.checkpoint is not None)
         _check_heeded(typed, self.formats, measures)
@@ -276,9 +164,9 @@ class Export:
         return job.done(Path(self.output_folder or folder))
 
     def _measures(self, *, trained: bool) -> bool:
-        if self.scoring.measure == "auto":
+        if self.accuracy.measure == "auto":
             return trained and any(wanted.int8 for wanted in self.formats)
-        return bool(self.scoring.measure)
+        return bool(self.accuracy.measure)
 
 
 class _Job:
@@ -316,17 +204,20 @@ class _Job:
         return any(wanted.int8 for wanted in self.export.formats)
 
     @cached_property
-    def calibration(self) -> torch.Tensor:
+    def seen_by_int8(self) -> torch.Tensor:
         """Images that int8 is calibrated with."""
         return calibration_images(
-            self.data, count=self.export.asked.images, least=self.export.asked.least, size=self.size
+            self.data,
+            count=self.export.calibration.images,
+            least=self.export.calibration.least,
+            size=self.size,
         )
 
     def done(self, folder: Path) -> Exported:
         export, source = self.export, self.source
         others = other_images(self.data, count=export.parity.images, size=self.size)
         if self._calibrates():
-            self.calibration.shape  # noqa: B018  found wanting before minutes of exporting
+            self.seen_by_int8.shape  # noqa: B018  found wanting before minutes of exporting
         folder.mkdir(parents=True, exist_ok=True)
         files = [self.written(wanted, folder, others) for wanted in export.formats]
         score = None
@@ -342,7 +233,7 @@ class _Job:
         graph = Graph(network, size=self.size, output=export.output)
         replaced = f", in place of the {path.name} that is there" if path.exists() else ""
         self.tell(f"exporting {path.name}{replaced}")
-        images = self.calibration if wanted.int8 else None
+        images = self.seen_by_int8 if wanted.int8 else None
         remove_leftovers(folder)
         with written_whole(path) as beside:  # what is compared is the very file
             about = self._about(wanted, graph)
@@ -380,7 +271,7 @@ class _Job:
 
     def _scored(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
         evaluator = evaluator_of(self.source.evaluator, self.data.classes)
-        images = self.export.scoring.images
+        images = self.export.accuracy.images
         return accuracy(labels, self.data, size=self.size, evaluator=evaluator, images=images)
 
 

@@ -27,7 +27,7 @@ def test_killed_workers_and_ctrl_c_say_how_to_go_on(capsys):
 def test_processes_end_with_the_one_that_began_them():
     code = (
         "from segsuite.data.preparation import jobs\n"
-        "task = ('import time; print(1, flush=True); time.sleep(60)',)\n"
+        "task = ('import os, time; os.write(1, bytes([49, 10])); time.sleep(60)',)\n"
         "if __name__ == '__main__':\n"
         "    list(jobs.in_parallel(exec, [task, task], workers=2))\n"
     )

@@ -140,8 +140,8 @@ def test_exports_are_composed_with_what_the_checkpoint_holds(
     class Exported(BaseException):
         pass
 
-    def noted(exporter, source, *_, **__):
-        asked.append((exporter, source))
+    def noted(exporter, load, *_, **__):
+        asked.append((exporter, load()))
         raise Exported
 
     monkeypatch.setattr("segsuite.exporting.export.Export.__call__", noted)

@@ -70,6 +70,8 @@ def test_evaluate_repeats_the_figures_of_the_training(run, capfd):
     found = json.loads(capfd.readouterr().out.splitlines()[-1])
     trained = json.loads((run / "result.json").read_text())["metrics"]
     assert found["metrics"]["val/miou"] == trained["test/miou"]
+    (path,) = run.parents[2].glob("evaluate/*/*/result.json")
+    assert {k: v for k, v in json.loads(path.read_text()).items() if k != "record"} == found
 
 
 def test_what_is_typed_goes_over_the_config_of_the_checkpoint(run, capfd):

@@ -70,7 +70,7 @@ def test_groups_of_keys_stay_groups(name, broken):
     right = {
         "paths": {"logs": "a"},
         "run": {"folder": None},
-        **{key: {} for key in ("parity", "calibration", "accuracy")},
+        **{key: {} for key in ("parity", "calibration", "accuracy", "exporter")},
     }
     check_groups(OmegaConf.create(right), name)
     (key,) = broken
@@ -88,7 +88,7 @@ def test_groups_of_keys_stay_groups(name, broken):
     ],
 )
 def test_single_values_stay_single(name, broken, said):
-    groups = ("paths", "run", "parity", "calibration", "accuracy")
+    groups = ("paths", "run", "parity", "calibration", "accuracy", "exporter", "segment")
     right = OmegaConf.create({key: {} for key in groups})
     check_groups(right, name)
     (key,) = broken

@@ -82,6 +82,18 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
     assert int8["miou"] is not None and int8["parity"]["difference"] > 0
 
 
+def test_random_weights_are_those_of_the_seed(typed, tmp_path):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    line = ("experiment=mobile_basic_coco9", "method.backbone.weights=none", "size=[32,32]")
+    made = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(7 + len(made))
+        assert typed(*line, "data=scenes", "parity.images=1", f"seed={seed}")[0] == 0
+        made.append((tmp_path / "files" / "net.onnx").read_bytes())
+    assert made[0] == made[1] != made[2]
+
+
 def test_what_a_runtime_cannot_take_leaves_nothing_behind(typed, tmp_path):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)

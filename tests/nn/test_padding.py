@@ -5,8 +5,13 @@ import torch
 from torch import nn
 
 from segsuite.core.build import build
+from segsuite.core.errors import CheckpointError
 from segsuite.core.sizes import Size
+from segsuite.data.class_table import ClassTable
 from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import as_checkpoint
+from segsuite.engine.launch.record import plain
+from segsuite.engine.resuming import ResumePoint
 from segsuite.nn.backbones.feature_maps import FeatureMaps
 from segsuite.nn.backbones.shufflenet_v2 import ShuffleNetV2
 
@@ -68,6 +73,26 @@ def test_convolutions_of_standardised_weights_are_padded_evenly_too():
     body = FeatureMaps(name="dm_nfnet_f0", padding="symmetric").body
     convs = [m for m in body.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1]
     assert convs and all(conv.padding == (1, 1) and not conv.same_pad for conv in convs)
+
+
+def test_a_training_from_before_the_choice_goes_on_as_it_began(tmp_path):
+    """Its config names no padding; the same weights would be those of another network."""
+    cfg = compose("train", ["experiment=mobile_dpc_camvid_lite0", "data=scenes"])
+    now, path = plain(cfg), tmp_path / "last.ckpt"
+    network = build(cfg.method.network, path="method.network")
+    content = as_checkpoint(cfg, network, ClassTable.load("cityscapes19"))
+    for part in (content["config"]["method"]["backbone"], _backbone(content["config"])):
+        del part["padding"]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"type method\.backbone\.padding=timm to go on$"):
+        ResumePoint.read(path, now)
+    _backbone(now)["padding"] = "timm"
+    with pytest.raises(CheckpointError, match="loops"):  # all else fits; it holds weights alone
+        ResumePoint.read(path, now)
+
+
+def _backbone(config):
+    return config["method"]["network"]["backbone"]
 
 
 @pytest.mark.parametrize("choice", ["lite0", "timm", "mobilenetv2"])

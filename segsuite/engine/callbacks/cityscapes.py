@@ -38,7 +38,8 @@ class _AtEvaluation(Callback):
         if not getattr(pl_module, "classifies_pixels", False):
             raise ConfigError(
                 f"{type(pl_module).__name__} gives no classes of pixels, which Cityscapes' scores "
-                "and submission need; leave callbacks=cityscapes, scores and submission out"
+                "and submission need; leave callbacks=cityscapes, scores and submission out "
+                "(a task of your own that gives them says so: classifies_pixels = True)"
             )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,7 +73,7 @@ class CityscapesReport(_AtEvaluation):
         average_sizes: pixels of an average instance, by class; classes left out have no instances.
     """
 
-    metrics = ("class_iou", "category_iou", "class_iiou", "category_iiou")
+    logged_metrics = ("class_iou", "category_iou", "class_iiou", "category_iiou")
 
     def __init__(
         self,

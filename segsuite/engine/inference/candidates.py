@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Candidate:
         experiment: the name that papers' figures are kept under.
         trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
         path: path of its checkpoint; None where it has none.
-        evaluator: makes what scores its task, of the classes; None for a semantic one.
+        evaluator: gives what makes the evaluator of its task; None for a semantic one.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Candidate:
     network: Segmenter
     trained: bool
     path: str | None = None
-    evaluator: Callable[..., Any] | None = None
+    evaluator: Callable[[], Any] | None = None
 
 
 def from_experiment(
@@ -84,14 +85,14 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
     network, config = network_from_checkpoint(path, allow=tuple(allow))
     check_size(size, network.size_divisor, key="size")
     experiment = str(config.get("name") or Path(path).stem)
-    made = config["method"].get("task", {}).get("evaluator")
+    made, key = config["method"].get("task", {}).get("evaluator"), "method.task.evaluator"
     return Candidate(
         f"{experiment} ({_short(Path(path))})",
         experiment,
         network.requires_grad_(False),
         trained=True,
         path=path,
-        evaluator=build(made, path="method.task.evaluator", allow=tuple(allow)) if made else None,
+        evaluator=partial(build, made, path=key, allow=tuple(allow)) if made else None,
     )
 
 

@@ -73,8 +73,9 @@ def resumable(parent: str | Path, name: str) -> Path:
         finished = max((path.parent for path in runs.glob(f"*/{RESULT}")), default=None)
         newest = f" (the newest, {finished.name}, has finished)" if finished else ""
         raise ConfigError(
-            f"resume=true: no unfinished run with {LAST} in {runs}/*{newest}; leave resume out, to "
-            "start a new run or to go on from a checkpoint of your choice by ckpt_path=FILE"
+            f"resume=true: no unfinished run with a file to go on from in {runs}/*{newest}; leave "
+            "resume out, to start a new run or to go on from a checkpoint of your choice by "
+            "ckpt_path=FILE"
         )
     return max(unfinished, key=lambda folder: folder.name)
 
@@ -82,9 +83,10 @@ def resumable(parent: str | Path, name: str) -> Path:
 def goes_on_from(folder: Path) -> Path:
     """The file in a run's folder that it goes on from: as noted by the entry point that began it,
     a training's last checkpoint where none is noted."""
+    noted = None
     with suppress(ConfigError):  # a damaged note is told when it is to be written again
-        return Path((read_record(folder / RUN) or {}).get(GOES_ON_FROM) or LAST)
-    return LAST
+        noted = (read_record(folder / RUN) or {}).get(GOES_ON_FROM)
+    return Path(noted) if isinstance(noted, str) else LAST
 
 
 def sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> Path:

@@ -65,7 +65,7 @@ def write_start(folder: Path, cfg: DictConfig) -> None:
         remove_leftovers(place)
     path = folder / RUN
     record = starts(folder) or {"id": run_id(folder), "starts": []}
-    record[GOES_ON_FROM] = cfg.run.get(GOES_ON_FROM)
+    record[GOES_ON_FROM] = OmegaConf.select(cfg, f"run.{GOES_ON_FROM}")
     record["starts"].append(_circumstances())
     write_json(path, record)
     with written_whole(folder / CONFIG) as beside:
@@ -115,17 +115,18 @@ def earlier_config(folder: Path) -> dict[str, Any] | None:
 
 
 def write_result(
-    run: Run, *, kind: str, entries: Sequence[Entry], device: Any = "cpu", **own: Any
+    run: Run, own: Mapping[str, Any], *, kind: str, entries: Sequence[Entry], device: Any = "cpu"
 ) -> None:
     """Writes result.json, which marks the run as finished: what is its own, and the record.
 
     Args:
+        own: what this entry point or probe writes beside the record.
         kind: entry point or probe.
         device: where it was measured.
     """
     name = str(run.config.name or kind)
     record = record_of(kind, name, typed=run.typed, entries=entries, device=device)
-    write_json(run.folder / RESULT, own | {"record": record})
+    write_json(run.folder / RESULT, {**own, "record": record})
 
 
 def record_of(

@@ -138,10 +138,10 @@ class LogsMetrics(Protocol):
     """A callback that logs metrics of each evaluation beside the task's.
 
     Attributes:
-        metrics: names of the metrics, without the stage.
+        logged_metrics: names of the metrics, without the stage.
     """
 
-    metrics: Sequence[str]
+    logged_metrics: Sequence[str]
 
 
 def check_metrics(cfg: DictConfig, names: Sequence[str], callbacks: Sequence[Any] = ()) -> None:
@@ -153,7 +153,7 @@ def check_metrics(cfg: DictConfig, names: Sequence[str], callbacks: Sequence[Any
         names: names of the metrics that each evaluation logs, without its stage.
         callbacks: callbacks of the run; some log metrics too.
     """
-    others = (name for c in callbacks if isinstance(c, LogsMetrics) for name in c.metrics)
+    others = (name for c in callbacks if isinstance(c, LogsMetrics) for name in c.logged_metrics)
     names = (*names, *others)
     asked = {
         "optimized_metric": cfg.optimized_metric,

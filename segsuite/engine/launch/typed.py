@@ -17,6 +17,8 @@ from segsuite.core.errors import ConfigError, SegsuiteError
 
 TEXT = {
     **dict.fromkeys(("ckpt_path", "init_from", "input", "output_folder", "name"), str),
+    **dict.fromkeys(("segment.images.input", "segment.images.output", "segment.video.input"), str),
+    **dict.fromkeys(("segment.video.output", "exporter.output_folder", "exporter.name"), str),
     **dict.fromkeys(("paths.logs", "paths.data", "optimized_metric"), str),
     **dict.fromkeys(("experiments", "checkpoints", "overrides"), Sequence[str]),
 }
