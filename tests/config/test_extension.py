@@ -348,7 +348,7 @@ def test_a_probe_of_theirs_measures(lab, capfd):
     assert record.kind == "parameters" and "probe.unit=1000" in record.config
     assert {e.name: e.metrics["parameters"].value for e in record.entries} == {"quickstart": count}
     assert called(benchmark, *line, *own, "+probe.bare=true") == 0
-    assert "has no `machine` and `entries()`" in capfd.readouterr().err
+    assert "has no `machine` and `entries()`" in capfd.readouterr().out
     assert called(benchmark, *line, *own, "rounds=3") == 2
     assert "rounds=3 would change nothing: probe=parameters looks at" in capfd.readouterr().err
 
