@@ -40,6 +40,9 @@ def _writer() -> str:
     return f"{_HOST}-{os.getpid()}-{_DRAWN}"
 
 
+# Not by age alone, which would be shorter: what a killed training was writing is gigabytes, and is
+# to go at its next start and not after a day; and a day's pause of a slow writer must not cost its
+# file.
 def remove_leftovers(folder: str | Path) -> None:
     """Removes what processes that are no more were writing into `folder`.
 
