@@ -52,6 +52,20 @@ def as_path(given: Any, *, key: str) -> str:
     raise ConfigError(f"{key}={given} is no path; type {key}=PATH{hint}")
 
 
+def input_and_output(input: Any, output: Any, *, wanted: str) -> tuple[str, Path]:
+    """What is to be segmented, as text, and where the answers go.
+
+    Args:
+        wanted: what to type, for the message.
+
+    Raises:
+        ConfigError: one of them is not given, or is no path.
+    """
+    if input is None or output is None:
+        raise ConfigError(f"give {wanted}")
+    return as_path(input, key="input"), Path(as_path(output, key="output")).expanduser()
+
+
 def images_of(given: str, *, without: Sequence[Path] = ()) -> Sources:
     """The image, or those of the folder and its sub-folders, or those that the glob finds.
 

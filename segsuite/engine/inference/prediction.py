@@ -20,7 +20,7 @@ from segsuite.data.readers.decode import decode_image
 from segsuite.data.submission import CityscapesSubmission
 from segsuite.engine.inference.exported import ExportedPredictor, is_exported
 from segsuite.engine.inference.framing import size_of
-from segsuite.engine.inference.inputs import Source, Sources, as_path, images_of
+from segsuite.engine.inference.inputs import Source, Sources, images_of, input_and_output
 from segsuite.engine.inference.label_files import LabelFiles
 from segsuite.engine.inference.modes import Inference
 from segsuite.engine.launch.rebuild import network_of
@@ -125,10 +125,8 @@ class SegmentImages:
         strict: bool = True,
         submission: CityscapesSubmission | None = None,
     ) -> None:
-        if input is None or output is None:
-            raise ConfigError("give input=IMAGE, FOLDER or 'GLOB', and output=FOLDER")
-        self.given = as_path(input, key="input")
-        self.folder = Path(as_path(output, key="output")).expanduser()
+        wanted = "input=IMAGE, FOLDER or 'GLOB', and output=FOLDER"
+        self.given, self.folder = input_and_output(input, output, wanted=wanted)
         self.batch_size, self.submission = batch_size, submission
         self._files = {"opacity": opacity, "legend": legend, "colors": colors}
         self.faults = Faults(strict=strict)

@@ -29,7 +29,7 @@ from segsuite.data.frames import (
     VideoFrames,
 )
 from segsuite.data.palette import overlay
-from segsuite.engine.inference.inputs import as_path, frames_of
+from segsuite.engine.inference.inputs import frames_of, input_and_output
 from segsuite.engine.inference.prediction import Predictor
 from segsuite.engine.inference.video_output import check_output, sink
 
@@ -129,12 +129,10 @@ class SegmentVideo:
         strict: bool = True,
         colors: bool = False,
     ) -> None:
-        if input is None or output is None:
-            raise ConfigError("give input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER")
+        wanted = "input=VIDEO or FOLDER, and output=FILE.mp4 or FOLDER"
+        self.given, self.output = input_and_output(input, output, wanted=wanted)
         if colors:
             raise ConfigError("colors=true: of a video, overlaid frames are written and no masks")
-        self.given = as_path(input, key="input")
-        self.output = Path(as_path(output, key="output")).expanduser()
         # 29.97 is meant as 30000/1001, which no short decimal says exactly.
         self.rate = None if fps is None else Fraction(fps).limit_denominator(1001)
         self.batch_size, self.opacity = batch_size, opacity

@@ -40,7 +40,7 @@ class FeatureMaps(nn.Module):
             `tf_efficientnet_lite0` to 2 in packages, or a file in timm's, torchvision's or these
             packages' layout.
         padding: "symmetric" lays TensorFlow's padding evenly, see `nn.backbones.padding`; "timm"
-            leaves it, as checkpoints from before this choice are made.
+            leaves it as timm has it, which checkpoints that name neither were trained with.
 
     Attributes:
         channels: channels of the map at stride 4 and of the last one.

@@ -30,9 +30,15 @@ class ExactLoss(PixelLoss):
         self.budget, self.kernel = budget, kernel
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
-        what, how = (output.features, output.table), {"budget": self.budget, "kernel": self.kernel}
-        for name in ("bias", "scale", "metric", "normalize_after"):
-            how[name] = getattr(output, name)
+        what = (output.features, output.table)
+        how: dict[str, Any] = {
+            "bias": output.bias,
+            "scale": output.scale,
+            "metric": output.metric,
+            "normalize_after": output.normalize_after,
+            "budget": self.budget,
+            "kernel": self.kernel,
+        }
         if self.hard:
             labels = self.hard.labels(upsampled_losses(*what, labels, **how), labels)
         return upsampled_cross_entropy(*what, labels, **how, weights=self.weights(output))
