@@ -11,12 +11,13 @@ from rich.console import Console
 from segsuite.bench import plots, report, tables
 from segsuite.bench.measurement import Measurement, Settings, autocast, measure
 from segsuite.bench.probes import Tell
+from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between, Count, Sides
 from segsuite.core.results import Entry
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.engine.accuracy import accuracies
-from segsuite.engine.inference.candidates import NamedNetworks
+from segsuite.engine.inference.candidates import Candidate, NamedNetworks
 from segsuite.engine.inference.framing import pair
 from segsuite.measure import machine
 from segsuite.measure.images import images_of
@@ -82,18 +83,22 @@ class Comparison:
     def show(self, console: Console, folder: Path) -> None:
         """Prints the tables and the verdicts, and writes breakdown.png."""
         measured, where = self.measured, self.circumstances
-        console.print(tables.cost_table(measured, f"one image of {where}"))
+        networks = [measurement for measurement in measured if not measurement.is_file]
+        if networks:
+            console.print(tables.cost_table(networks, f"one image of {where}"))
         console.print(tables.speed_table(measured, f"speed, {where}"))
-        console.print(tables.parts_table(measured))
-        papers = tables.paper_table(measured)
+        if networks:
+            console.print(tables.parts_table(networks))
+        papers = tables.paper_table(networks)
         if papers is not None:
             console.print(papers)
         for line in (*report.verdicts(measured), *self.notes):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        plots.save_breakdown(measured, folder / "breakdown.png", title=f"batch 1, {where}")
-        console.print(
-            f"written: {folder}/breakdown.png, result.json", highlight=False, soft_wrap=True
-        )
+        written = f"{folder}/result.json"
+        if networks:
+            plots.save_breakdown(networks, folder / "breakdown.png", title=f"batch 1, {where}")
+            written = f"{folder}/breakdown.png, result.json"
+        console.print(f"written: {written}", highlight=False, soft_wrap=True)
 
 
 class CompareNetworks:
@@ -140,7 +145,7 @@ class CompareNetworks:
         data.setup("validate")
         images = images_of(data.val_dataloader(), count=self.images, size=size)
         for candidate in candidates:
-            candidate.network.to(settings.device)
+            _to(settings.device, candidate)
         scores, unscored = {}, []
         if data_overrides and self.scored_images != 0:
             kind = {"size": size, "images": self.scored_images, "precision": autocast(settings)}
@@ -154,4 +159,19 @@ class CompareNetworks:
             images=self.images,
             data=data.reader_name,
             machine=machine.machine(settings.device),
+        )
+
+
+def _to(device: torch.device, candidate: Candidate) -> None:
+    """Brings a network there.
+
+    Raises:
+        ConfigError: a file on a GPU; its time beside that of networks there would compare nothing.
+    """
+    if candidate.network is not None:
+        candidate.network.to(device)
+    elif device.type != "cpu":
+        raise ConfigError(
+            f"{candidate.name}: exported files are run on the CPU here, and the networks on "
+            f"{device}; type device=cpu, or leave the file out"
         )

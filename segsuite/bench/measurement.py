@@ -20,12 +20,11 @@ from segsuite.measure.breakdown import Part, breakdown
 from segsuite.measure.closed_form import closed_form_of
 from segsuite.measure.cost import Cost, total
 from segsuite.measure.images import batch_of
-from segsuite.measure.latency import Latency, Ratio, Step, interleaved, ratio, timed
+from segsuite.measure.latency import Latency, Ratio, interleaved, ratio, timed
 from segsuite.measure.memory import peak_bytes
 from segsuite.measure.operations import Count, count, count_parameters
 from segsuite.measure.tokens import StageTokens, tokens_per_stage
 from segsuite.nn.folding import for_inference
-from segsuite.nn.segmenter import Prediction
 
 _SAME = 0.01
 """How far counts of one network by two programs may lie apart."""
@@ -82,50 +81,59 @@ class Speed:
     """Time and memory at one batch size.
 
     Attributes:
-        network: time from images to scores at native stride.
         labels: time from images to class ids at the images' size.
-        network_ratio, labels_ratio: how many times as fast as the first network.
-        peak: bytes held at most on the way to labels, beyond weights and images.
+        labels_ratio: how many times as fast as the first candidate.
+        network, network_ratio: the same to scores at native stride; None for an exported file, and
+            the ratio also beside one.
+        peak: bytes held at most on the way to labels, beyond weights and images; None for an
+            exported file.
     """
 
-    network: Latency
     labels: Latency
-    network_ratio: Ratio
     labels_ratio: Ratio
-    peak: int
+    network: Latency | None = None
+    network_ratio: Ratio | None = None
+    peak: int | None = None
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that was found of one network; costs are for one image, means over the images.
+    """All that was found of one candidate; costs are for one image, means over the images.
+
+    An exported file is timed alone: what is counted in a network is None of it.
 
     Attributes:
+        path: path of its checkpoint or file; None for random weights.
+        accuracy: how good it is; None where it was not measured.
         family: the package that the network's class is of, such as `segvit`.
-        path: path of its checkpoint; None for random weights.
         spread: standard deviation of the multiply-adds over images; 0 unless they depend on it.
-        accuracy: how good the network is; None where it was not measured.
         closed_form: operations by formula, with excluded modules left out; None where no formula is
             known.
         tokens: tokens at each stage; None for networks without a trace.
     """
 
     name: str
-    family: str
     path: str | None
     trained: bool
     size: Size
     num_classes: int
-    parameters: int
-    parameters_excluded: int
-    everything: Cost
-    excluded: Cost
-    spread: float
-    closed_form: Cost | None
-    published: Published | None
-    tokens: list[StageTokens] | None
-    parts: list[Part]
     speed: dict[int, Speed]
     accuracy: Accuracy | None = None
+    published: Published | None = None
+    family: str | None = None
+    parameters: int | None = None
+    parameters_excluded: int | None = None
+    everything: Cost | None = None
+    excluded: Cost | None = None
+    spread: float | None = None
+    closed_form: Cost | None = None
+    tokens: list[StageTokens] | None = None
+    parts: Sequence[Part] = ()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is an exported file, whose operations nobody counts."""
+        return self.everything is None
 
     @property
     def comparable(self) -> bool:
@@ -158,18 +166,18 @@ def measure(
     *,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Measurement]:
-    """One measurement per network, in order; ratios refer to the first.
+    """One measurement per candidate, in order; ratios refer to the first.
 
     Args:
         images: images (P, 3, H, W) uint8 on the device.
         tell: called with a sentence about what is going on.
     """
     with autocast(settings):
-        counts = []
-        for candidate in candidates:
+        counts: dict[str, list[Count]] = {}
+        for candidate in (c for c in candidates if c.network is not None):
             tell(f"counting operations of {candidate.name}")
             with named(candidate.name):
-                counts.append([count(candidate.network, image[None]) for image in images])
+                counts[candidate.name] = [count(candidate.network, i[None]) for i in images]
         ready = []
         for candidate in candidates:
             with named(candidate.name):
@@ -179,23 +187,40 @@ def measure(
             tell(f"timing {len(ready)} networks in turns at batch {batch}")
             speed[batch] = speed_at(batch, ready, images, settings)
         tell("timing the parts of each network")
-        parts = []
-        for candidate, per_image in zip(ready, counts, strict=True):
+        parts = {}
+        for candidate in (c for c in ready if c.network is not None):
+            first = counts[candidate.name][0]
             with named(candidate.name):
-                rounds = settings.rounds
-                parts.append(breakdown(candidate.network, images[:1], per_image[0], rounds=rounds))
-    size = (images.shape[-2], images.shape[-1])
-    return [
-        _gathered(c, size, per_image, p, {batch: speeds[c.name] for batch, speeds in speed.items()})
-        for c, per_image, p in zip(candidates, counts, parts, strict=True)
-    ]
+                parts[candidate.name] = breakdown(
+                    candidate.network, images[:1], first, rounds=settings.rounds
+                )
+    measured = []
+    for candidate in candidates:
+        timed_alone = Measurement(
+            name=candidate.name,
+            path=candidate.path,
+            trained=candidate.trained,
+            size=(images.shape[-2], images.shape[-1]),
+            num_classes=candidate.num_classes,
+            speed={batch: speeds[candidate.name] for batch, speeds in speed.items()},
+        )
+        per_image = counts.get(candidate.name)
+        measured.append(
+            _with_costs(timed_alone, candidate, per_image, parts[candidate.name])
+            if per_image
+            else timed_alone
+        )
+    return measured
 
 
 def ready_to_run(candidate: Candidate, example: Tensor) -> Candidate:
     """The candidate as it is run in earnest: batch norms folded into convolutions, same answers.
 
-    Operations are counted before, since papers count the network as it is trained.
+    Operations are counted before, since papers count the network as it is trained. A file is as it
+    is run.
     """
+    if candidate.network is None:
+        return candidate
     return replace(
         candidate, network=for_inference(candidate.network, lambda n: n.predict(example))
     )
@@ -204,15 +229,9 @@ def ready_to_run(candidate: Candidate, example: Tensor) -> Candidate:
 def speed_at(
     batch: int, candidates: Sequence[Candidate], images: Tensor, settings: Settings
 ) -> dict[str, Speed]:
-    """Time and memory of each network at one batch size."""
+    """Time and memory of each candidate at one batch size."""
     size = (images.shape[-2], images.shape[-1])
-
-    def labels(prediction: Prediction) -> Tensor:
-        return prediction.labels(size)
-
-    runs: dict[str, list[Step]] = {
-        c.name: [_predictor(c.network, settings), labels] for c in candidates
-    }
+    runs = {c.name: c.steps(size, compile=settings.compile) for c in candidates}
     with torch.inference_mode(), autocast(settings), _compilation(settings, len(candidates)):
         for name, steps in runs.items():  # before anything is timed, so that it can be named
             with named(f"{name} at batch {batch}"):
@@ -227,18 +246,26 @@ def speed_at(
         )
         first_batch = batch_of(images, batch, 0)
         peaks = {
-            c.name: peak_bytes(lambda c=c: labels(c.network.predict(first_batch)), settings.device)
+            c.name: peak_bytes(
+                lambda c=c: c.network.predict(first_batch).labels(size), settings.device
+            )
             for c in candidates
+            if c.network is not None
         }
     first = times[candidates[0].name]
-    return {
-        name: Speed(*latencies, *map(ratio, first, latencies), peak=peaks[name])
-        for name, latencies in times.items()
-    }
+    return {name: _speed(taken, first, peaks.get(name)) for name, taken in times.items()}
 
 
-def _predictor(network: nn.Module, settings: Settings) -> Step:
-    return torch.compile(network.predict, dynamic=False) if settings.compile else network.predict
+def _speed(taken: Sequence[Latency], first: Sequence[Latency], peak: int | None) -> Speed:
+    """From the ends of each step, the last of which gives labels."""
+    compared = Speed(taken[-1], ratio(first[-1], taken[-1]), peak=peak)
+    if len(taken) == 1:
+        return compared
+    return replace(
+        compared,
+        network=taken[0],
+        network_ratio=ratio(first[0], taken[0]) if len(first) > 1 else None,
+    )
 
 
 def _compilation(settings: Settings, networks: int) -> Any:
@@ -260,25 +287,18 @@ def autocast(settings: Settings) -> Any:
     return torch.autocast(settings.device.type, dtype=torch.bfloat16)
 
 
-def _gathered(
-    candidate: Candidate,
-    size: Size,
-    counts: Sequence[Count],
-    parts: list[Part],
-    speed: dict[int, Speed],
+def _with_costs(
+    measured: Measurement, candidate: Candidate, counts: Sequence[Count], parts: list[Part]
 ) -> Measurement:
+    """With what only a network tells."""
     network = candidate.network
     traces = [counted.prediction.trace for counted in counts]
     forms = [closed_form_of(network, trace) for trace in traces]
     known = [form for form in forms if form is not None]
     excluded = [_submodule(network, name) for name in network.excluded_from_cost]
-    return Measurement(
-        name=candidate.name,
+    return replace(
+        measured,
         family=type(network).__module__.rpartition(".")[0].rpartition(".")[2],
-        path=candidate.path,
-        trained=candidate.trained,
-        size=size,
-        num_classes=network.num_classes,
         parameters=count_parameters(network),
         parameters_excluded=sum(count_parameters(module) for module in excluded if module),
         everything=total(counted.everything for counted in counts) // len(counts),
@@ -288,7 +308,6 @@ def _gathered(
         published=published().get(candidate.experiment),
         tokens=None if traces[0] is None else tokens_per_stage(traces),
         parts=parts,
-        speed=speed,
     )
 
 

@@ -12,11 +12,23 @@ from segsuite.measure.verdict import verdict
 
 
 def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
-    """One network; costs for one image in 1e9."""
-    form, paper, scored = measured.closed_form, measured.published, measured.accuracy
+    """One network, or an exported file without what is counted; costs for one image in 1e9."""
+    scored = measured.accuracy
     result: dict[str, Any] = {
         "trained": measured.trained,
         "num_classes": measured.num_classes,
+        **({} if measured.is_file else _counted(measured)),
+        (scored.metric if scored else "miou"): scored and scored.to_dict(),
+        "batch": {str(batch): _speed(speed) for batch, speed in measured.speed.items()},
+    }
+    if parts:
+        result["parts"] = [part.to_dict() for part in measured.parts]
+    return result
+
+
+def _counted(measured: Measurement) -> dict[str, Any]:
+    form, paper = measured.closed_form, measured.published
+    return {
         "parameters": measured.parameters,
         "parameters_of_policy": measured.parameters_excluded,
         "gmacs": measured.everything.gmacs,
@@ -25,27 +37,26 @@ def to_dict(measured: Measurement, *, parts: bool = True) -> dict[str, Any]:
         "gmacs_spread": measured.spread / GIGA,
         "gflops_fvcore_without_policy": measured.as_published.gfvcore,
         "paper": None if paper is None else vars(paper) | {"ours_times": measured.beside_paper},
-        (scored.metric if scored else "miou"): scored and scored.to_dict(),
         "tokens": None if measured.tokens is None else to_dicts(measured.tokens),
-        "batch": {str(batch): _speed(speed) for batch, speed in measured.speed.items()},
     }
-    if parts:
-        result["parts"] = [part.to_dict() for part in measured.parts]
-    return result
 
 
 def entry(measured: Measurement, batch: int, *, size: Size) -> Entry:
-    """One network at one batch size, for the record of results."""
+    """One candidate at one batch size, for the record of results; what was measured of it."""
     speed, scored = measured.speed[batch], measured.accuracy
     metrics = {
-        "parameters": Metric(value=measured.parameters),
-        "gmacs": Metric(value=measured.everything.gmacs),
-        "network_ms": speed.network.metric,
         "labels_ms": speed.labels.metric,
-        "network_times_as_fast": speed.network_ratio.metric,
         "labels_times_as_fast": speed.labels_ratio.metric,
-        "peak_megabytes": Metric(value=speed.peak / 1e6),
     }
+    if not measured.is_file:
+        metrics |= {
+            "parameters": Metric(value=measured.parameters),
+            "gmacs": Metric(value=measured.everything.gmacs),
+            "network_ms": speed.network.metric,
+            "peak_megabytes": Metric(value=speed.peak / 1e6),
+        }
+    if speed.network_ratio is not None:
+        metrics["network_times_as_fast"] = speed.network_ratio.metric
     if scored is not None:
         metrics[f"val/{scored.metric}"] = Metric(value=scored.value)
     own = {}
@@ -55,19 +66,24 @@ def entry(measured: Measurement, batch: int, *, size: Size) -> Entry:
             "tokens": to_dicts(measured.tokens),
             "gmacs_without_policy": without,
         }
-    files = {} if measured.path is None else {"checkpoint": measured.path}
+    kind = "file" if measured.is_file else "checkpoint"
+    files = {} if measured.path is None else {kind: measured.path}
     settings = {"batch": batch, "size": list(size), "trained": measured.trained}
     return Entry(name=measured.name, metrics=metrics, settings=settings, artefacts=files, own=own)
 
 
 def verdicts(measured: Sequence[Measurement]) -> list[str]:
-    """One sentence per network but the first, for the network alone and with labels."""
+    """One sentence per candidate but the first, for the network alone and with labels.
+
+    Beside or of an exported file there are labels alone.
+    """
     baseline = measured[0].name
     lines = []
     for other in measured[1:]:
-        alone = {batch: speed.network_ratio for batch, speed in other.speed.items()}
+        alone = {b: s.network_ratio for b, s in other.speed.items() if s.network_ratio is not None}
         whole = {batch: speed.labels_ratio for batch, speed in other.speed.items()}
-        lines.append(verdict(other.name, baseline, alone))
+        if alone:
+            lines.append(verdict(other.name, baseline, alone))
         lines.append(verdict(f"{other.name} with labels", baseline, whole))
     return lines
 
@@ -80,6 +96,13 @@ def notes(measured: Sequence[Measurement]) -> list[str]:
         remarks.append(
             f"the networks tell {', '.join(map(str, counts[:-1]))} and {counts[-1]} classes apart, "
             "so that their costs are of different tasks; data=NAME builds all experiments for one"
+        )
+    files = [measurement.name for measurement in measured if measurement.is_file]
+    if files:
+        remarks.append(
+            f"{', '.join(files)}: run by ONNX Runtime as exported, one image after another "
+            "whatever the batch size; precision and compile are of networks, and nothing is "
+            "counted in a file"
         )
     for measurement in measured:
         if measurement.is_another:
@@ -104,8 +127,11 @@ def notes(measured: Sequence[Measurement]) -> list[str]:
 
 
 def _speed(speed: Speed) -> Mapping[str, Any]:
+    network = speed.network and speed.network.to_dict()
+    if speed.network_ratio is not None:
+        network |= {"times_as_fast": speed.network_ratio.to_dict()}
     return {
-        "network": speed.network.to_dict() | {"times_as_fast": speed.network_ratio.to_dict()},
+        "network": network,
         "with_labels": speed.labels.to_dict() | {"times_as_fast": speed.labels_ratio.to_dict()},
-        "peak_megabytes": speed.peak / 1e6,
+        "peak_megabytes": None if speed.peak is None else speed.peak / 1e6,
     }

@@ -53,20 +53,16 @@ def speed_table(measured: Sequence[Measurement], title: str) -> Table:
     scored = next((m.accuracy for m in measured if m.accuracy is not None), None)
     timing = ("batch", "ms (p10–p90)", "img/s", "times", "with labels ms", "img/s", "times", "MB")
     table = _table(title, *timing, *([scored.title] if scored else []))
-    interval = next(iter(measured[0].speed.values())).network_ratio.interval
+    interval = next(iter(measured[0].speed.values())).labels_ratio.interval
     for batch in measured[0].speed:
         for row, measurement in enumerate(measured):
             speed = measurement.speed[batch]
             table.add_row(
                 measurement.name,
                 str(batch),
-                _milliseconds(speed.network),
-                f"{speed.network.images_per_second:.2f}",
-                _times(speed.network_ratio) if row else "1",
-                _milliseconds(speed.labels),
-                f"{speed.labels.images_per_second:.2f}",
-                _times(speed.labels_ratio) if row else "1",
-                f"{speed.peak / 1e6:.0f}",
+                *_timing(speed.network, speed.network_ratio, is_first=not row),
+                *_timing(speed.labels, speed.labels_ratio, is_first=not row),
+                "–" if speed.peak is None else f"{speed.peak / 1e6:.0f}",
                 *([_scored(measurement.accuracy, scored)] if scored else []),
             )
         table.add_section()
@@ -145,8 +141,15 @@ def _scored(accuracy: Accuracy | None, first: Accuracy) -> str:
     return f"{accuracy.title} {accuracy}"
 
 
-def _milliseconds(latency: Latency) -> str:
-    return f"{1e3 * latency.median:.1f} ({1e3 * latency.p10:.1f}–{1e3 * latency.p90:.1f})"
+def _timing(latency: Latency | None, ratio: Ratio | None, *, is_first: bool) -> tuple[str, ...]:
+    """Milliseconds, images a second, and times as fast as the first."""
+    if latency is None:
+        return "–", "–", "–"
+    return (
+        f"{1e3 * latency.median:.1f} ({1e3 * latency.p10:.1f}–{1e3 * latency.p90:.1f})",
+        f"{latency.images_per_second:.2f}",
+        "1" if is_first else "–" if ratio is None else _times(ratio),
+    )
 
 
 def _times(ratio: Ratio) -> str:

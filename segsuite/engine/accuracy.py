@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference.candidates import Candidate
-from segsuite.engine.launch.rebuild import classes_of
 from segsuite.measure.images import resized
 
 if TYPE_CHECKING:
@@ -102,9 +100,8 @@ def accuracies(
     scores, notes = {}, []
     with precision:
         for candidate in candidates:
-            if candidate.path is None:
+            if not candidate.trained or (trained_for := candidate.classes) is None:
                 continue
-            trained_for = classes_of(read_checkpoint(candidate.path), candidate.path)
             if trained_for.names != data.classes.names:
                 notes.append(
                     f"{candidate.name}: no mIoU, since it was trained for other classes than "
@@ -114,15 +111,9 @@ def accuracies(
             evaluator = evaluator_of(candidate.evaluator, data.classes)
             tell(f"measuring the accuracy of {candidate.name}")
             scores[candidate.name] = accuracy(
-                _labelling(candidate), data, size=size, evaluator=evaluator, images=images
+                candidate.labels, data, size=size, evaluator=evaluator, images=images
             )
     return scores, notes
-
-
-def _labelling(candidate: Candidate) -> Callable[[Tensor, Size], Tensor]:
-    network = candidate.network
-    device = next(network.parameters()).device
-    return lambda image, size: network.predict(image.to(device)).labels(size).cpu()
 
 
 def scored_on(scored: Accuracy, size: Size) -> str:

@@ -203,7 +203,14 @@ class CompareRuntimes:
                 raise ConfigError(
                     f"probe=runtimes compares one network, not {len(candidates)}; name one"
                 )
-            timed, others = self._at(size, candidates[0].network.eval(), tell)
+            network = candidates[0].network
+            if network is None:
+                raise ConfigError(
+                    f"probe=runtimes makes the files of a network itself: {candidates[0].path} is "
+                    "one already; give the checkpoint that it was exported from, or compare it "
+                    "with others by probe=speed"
+                )
+            timed, others = self._at(size, network.eval(), tell)
             rows += timed
             refused += others
         return Runtimes(

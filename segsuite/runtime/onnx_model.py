@@ -55,16 +55,22 @@ class OnnxModel:
             CheckpointError: ONNX Runtime cannot run the file.
         """
         given = stretched(image, self.description.size).transpose(2, 0, 1)[None]
+        return nearest(self.labels_as_given(given), size or image.shape[:2])
+
+    def labels_as_given(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The class number of each pixel of an image that has the file's own size and layout.
+
+        Shapes: image (1, 3, H, W) RGB -> (H, W)
+
+        Raises:
+            CheckpointError: ONNX Runtime cannot run the file.
+        """
         try:
-            answer = self._session.run(None, {INPUT: np.ascontiguousarray(given)})[0]
+            answer = self._session.run(None, {INPUT: np.ascontiguousarray(image)})[0]
         except Exception as error:  # of kinds of its own
             raise CheckpointError(
                 f"ONNX Runtime cannot run {self._path}: {first_line(error)}"
             ) from error
-        return nearest(self._labels(answer), size or image.shape[:2])
-
-    def _labels(self, answer: NDArray) -> NDArray[np.int64]:
-        """(H, W) of the file's own output."""
         about = self.description
         if about.output == "labels":
             return answer[0]

@@ -1,4 +1,4 @@
-"""The networks to compare: experiments as composed, and trained checkpoints."""
+"""What is compared: experiments as composed, trained checkpoints, and exported files."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -8,34 +8,77 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from segsuite.core.build import build
-from segsuite.core.checkpoint import network_from_checkpoint
+from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.sizes import Size, check_size
 from segsuite.core.targets import prefixes
+from segsuite.data.class_table import ClassTable
+from segsuite.engine.inference.exported import ExportedPredictor, is_exported
 from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.rebuild import classes_of
+from segsuite.measure.latency import Step
 from segsuite.nn.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network to measure.
+    """What makes labels of images, to be measured: a network, or a file that it was exported to.
 
     Attributes:
-        name: name that the network is shown by.
+        name: name that it is shown by.
         experiment: the name that papers' figures are kept under.
+        network: the network; None for a file, whose operations and parts cannot be looked at.
         trained: whether its weights were learnt; random ones show cost, but not what an exit keeps.
-        path: path of its checkpoint; None where it has none.
+        path: path of its checkpoint or file; None where it has none.
         evaluator: gives what makes the evaluator of its task; None for a semantic one.
+        file: the exported file; None for a network.
     """
 
     name: str
     experiment: str
-    network: Segmenter
+    network: Segmenter | None
     trained: bool
     path: str | None = None
     evaluator: Callable[[], Any] | None = None
+    file: ExportedPredictor | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes it tells apart."""
+        return self.network.num_classes if self.file is None else len(self.file.classes)
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """What it was trained to tell apart; None for random weights.
+
+        Raises:
+            CheckpointError: its checkpoint does not say so.
+        """
+        if self.file is not None:
+            return self.file.classes
+        return None if self.path is None else classes_of(read_checkpoint(self.path), self.path)
+
+    def steps(self, size: Size, *, compile: bool = False) -> list[Step]:
+        """How images (B, 3, *size) become labels (B, *size): step by step, to be timed."""
+        if self.file is not None:
+            return [self.file.labels_as_given]
+        predict = self.network.predict
+        if compile:
+            predict = torch.compile(predict, dynamic=False)
+        return [predict, lambda prediction: prediction.labels(size)]
+
+    def labels(self, images: Tensor, size: Size) -> Tensor:
+        """Class numbers (B, *size), on the CPU, of images of the size that is compared.
+
+        Shapes: images (B, 3, H, W) uint8
+        """
+        if self.file is not None:
+            return self.file.labels_as_given(images.cpu(), size)
+        device = next(self.network.parameters()).device
+        return self.network.predict(images.to(device)).labels(size).cpu()
 
 
 def from_experiment(
@@ -96,6 +139,32 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
     )
 
 
+def from_file(path: str, *, size: Size) -> Candidate:
+    """An exported file, run by ONNX Runtime in as many threads as torch has.
+
+    Raises:
+        CheckpointError: ONNX Runtime cannot load it, or it does not say what its classes are.
+        ConfigError: it takes images of another size.
+        MissingExtra: onnxruntime is not installed.
+    """
+    file = ExportedPredictor(path, threads=torch.get_num_threads())
+    about = file.about
+    if about.size != size:
+        own, given = ("[{},{}]".format(*sides) for sides in (about.size, size))
+        raise ConfigError(
+            f"{path} takes images of size={own} alone, and networks are compared at size={given}; "
+            f"type size={own}, or export it again with size={given}"
+        )
+    return Candidate(
+        f"{about.network} ({_short(Path(path))}{Path(path).suffix})",
+        about.network,
+        None,
+        trained=about.iteration is not None,
+        path=path,
+        file=file,
+    )
+
+
 @contextmanager
 def named(name: str) -> Iterator[None]:
     """Says of which of several networks an error is.
@@ -140,7 +209,12 @@ def candidates(
             f"{' '.join(overrides)} would change nothing: overrides are of experiments=[...], and "
             "a checkpoint is the network that was trained"
         )
-    trained = [from_checkpoint(path, size=size, allow=allow) for path in checkpoints]
+    trained = [
+        from_file(path, size=size)
+        if is_exported(path)
+        else from_checkpoint(path, size=size, allow=allow)
+        for path in checkpoints
+    ]
     untrained = []
     for typed in experiments:
         with named(typed) if len(experiments) > 1 else nullcontext():
@@ -150,7 +224,8 @@ def candidates(
     names = [candidate.name for candidate in compared]
     if not names:
         raise ConfigError(
-            "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or checkpoints=[FILE]"
+            "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or checkpoints=[FILE], "
+            "of .ckpt and .onnx files"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -1,4 +1,4 @@
-"""An exported ONNX file in the place of a checkpoint: `predict ckpt_path=FILE.onnx`."""
+"""An exported ONNX file in the place of a checkpoint, to predict with and to be compared."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +49,11 @@ def config_to_predict(arguments: list[str]) -> list[str]:
 class ExportedPredictor:
     """Labels images by ONNX Runtime on the CPU; no network is built.
 
+    Args:
+        threads: threads of one operator; 0 leaves the choice to ONNX Runtime.
+
     Attributes:
+        about: what the file says of itself.
         classes: what the labels are numbers of.
         device: the CPU.
 
@@ -59,7 +63,7 @@ class ExportedPredictor:
         MissingExtra: onnxruntime is not installed.
     """
 
-    def __init__(self, path: str | Path, *, device: str = "auto") -> None:
+    def __init__(self, path: str | Path, *, device: str = "auto", threads: int = 0) -> None:
         import torch
 
         from segsuite.runtime.onnx_model import OnnxModel
@@ -69,8 +73,9 @@ class ExportedPredictor:
                 f"device={device}: an ONNX file is run on the CPU here; leave device out, or give "
                 "the checkpoint that it was exported from"
             )
-        self._model = OnnxModel(path)
-        self.classes, self.device = self._model.description.classes, torch.device("cpu")
+        self._model = OnnxModel(path, threads=threads)
+        self.about = self._model.description
+        self.classes, self.device = self.about.classes, torch.device("cpu")
         self._dtype = torch.int16 if len(self.classes) < 2**15 else torch.int32
 
     def shown(self, image: "Tensor") -> "Tensor":
@@ -89,3 +94,20 @@ class ExportedPredictor:
             for image, size in zip(shown, sizes, strict=True)
         )
         return [torch.from_numpy(labels).to(self._dtype) for labels in arrays]
+
+    def labels_as_given(self, images: "Tensor", size: "Size | None" = None) -> "Tensor":
+        """Class numbers of images that have the file's own size, one image after another.
+
+        Args:
+            size: size of the labels; the images' when None.
+
+        Shapes: images (B, 3, H, W) uint8 -> (B, *size)
+        """
+        import torch
+
+        from segsuite.runtime.onnx_model import nearest
+
+        answers = (self._model.labels_as_given(image[None].numpy()) for image in images)
+        return torch.stack(
+            [torch.from_numpy(nearest(labels, size or labels.shape)) for labels in answers]
+        )
