@@ -40,7 +40,8 @@ def read_plain(path: str | Path) -> Any:
         raise CheckpointError(
             f"{path} is {kind}, which holds a network for another runtime and not its config; give "
             "the checkpoint that it was exported from, such as best.ckpt. Of an ONNX file, "
-            "segsuite.predict makes masks, and segsuite.export measures the mIoU"
+            "segsuite.predict makes masks, and segsuite.export measures the mIoU; "
+            "segsuite.benchmark times it"
         )
     if fault := damage(path):
         raise CheckpointError(f"{path} {fault}; take a copy of it, or an earlier checkpoint")
