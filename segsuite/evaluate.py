@@ -20,6 +20,7 @@ def main(cfg: DictConfig) -> float | None:
     the record of the machine and the commit.
     """
     import json
+    import sys
 
     from segsuite.core.results import Entry, metrics_of
     from segsuite.engine import evaluation
@@ -34,6 +35,7 @@ def main(cfg: DictConfig) -> float | None:
         entry = Entry(name=str(cfg.name), metrics=metrics, artefacts=files)
         device = result["device"]
         record.write_result(run, result, kind="evaluate", entries=[entry], device=device)
+        print(f"results in {run.folder}", file=sys.stderr)
         print(json.dumps(result), flush=True)
     return result["optimized"]
 

@@ -112,5 +112,5 @@ def _refusal(error: Exception, path: Path) -> str:
         )
     return (
         "cannot be read as a checkpoint: it is cut short, was not written by torch.save, or holds "
-        "more than plain types"
+        "more than plain types; give one of segsuite.train, such as .../checkpoints/best.ckpt"
     )

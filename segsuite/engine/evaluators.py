@@ -69,9 +69,13 @@ class SemanticEvaluator(Evaluator):
 
     Args:
         classes: classes of the data; their groups, if they have any, get an mIoU each.
+
+    Attributes:
+        counted: what has a class, as tables call it.
     """
 
     headline = "miou"
+    counted: ClassVar[str] = "pixels"
 
     def __init__(self, *, classes: ClassTable) -> None:
         super().__init__()
@@ -98,11 +102,12 @@ class SemanticEvaluator(Evaluator):
         return scores.summary() | scores.group_mious(self.class_groups)
 
     def line(self) -> str:
-        return headline(self.metric.compute(), self.class_groups)
+        return headline(self.metric.compute(), self.class_groups, counted=self.counted)
 
     def show(self, console: Console, *, title: str, most: int) -> None:
         names, groups = self.class_names, self.class_groups
-        console.print(class_table(self.metric.compute(), names, groups, most=most, title=title))
+        kind = {"most": most, "title": title, "counted": self.counted}
+        console.print(class_table(self.metric.compute(), names, groups, **kind))
 
     def write(self, folder: Path) -> None:
         """Writes `classes.csv`."""

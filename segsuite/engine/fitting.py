@@ -140,7 +140,8 @@ def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) 
         what = str(metric)
         if what.startswith("test/"):
             what += f" ({tested(trainer.datamodule, checkpoint)})"
-        log.info("%s = %s; results in %s", what, optimized, run.folder)
+        shown = None if optimized is None else f"{optimized:.4g}"
+        log.info("%s = %s; results in %s", what, shown, run.folder)
         for file in profiles(trainer):
             log.info("the profiler's report: %s", file)
     return optimized

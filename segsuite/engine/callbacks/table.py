@@ -61,15 +61,22 @@ def is_final(trainer: Trainer) -> bool:
     )
 
 
-def headline(scores: SegmentationScores, groups: Sequence[str] = ()) -> str:
-    """The main metrics in one line, in per cent; those of groups of classes behind."""
+def headline(
+    scores: SegmentationScores, groups: Sequence[str] = (), *, counted: str = "pixels"
+) -> str:
+    """The main metrics in one line, in per cent; those of groups of classes behind.
+
+    Args:
+        counted: what the scores count.
+    """
     apart = [
         f", {name.removeprefix('miou_')} {percent(value)} %"
         for name, value in scores.group_mious(groups).items()
     ]
+    unit = counted.removesuffix("s")
     return (
         f"mIoU {percent(scores.miou)} % (always answering the commonest class: "
-        f"{percent(scores.baseline_miou)} %), pixel accuracy {percent(scores.pacc)} %, "
+        f"{percent(scores.baseline_miou)} %), {unit} accuracy {percent(scores.pacc)} %, "
         f"frequency-weighted IoU {percent(scores.fwiou)} %"
     ) + (f"; mIoU by group: {''.join(apart).removeprefix(', ')}" if apart else "")
 
@@ -81,16 +88,18 @@ def class_table(
     *,
     most: int = 40,
     title: str = "per class",
+    counted: str = "pixels",
 ) -> Table:
     """Classes by falling IoU; absent ones are left out.
 
     Args:
+        counted: what the scores count.
         groups: the group of each class; none for a table without that column.
     """
     share = scores.pixels.double() / scores.pixels.sum()
     present = [i for i, absent in enumerate(scores.iou.isnan().tolist()) if not absent]
     order = sorted(present, key=lambda i: -float(scores.iou[i]))
-    table = Table("class", "IoU %", "accuracy %", "share of pixels %", title=title)
+    table = Table("class", "IoU %", "accuracy %", f"share of {counted} %", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
     if groups:

