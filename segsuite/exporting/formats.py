@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -28,21 +28,6 @@ class Made:
     scores: Callable[[Tensor], Tensor] | None = None
 
 
-class Writer(Protocol):
-    """Writes a file of one kind and opens it."""
-
-    def __call__(
-        self,
-        graph: Graph,
-        path: Path,
-        images: Tensor | None,
-        *,
-        opset: int,
-        threads: int,
-        about: Description | None,
-    ) -> Made: ...
-
-
 @dataclass(frozen=True)
 class Format:
     """One kind of file.
@@ -50,6 +35,9 @@ class Format:
     Attributes:
         int8: whether the file is calibrated to int8.
         packages: modules that must be there, and the extra that brings them.
+        made: writes a graph to a path, and opens that file. Takes the images to calibrate int8
+            with, None for float; `opset` of ONNX; `threads` of the runtime; and `about`, what the
+            file says of itself, if it can carry that.
         dtype: type of the images that it takes.
         carries: whether what is known of the network stands in the file; in FILE.json if not.
     """
@@ -59,35 +47,14 @@ class Format:
     int8: bool
     packages: tuple[str, ...]
     extra: str
-    write: Writer
-    dtype: str
-    carries: bool
+    made: Callable[..., Made]
+    dtype: str = "float32"
+    carries: bool = False
 
     def check(self) -> None:
         """Raises MissingExtra where a package is absent."""
         for module in self.packages:
             needed(module, self.extra)
-
-    def made(
-        self,
-        graph: Graph,
-        path: Path,
-        images: Tensor | None,
-        *,
-        opset: int,
-        threads: int,
-        about: Description | None = None,
-    ) -> Made:
-        """Writes the graph to `path`, and opens that file.
-
-        Args:
-            images: images to calibrate with; unused for float.
-            opset: opset of ONNX.
-            threads: threads of the runtime.
-            about: what the file says of itself, if it can carry that.
-        """
-        calibrated = images if self.int8 else None
-        return self.write(graph, path, calibrated, opset=opset, threads=threads, about=about)
 
 
 def formats(names: Sequence[str]) -> list[Format]:
@@ -112,7 +79,7 @@ def _onnx(
     *,
     opset: int,
     threads: int,
-    about: Description | None,
+    about: Description | None = None,
 ) -> Made:
     from segsuite.exporting import onnx_file, onnx_int8
 
@@ -147,43 +114,19 @@ def _litert(
     return Made(litert_file.LitertRunner(path, threads=threads))
 
 
-def _float_and_int8(
-    name: str,
-    suffix: str,
-    *packages: str,
-    extra: str,
-    write: Writer,
-    dtypes: tuple[str, str],
-    carries: bool = False,
-) -> list[Format]:
-    plain, int8 = dtypes
-    return [
-        Format(name, suffix, False, packages, extra, write, plain, carries),
-        Format(f"{name}_int8", f".int8{suffix}", True, packages, extra, write, int8, carries),
-    ]
+_ONNX = ("onnx", "onnxscript", "onnxruntime")
+_EXECUTORCH = ("executorch", "torchao")
+_LITERT = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
 
-
-_FORMATS: dict[str, Format] = {
-    format_.name: format_
-    for format_ in (
-        *_float_and_int8(
-            *("onnx", ".onnx", "onnx", "onnxscript", "onnxruntime"),
-            extra="export",
-            write=_onnx,
-            dtypes=("uint8", "uint8"),
-            carries=True,
-        ),
-        *_float_and_int8(
-            *("executorch", ".pte", "executorch", "torchao"),
-            extra="executorch",
-            write=_executorch,
-            dtypes=("float32", "float32"),
-        ),
-        *_float_and_int8(
-            *("litert", ".tflite", "litert_torch", "ai_edge_quantizer", "ai_edge_litert"),
-            extra="litert",
-            write=_litert,
-            dtypes=("float32", "int8"),  # scaled as the input of the file itself says
-        ),
+_FORMATS = {
+    one.name: one
+    for one in (
+        Format("onnx", ".onnx", False, _ONNX, "export", _onnx, "uint8", carries=True),
+        Format("onnx_int8", ".int8.onnx", True, _ONNX, "export", _onnx, "uint8", carries=True),
+        Format("executorch", ".pte", False, _EXECUTORCH, "executorch", _executorch),
+        Format("executorch_int8", ".int8.pte", True, _EXECUTORCH, "executorch", _executorch),
+        Format("litert", ".tflite", False, _LITERT, "litert", _litert),
+        # Its images are scaled as the input of the file itself says.
+        Format("litert_int8", ".int8.tflite", True, _LITERT, "litert", _litert, "int8"),
     )
 }

@@ -131,25 +131,16 @@ def _exported(format_: str, output: str) -> Callable[..., Labelling]:
         graph = Graph(network, size=size, output=output)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / f"network{wanted.suffix}"
-            made = wanted.made(graph, path, calibration, opset=18, threads=threads)
+            images = calibration if wanted.int8 else None
+            made = wanted.made(graph, path, images, opset=18, threads=threads)
         if output == "labels":
             return lambda image: made.run(image)[0]
-        labelling = Upsampled(network, size, calibration[:1])
-        return lambda image: labelling(made.run(image)[0])
+        with torch.inference_mode():
+            like = network.predict(calibration[:1])
+        # Labels of all pixels from coarse scores, as the network's own prediction makes them.
+        return lambda image: replace(like, grid_scores=made.run(image)[0]).labels(size)
 
     return prepared
-
-
-class Upsampled:
-    """Labels of all pixels from coarse scores, as the network's own prediction makes them."""
-
-    def __init__(self, network: Segmenter, size: Size, example: Tensor) -> None:
-        with torch.inference_mode():
-            self._like, self._size = network.predict(example), size
-
-    def __call__(self, grid_scores: Tensor) -> Tensor:
-        """(1, K, h, w) -> (1, H, W)."""
-        return replace(self._like, grid_scores=grid_scores).labels(self._size)
 
 
 RUNTIMES: dict[str, Callable[[Segmenter, Size, Tensor, int], Labelling]] = {
