@@ -160,7 +160,7 @@ class Export:
         for wanted in self.formats:
             wanted.check()
         size = source.crop_size if self.size is None else pair(self.size)
-        job = _Job(self, source, size, measures=measures, tell=tell)
+        job = _Job(self, source, size, measures, tell)
         return job.done(Path(self.output_folder or folder))
 
     def _measures(self, *, trained: bool) -> bool:
@@ -169,20 +169,15 @@ class Export:
         return bool(self.accuracy.measure)
 
 
+@dataclass
 class _Job:
     """One network on its way to its files."""
 
-    def __init__(
-        self,
-        export: Export,
-        source: Source,
-        size: Size,
-        *,
-        measures: bool,
-        tell: Callable[[str], None],
-    ) -> None:
-        self.export, self.source, self.size = export, source, size
-        self.measures, self.tell = measures, tell
+    export: Export
+    source: Source
+    size: Size
+    measures: bool
+    tell: Callable[[str], None]
 
     @cached_property
     def data(self) -> Any:
@@ -241,10 +236,7 @@ class _Job:
             made = wanted.made(graph, beside, images, **kind)
             parity = compared(made.run, network, graph, others, scores_behind=made.scores)
             if not wanted.int8:
-                limits = export.parity
-                parity.check(
-                    difference=limits.difference, agreement=limits.agreement, name=path.name
-                )
+                parity.check(export.parity, name=path.name)
         apart = None if wanted.carries else path.with_name(f"{path.name}.json")
         if apart is not None:
             write_json(apart, about.to_dict())

@@ -48,14 +48,14 @@ class Parity:
     scale: float
     agreement: float
 
-    def check(self, *, difference: float, agreement: float, name: str) -> None:
-        """Raises ExportError unless both are as close as asked for, see `Limits`."""
-        far = self.difference is not None and self.difference > difference * self.scale
-        if far or self.agreement < agreement:
+    def check(self, limits: Limits, *, name: str) -> None:
+        """Raises ExportError unless difference and agreement are within the limits."""
+        far = self.difference is not None and self.difference > limits.difference * self.scale
+        if far or self.agreement < limits.agreement:
             raise ExportError(
                 f"{name} differs from the network: {self._scores()}labels agree on "
-                f"{100 * self.agreement:.4f} %; expected {difference} of the largest score "
-                f"and {100 * agreement:.4f} %. It was not kept; parity.difference and "
+                f"{100 * self.agreement:.4f} %; expected {limits.difference} of the largest "
+                f"score and {100 * limits.agreement:.4f} %. It was not kept; parity.difference and "
                 "parity.agreement say what is accepted"
             )
 

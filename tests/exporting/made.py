@@ -1,7 +1,5 @@
 """Networks and data small enough to export in a moment."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -77,8 +75,3 @@ class Data:
         drawn = images(self._counts[split], seed=len(split))
         label = torch.arange(SIZE[1]).expand(SIZE) % CLASSES
         return [Sample(str(n), image, label) for n, image in enumerate(drawn)]
-
-
-def settings(**changes: Any) -> dict[str, Any]:
-    """Limits of a parity check."""
-    return {"difference": 1e-4, "agreement": 0.9999, "name": "x.onnx"} | changes

@@ -7,8 +7,8 @@ from segsuite.exporting.errors import ExportError
 from segsuite.exporting.formats import formats
 from segsuite.exporting.graph import Graph
 from segsuite.exporting.onnx_file import OnnxRunner, _check_opset, to_onnx
-from segsuite.exporting.parity import compared, labelled
-from tests.exporting.made import SIZE, Unknown, images, settings, small
+from segsuite.exporting.parity import Limits, compared, labelled
+from tests.exporting.made import SIZE, Unknown, images, small
 
 onnx = pytest.importorskip("onnx")
 numpy_helper = pytest.importorskip("onnx.numpy_helper")
@@ -35,7 +35,7 @@ def test_labels_and_the_scores_behind_them_agree(network, exported):
     found = compared(made.run, network, graph, images(3, seed=5), scores_behind=made.scores)
     assert found.difference < 1e-5 * found.scale
     assert found.agreement >= 0.9999
-    found.check(**settings())
+    found.check(Limits(), name="x.onnx")
     model = onnx.load(path)
     assert [value.name for value in model.graph.output] == ["labels"]
     assert {i.domain: i.version for i in model.opset_import}[""] == 18
@@ -62,10 +62,10 @@ def test_a_file_that_answers_otherwise_is_refused(network, exported):
     shifted = {"scores_behind": lambda image: made.scores(image) + 0.01}
     found = compared(made.run, network, graph, images(1), **shifted)
     with pytest.raises(ExportError, match=r"x.onnx differs from the network: scores differ by .*"):
-        found.check(**settings())
+        found.check(Limits(), name="x.onnx")
     wrong = compared(lambda image: [made.run(image)[0] + 1], network, graph, images(1))
     with pytest.raises(ExportError, match=r"agree on 0\.0000 %"):
-        wrong.check(**settings())
+        wrong.check(Limits(), name="x.onnx")
 
 
 def quantised_weights(model):
