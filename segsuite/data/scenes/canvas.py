@@ -117,8 +117,7 @@ class Canvas:
 
     def shade_rows(self, region: Region, tones: NDArray[np.int16]) -> None:
         """Adds a tone to each row of a region without a mask."""
-        if not region.empty:
-            self._tone[region.box] += tones[:, None]
+        self._tone[region.box] += tones[:, None]
 
     def labels(self) -> NDArray[np.int32]:
         """(H, W) class numbers, IGNORE where there is none."""
@@ -157,17 +156,7 @@ def _striped(region: Region, paint: Paint) -> NDArray[np.int16]:
 
 def _softened(field: NDArray[np.int16], reach: int) -> NDArray[np.int16]:
     """The field averaged with itself `reach` pixels away: 1/4, 1/2, 1/4 along both axes."""
-    for axis in (0, 1):
-        low, high = _moved(field, axis, reach)
-        field = (low + 2 * field + high + 2) >> 2
+    for _ in range(2):  # down, then, turned on its side, across
+        padded = np.pad(field, ((reach, reach), (0, 0)), mode="edge")
+        field = ((padded[: len(field)] + 2 * field + padded[2 * reach :] + 2) >> 2).T
     return field
-
-
-def _moved(field: NDArray[np.int16], axis: int, reach: int) -> tuple[NDArray[np.int16], ...]:
-    """The field shifted both ways along an axis, its border repeated."""
-    length = field.shape[axis]
-    reach = min(reach, length - 1)
-    first, last = field.take([0] * reach, axis), field.take([length - 1] * reach, axis)
-    low = np.concatenate([first, field.take(range(length - reach), axis)], axis)
-    high = np.concatenate([field.take(range(reach, length), axis), last], axis)
-    return low, high

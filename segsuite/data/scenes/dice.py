@@ -1,5 +1,6 @@
 """Random numbers that are the same on every machine and in every version of NumPy."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -54,8 +55,6 @@ class Dice:
 
     def bytes(self, *shape: int) -> NDArray[np.uint8]:
         """Whole numbers in 0..255 of that shape."""
-        count = 1
-        for side in shape:
-            count *= side
+        count = math.prod(shape)
         words = self._bits.random_raw(-(-count // 8))
         return np.asarray(words).astype("<u8").view(np.uint8)[:count].reshape(shape)

@@ -14,30 +14,9 @@ from segsuite.data.scenes.dice import Dice
 
 Color = tuple[int, int, int]
 
-KINDS = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-)
-"""The Cityscapes classes, in its order."""
-
-THINGS = frozenset(range(KINDS.index("person"), len(KINDS)))
+_CITYSCAPES = ClassTable.load("cityscapes19")
+KINDS = _CITYSCAPES.names
+THINGS = _CITYSCAPES.things
 _VARIED = tuple(kind for kind in KINDS if kind not in ("road", "sky"))
 _DIRECTIONS = ((1.0, 0.0), (0.0, 1.0), (0.75, 0.75), (0.75, -0.75))
 _COAT_SEED = 0xC0A7
@@ -101,20 +80,15 @@ def class_table(num_classes: int) -> ClassTable:
     variants = num_classes - len(KINDS)
     kinds = [_VARIED[number % len(_VARIED)] for number in range(variants)]
     names = [f"{kind} {number // len(_VARIED) + 2}" for number, kind in enumerate(kinds)]
-    known = ClassTable.load("cityscapes19").colors
     colors = distinct_colors(num_classes)
-    colors[: len(KINDS)] = known
+    colors[: len(KINDS)] = _CITYSCAPES.colors
     return ClassTable(
         names=(*KINDS, *names),
         colors=colors,
         ids=tuple(range(num_classes)),
         ignore=num_classes if num_classes > 255 else 255,
-        things=frozenset(
-            [
-                *THINGS,
-                *(len(KINDS) + n for n, kind in enumerate(kinds) if KINDS.index(kind) in THINGS),
-            ]
-        ),
+        things=THINGS
+        | {len(KINDS) + n for n, kind in enumerate(kinds) if KINDS.index(kind) in THINGS},
         groups=_groups(variants),
     )
 

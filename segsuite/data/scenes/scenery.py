@@ -67,7 +67,7 @@ def draw_ground(
     edges = (0.92 * road, -0.92 * road) if dice.chance(0.6) else ()
     for aside in (-lane, lane, *edges):
         line = view.strip(aside - 0.08, aside + 0.08)
-        if line.mask is not None and not solid and abs(aside) < 0.9 * road:
+        if not solid and abs(aside) < 0.9 * road:
             line.mask[~_dashes(view, line)] = False
         canvas.fill(line, paint)
 

@@ -4,14 +4,12 @@ Coordinates are pixels, x right and y down, with pixel centres at + 1/2. Lengths
 metres; what stands at a distance is told by its scale in pixels a metre.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.data.scenes.canvas import Region
-
-NOWHERE = Region(0, 0, 0, 0)
 
 
 def rectangle(left: float, top: float, right: float, bottom: float, view: "View") -> Region:
@@ -25,13 +23,11 @@ def ellipse(
 ) -> Region:
     """An ellipse with half-axes `across` and `down`; a ring when `hole`, a share, is given."""
     box = rectangle(x - across, y - down, x + across, y + down, view)
-    if box.empty:
-        return box
     distance = _squared(x, y, across, down, box)
     mask = distance <= 1
     if hole:
         mask &= distance >= hole * hole
-    return Region(box.top, box.bottom, box.left, box.right, mask)
+    return replace(box, mask=mask)
 
 
 def _squared(x: float, y: float, across: float, down: float, box: Region) -> NDArray[np.float64]:
@@ -50,7 +46,7 @@ def blob(
         return box
     fray = grain[box.box] * (1 / 512)
     mask = _squared(x, y, across, down, box) + fray <= 1
-    return Region(box.top, box.bottom, box.left, box.right, mask)
+    return replace(box, mask=mask)
 
 
 def trapezoid(
@@ -59,14 +55,12 @@ def trapezoid(
     """Level edges at `top` and `bottom`, from left to right given by `upper` and `lower`."""
     left, right = min(upper[0], lower[0]), max(upper[1], lower[1])
     box = rectangle(left, top, right, bottom, view)
-    if box.empty:
-        return box
     share = (np.arange(box.top, box.bottom) + (0.5 - top)) / max(bottom - top, 1)
     starts = upper[0] + (lower[0] - upper[0]) * share
     ends = upper[1] + (lower[1] - upper[1]) * share
     x = np.arange(box.left, box.right) + 0.5
     mask = (x[None, :] >= starts[:, None]) & (x[None, :] < ends[:, None])
-    return Region(box.top, box.bottom, box.left, box.right, mask)
+    return replace(box, mask=mask)
 
 
 @dataclass(frozen=True)
@@ -119,15 +113,12 @@ class View:
         top = min(self.ground(near) - high * near, self.ground(far) - high * far)
         bottom = max(self.ground(near) - low * near, self.ground(far) - low * far)
         box = rectangle(ends[0], top, ends[1], bottom, self)
-        if box.empty:
-            return Plane(NOWHERE, np.zeros((0, 0)), np.zeros(0))
         scales = (np.arange(box.left, box.right) + (0.5 - self.vanishing)) / aside
         depth = 1 / np.maximum(scales, far)
         rise = self.horizon - (np.arange(box.top, box.bottom) + 0.5)
         heights = self.eye + rise[:, None] * depth[None, :]
         mask = (heights >= low) & (heights < high)
-        region = Region(box.top, box.bottom, box.left, box.right, mask)
-        return Plane(region, heights, depth * self.nearest)
+        return Plane(replace(box, mask=mask), heights, depth * self.nearest)
 
 
 @dataclass(frozen=True)
@@ -147,13 +138,10 @@ class Plane:
         self, storey: float, span: tuple[float, float], bay: float, width: float, above: float
     ) -> Region:
         """Windows: in each storey from span[0] to span[1] of it, in each bay its first `width`."""
-        if self.region.mask is None:
-            return self.region
         level = self.heights / storey
         level -= np.floor(level)
         along = self.depth / bay
         along -= np.floor(along)
         mask = self.region.mask & (level >= span[0]) & (level < span[1]) & (along < width)[None, :]
         mask &= self.heights >= above
-        region = self.region
-        return Region(region.top, region.bottom, region.left, region.right, mask)
+        return replace(self.region, mask=mask)
