@@ -74,29 +74,13 @@ class AttentionToMaskForm:
         masks = Cost(macs=self.classes * tokens * self.dim * self.masks_apart)
         return projection + self.layers * self.layer(tokens) + masks
 
-    def class_layer(self) -> Cost:
-        """The class scores of the queries."""
-        return Cost(macs=self.answers * self.classes * self.dim)
-
     def single(self, tokens: int) -> Cost:
-        """DToP's head on so many tokens."""
-        return self.stage(tokens) + self.class_layer()
+        """DToP's head on so many tokens: one stage, and the class scores of the queries."""
+        return self.stage(tokens) + Cost(macs=self.answers * self.classes * self.dim)
 
     def cascade(self, tokens: int, stages: int = 3) -> Cost:
         """SegViT v1's head: every stage sees every token and asks the class layer."""
         return stages * self.single(tokens)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinearScorerForm:
-    """A cheap exit: a norm and a linear layer to the classes."""
-
-    dim: int
-    classes: int
-
-    def single(self, tokens: int) -> Cost:
-        """The scores of so many tokens."""
-        return Cost(macs=tokens * self.dim * self.classes, norm=5 * tokens * self.dim)
 
 
 @closed_form_of.register
@@ -132,11 +116,9 @@ def _vit_form(network: SegVit) -> VisionTransformerForm:
 
 
 def _exit(scorer: nn.Module, seen: int) -> Cost:
-    if isinstance(scorer, LinearExit):
-        form = LinearScorerForm(
-            dim=scorer.classify.in_features, classes=scorer.classify.out_features
-        )
-        return form.single(seen)
+    if isinstance(scorer, LinearExit):  # a norm and a linear layer to the classes
+        dim, classes = scorer.classify.in_features, scorer.classify.out_features
+        return Cost(macs=seen * dim * classes, norm=5 * seen * dim)
     assert isinstance(scorer, AtmExit), type(scorer)
     return _atm_form(scorer.head, scorer.head.stage).single(seen)
 

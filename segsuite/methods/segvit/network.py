@@ -9,7 +9,7 @@ network covers the dense model and every reduction of it:
     unshare:  each patch takes the answer of its slot, last of all
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -72,7 +72,6 @@ class _Encoded:
     alive: Alive
     taps: tuple[Tensor, ...]
     exits: tuple[tuple[Alive, ExitScores], ...]
-    owner: Tensor
     policy: Tensor | None
     trace: TokenTrace
 
@@ -142,7 +141,7 @@ class SegVit(Segmenter):
         encoded = self._encode(images)
         return SegVitOutput(
             heads=tuple(self._on_grid(o, encoded) for o in self._heads(encoded)),
-            exits=tuple(self._exit_logits(encoded, self._judged(encoded))),
+            exits=tuple(self._exit_logits(encoded)),
             policy=encoded.policy,
             trace=encoded.trace,
         )
@@ -235,7 +234,7 @@ class SegVit(Segmenter):
                 alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1])
                 stages.append(TokenStage(after=done, slots=alive.slots, valid=alive.valid))
         trace = TokenTrace(grid=grid, patch=self.backbone.patch, owner=owner, stages=tuple(stages))
-        return _Encoded(alive, tuple(taps), tuple(exits), owner, policy, trace)
+        return _Encoded(alive, tuple(taps), tuple(exits), policy, trace)
 
     # --- heads --------------------------------------------------------------------------------
 
@@ -257,7 +256,7 @@ class SegVit(Segmenter):
         """Unsharing: each patch takes its slot's logits, (B, K, n0) -> (B, K, rows, columns)."""
         masks = output.masks
         if self.sharing is not None:
-            owner = encoded.owner.unsqueeze(1).expand(-1, masks.shape[1], -1)
+            owner = encoded.trace.owner.unsqueeze(1).expand(-1, masks.shape[1], -1)
             masks = masks.gather(2, owner)
         return AtmOutput(masks.unflatten(2, encoded.trace.grid), output.classes)
 
@@ -269,21 +268,17 @@ class SegVit(Segmenter):
             judged.append((start(features), self.auxiliary(features)))
         return judged
 
-    def _exit_logits(
-        self, encoded: _Encoded, judged: list[tuple[Alive, ExitScores]]
-    ) -> list[ExitLogits]:
+    def _exit_logits(self, encoded: _Encoded) -> Iterator[ExitLogits]:
         """The judgements on the patch grid."""
-        slots = encoded.trace.stages[0].slots.shape
-        logits = []
-        for alive, scores in judged:
+        owner, slots = encoded.trace.owner, encoded.trace.stages[0].slots.shape
+        for alive, scores in self._judged(encoded):
             valid = torch.ones_like(alive.slots, dtype=torch.bool)
             valid = valid if alive.valid is None else alive.valid
             seen = valid.new_zeros(slots).scatter(1, alive.slots, valid)
             canvas = scores.logits.new_zeros(*slots, scores.logits.shape[-1])
             canvas = scatter_tokens(canvas, alive.slots, scores.logits)
-            rows = encoded.owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
-            logits.append(ExitLogits(canvas.gather(1, rows), seen.gather(1, encoded.owner)))
-        return logits
+            rows = owner.unsqueeze(-1).expand(-1, -1, canvas.shape[-1])
+            yield ExitLogits(canvas.gather(1, rows), seen.gather(1, owner))
 
 
 def default_taps(depth: int) -> tuple[int, int, int]:

@@ -221,8 +221,6 @@ class OracleSharing(TokenSharing):
     carries them along.
     """
 
-    needs_labels = True
-
     def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
         if images.shape[1] != 4:
             raise ConfigError(
