@@ -149,25 +149,22 @@ def labelled_pixels(output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tenso
     return pixels, labels.flatten().index_select(0, seen)
 
 
-def logits_of(squares: Tensor, output: EssnetOutput) -> Tensor:
-    """Logits of squared distances to classes, by the head's metric."""
+def chosen_logits(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutput) -> Tensor:
+    """(N, 1 + k): logits of the classes chosen for each pixel, its own first, by the head's metric.
+
+    From |x|^2 - 2 x.e + |e|^2, so that no (N, k, d) difference is kept.
+
+    Shapes: pixels (N, d), own (N,), others (N, k)
+    """
+    table = output.table.to(pixels.dtype)
+    chosen = torch.cat([own.unsqueeze(1), others], dim=1)
+    products = torch.bmm(table[chosen], pixels.unsqueeze(2)).squeeze(2)
+    squares = pixels.square().sum(1, keepdim=True) + table.square().sum(1)[chosen]
+    squares = squares - 2 * products
     if output.metric == "sq":
         return squares * -output.scale
     # The root has no slope at 0; there, the gradient is taken as 0.
     return squares.clamp(min=1e-24).sqrt() * -output.scale
-
-
-def chosen_squares(pixels: Tensor, table: Tensor, chosen: Tensor) -> Tensor:
-    """(N, k): |x - e|^2 to the classes chosen for each pixel.
-
-    As |x|^2 - 2 x.e + |e|^2, so that no (N, k, d) difference is kept.
-
-    Shapes: pixels (N, d), table (C, d), chosen (N, k)
-    """
-    vectors = table[chosen]
-    products = torch.bmm(vectors, pixels.unsqueeze(2)).squeeze(2)
-    squares = pixels.square().sum(1, keepdim=True) + table.square().sum(1)[chosen]
-    return squares - 2 * products
 
 
 def check_choice(k: int, classes: int) -> None:

@@ -9,9 +9,8 @@ from segsuite.core.arguments import with_arguments_of
 from segsuite.methods.essnet.losses.base import (
     PixelLoss,
     check_choice,
-    chosen_squares,
+    chosen_logits,
     labelled_pixels,
-    logits_of,
 )
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.ops.neighbours import Search, nearest
@@ -51,9 +50,7 @@ def union_losses(pixels: Tensor, own: Tensor, others: Tensor, output: EssnetOutp
 
     Shapes: pixels (N, d), own (N,), others (N, k) that may hold the own class
     """
-    table = output.table.to(pixels.dtype)
-    chosen = torch.cat([own.unsqueeze(1), others], dim=1)
-    logits = logits_of(chosen_squares(pixels, table, chosen), output)
+    logits = chosen_logits(pixels, own, others, output)
     twice = others == own.unsqueeze(1)
     twice = torch.cat([torch.zeros_like(twice[:, :1]), twice], dim=1)
     logits = logits.masked_fill(twice, -torch.inf)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from segsuite.methods.essnet.losses.base import chosen_squares, logits_of
+from segsuite.methods.essnet.losses.base import chosen_logits
 from segsuite.methods.essnet.losses.knn import NeighbourLoss
 from segsuite.methods.essnet.output import EssnetOutput
 
@@ -24,7 +24,5 @@ class ReferenceLoss(NeighbourLoss):
     def each(self, pixels: Tensor, own: Tensor, near: Tensor, output: EssnetOutput) -> Tensor:
         before = (own - 1).clamp(min=0).unsqueeze(1)
         near = torch.where(near == own.unsqueeze(1), before, near)
-        chosen = torch.cat([own.unsqueeze(1), near], dim=1)
-        table = output.table.to(pixels.dtype)
-        logits = logits_of(chosen_squares(pixels, table, chosen), output)
+        logits = chosen_logits(pixels, own, near, output)
         return logits.logsumexp(1) - logits[:, 0]
