@@ -70,19 +70,15 @@ def dice_loss(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> 
 
     Shapes: scores (B, K, H, W), labels (B, H, W) int64 with IGNORE, weights (K,) -> scalar
     """
-    with torch.autocast(labels.device.type, enabled=False):
-        return _dice_loss(full(scores), labels, weights)
-
-
-def _dice_loss(scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
     seen = labels != IGNORE
     place = labels.clamp(min=0)
-    shares = scores.softmax(1)
-    own = shares.gather(1, place.unsqueeze(1)).squeeze(1).masked_fill(~seen, 0.0)
-    flat = place.flatten()
-    overlap = scores.new_zeros(scores.shape[1]).scatter_add(0, flat, own.flatten())
-    truth = torch.zeros_like(overlap).scatter_add(0, flat, seen.flatten().to(overlap.dtype))
-    predicted = torch.einsum("bkhw,bhw->k", shares, seen.to(shares.dtype))
+    with torch.autocast(labels.device.type, enabled=False):
+        shares = full(scores).softmax(1)
+        own = shares.gather(1, place.unsqueeze(1)).squeeze(1).masked_fill(~seen, 0.0)
+        flat = place.flatten()
+        overlap = shares.new_zeros(shares.shape[1]).scatter_add(0, flat, own.flatten())
+        truth = torch.zeros_like(overlap).scatter_add(0, flat, seen.flatten().to(overlap.dtype))
+        predicted = torch.einsum("bkhw,bhw->k", shares, seen.to(shares.dtype))
     each = 1 - (2 * overlap + 1) / (predicted + truth + 1)
     counts = (truth > 0).to(each.dtype)
     counts = counts if weights is None else counts * weights.to(each.dtype)
