@@ -136,12 +136,16 @@ def stage_plan(output_stride: int, *, atrous: bool = True) -> list[tuple[int, in
 
 
 class SplitUnit(nn.Module):
-    """The unit of stride 1: half of the channels pass, half are worked on (figure 3c)."""
+    """The unit of stride 1: half of the channels pass, half are worked on (figure 3c).
 
-    def __init__(self, channels: int, *, rate: int, momentum: float, eps: float) -> None:
+    Args:
+        bn: momentum and epsilon of the batch norms, here and in all that follows.
+    """
+
+    def __init__(self, channels: int, *, rate: int, **bn: Any) -> None:
         super().__init__()
         self.passing = half = channels // 2
-        self.main = _main(half, half, half, 1, rate, momentum=momentum, eps=eps)
+        self.main = _main(half, half, half, 1, rate, **bn)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> the same."""
@@ -160,11 +164,9 @@ class WideningUnit(nn.Module):
         middle: int,
         stride: int,
         rate: int,
-        momentum: Share,
-        eps: Positive,
+        **bn: Any,
     ) -> None:
         super().__init__()
-        bn: dict[str, Any] = {"momentum": momentum, "eps": eps}
         half = out_channels // 2
         self.side = nn.Sequential(
             _depthwise(in_channels, stride, rate, **bn), ConvNorm(in_channels, half, **bn)
@@ -189,10 +191,7 @@ def shuffled(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, second], dim=2).flatten(1, 2)
 
 
-def _main(
-    inside: int, middle: int, out: int, stride: int, rate: int, *, momentum: float, eps: float
-) -> nn.Sequential:
-    bn: dict[str, Any] = {"momentum": momentum, "eps": eps}
+def _main(inside: int, middle: int, out: int, stride: int, rate: int, **bn: Any) -> nn.Sequential:
     return nn.Sequential(
         ConvNorm(inside, middle, **bn),
         _depthwise(middle, stride, rate, **bn),
@@ -200,15 +199,6 @@ def _main(
     )
 
 
-def _depthwise(channels: int, stride: int, rate: int, *, momentum: float, eps: float) -> ConvNorm:
-    return ConvNorm(
-        channels,
-        channels,
-        kernel=3,
-        stride=stride,
-        rate=(rate, rate),
-        depthwise=True,
-        relu=False,
-        momentum=momentum,
-        eps=eps,
-    )
+def _depthwise(channels: int, stride: int, rate: int, **bn: Any) -> ConvNorm:
+    shape: dict[str, Any] = {"kernel": 3, "stride": stride, "rate": (rate, rate)}
+    return ConvNorm(channels, channels, **shape, depthwise=True, relu=False, **bn)
