@@ -7,14 +7,14 @@ kernels; the exited tokens' features then wait for the one final head.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segsuite.core.arguments import with_arguments_of
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Count
 from segsuite.core.labels import IGNORE
 from segsuite.methods.segvit.attention_to_mask import AtmSingle
 from segsuite.methods.segvit.head import AtmOutput
@@ -53,19 +53,10 @@ class AtmExit(ExitScorer):
 
     carries = False
 
-    def __init__(
-        self,
-        *,
-        in_dim: Count,
-        num_classes: Count,
-        dim: Count | None = None,
-        heads: Count | None = None,
-        layers: Count = 3,
-    ) -> None:
+    @with_arguments_of(AtmSingle, without=["dropout"])
+    def __init__(self, **head: Any) -> None:
         super().__init__()
-        self.head = AtmSingle(
-            in_dim=in_dim, dim=dim, num_classes=num_classes, heads=heads, layers=layers
-        )
+        self.head = AtmSingle(**head)
 
     def forward(self, tokens: Tensor, valid: Tensor | None = None) -> ExitScores:
         output = self.head(tokens, valid)

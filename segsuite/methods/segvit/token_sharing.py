@@ -9,11 +9,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segsuite.core.arguments import with_arguments_of
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
 from segsuite.core.idle import counts, counts_nothing
@@ -112,7 +114,7 @@ class TokenSharing(nn.Module, ABC):
         ConfigError: more windows than the grid has, or a grid with an odd side.
     """
 
-    def __init__(self, *, windows: int | float, image_size: Size, patch: int = 16) -> None:
+    def __init__(self, *, windows: int | float, image_size: Size, patch: Count = 16) -> None:
         super().__init__()
         self.windows, self.patch = windows, patch
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
@@ -158,16 +160,9 @@ class ContentAwareSharing(TokenSharing):
             a trained policy (`experiment=cts_policy_*`, or the original `model.pth`), kept frozen.
     """
 
-    def __init__(
-        self,
-        *,
-        windows: int | float,
-        image_size: Size,
-        network: PolicyNetwork,
-        policy: str = "joint",
-        patch: Count = 16,
-    ) -> None:
-        super().__init__(windows=windows, image_size=image_size, patch=patch)
+    @with_arguments_of(TokenSharing)
+    def __init__(self, *, network: PolicyNetwork, policy: str = "joint", **common: Any) -> None:
+        super().__init__(**common)
         self.policy_source = policy
         self.joint = policy == "joint"
         self.policy = network.requires_grad_(self.joint)
@@ -201,10 +196,9 @@ class ContentAwareSharing(TokenSharing):
 class RandomSharing(TokenSharing):
     """Windows drawn at random: the lower bound. Anew at each training step, fixed in evaluation."""
 
-    def __init__(
-        self, *, windows: int | float, image_size: Size, patch: int = 16, seed: int = 0
-    ) -> None:
-        super().__init__(windows=windows, image_size=image_size, patch=patch)
+    @with_arguments_of(TokenSharing)
+    def __init__(self, *, seed: int = 0, **common: Any) -> None:
+        super().__init__(**common)
         self.seed = seed
 
     def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
