@@ -72,7 +72,7 @@ def test_a_folder_of_ones_own_trains_after_ten_lines(tmp_path: Path) -> None:
 
 def test_a_report_finds_everything(root: Path, tmp_path: Path) -> None:
     figures = report("train", opened(root), TABLE, drawn=0, folder=tmp_path)
-    assert (figures.samples, figures.looked_at, figures.ok) == (4, 4, False)
+    assert (figures.occurrence.samples, figures.occurrence.looked_at, figures.ok) == (4, 4, False)
     assert figures.sizes == {(12, 16): 3}
     assert "lonely.png has no mask" in figures.gaps[0]
     assert [fault.split("/")[-1][:15] for fault in figures.faults] == [
@@ -80,7 +80,7 @@ def test_a_report_finds_everything(root: Path, tmp_path: Path) -> None:
         "0001TP_000002.p",
     ]
     assert figures.unknown == {77: 96}
-    assert figures.ids == {0: 144, 3: 240, 8: 144, 11: 144, 77: 96}
+    assert figures.occurrence.ids == {0: 144, 3: 240, 8: 144, 11: 144, 77: 96}
     assert figures.pixels[[0, 3, 8]].tolist() == [144, 240, 144]
     assert figures.presence[[0, 3, 8]].tolist() == [3, 4, 3]
     assert figures.absent == [1, 2, 4, 5, 6, 7, 9, 10]

@@ -175,7 +175,7 @@ def test_the_checks_of_all_data_sets_know_it(root):
     facts = inspected(samples)
     assert [fact.counts for fact in facts] == [samples.inspect(i).counts for i in range(4)]
     figures = report("train", samples, TABLE, drawn=0)
-    assert figures.ok and figures.ignored == 0 and figures.ids[METER] == 96
+    assert figures.ok and figures.ignored == 0 and figures.occurrence.ids[METER] == 96
     assert samples.only([2, 0]).ids == ["000000000003", "000000000001"]
     assert (samples.only([2, 0])[1].label == samples[0].label).all()
 

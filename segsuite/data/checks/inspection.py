@@ -19,9 +19,8 @@ class SplitReport:
     """The statistics of a split.
 
     Attributes:
-        samples: number of samples, `looked_at` of which were looked at.
+        occurrence: its ids, and how many samples were looked at.
         sizes: number of samples by (height, width), the commonest first.
-        ids: number of pixels by raw id, ignored and unknown ones included.
         pixels, presence: (C,) number of labelled pixels of each class, and of samples in which it
             occurs.
         ignored: share of the pixels that have no class.
@@ -30,11 +29,8 @@ class SplitReport:
         gaps, faults: what is missing, and what is wrong with files, which each line names.
     """
 
-    split: str
-    samples: int
-    looked_at: int
+    occurrence: Occurrence
     sizes: dict[tuple[int, int], int]
-    ids: dict[int, int]
     pixels: NDArray[np.int64]
     presence: NDArray[np.int64]
     ignored: float
@@ -44,18 +40,13 @@ class SplitReport:
     faults: list[str]
 
     @property
-    def occurrence(self) -> Occurrence:
-        """What is to be judged of the classes."""
-        return Occurrence(self.split, Counter(self.ids), self.looked_at, self.samples)
-
-    @property
     def loss_weights(self) -> list[float]:
         """`weights` for a loss, plain numbers in the order of the classes.
 
         Where not all samples were looked at, a class that was not seen may still come: it is rare,
         and has the highest weight.
         """
-        unseen = self.weights.max(initial=0) if self.looked_at < self.samples else 0.0
+        unseen = 0.0 if self.occurrence.is_whole else self.weights.max(initial=0)
         return np.where(self.weights > 0, self.weights, unseen).tolist()
 
     @property
@@ -71,10 +62,10 @@ class SplitReport:
     def summary(self, classes: ClassTable, *, wrong: str | None = None) -> dict[str, Any]:
         """Plain types for JSON, with what is wrong with its classes."""
         return {
-            "samples": self.samples,
-            "looked_at": self.looked_at,
+            "samples": self.occurrence.samples,
+            "looked_at": self.occurrence.looked_at,
             "sizes": {f"{h}x{w}": n for (h, w), n in self.sizes.items()},
-            "ids": {str(i): n for i, n in self.ids.items()},
+            "ids": {str(i): n for i, n in sorted(self.occurrence.ids.items())},
             "ignored": round(self.ignored, 6),
             "unknown_ids": {str(i): n for i, n in self.unknown.items()},
             "absent": [classes.names[c] for c in self.absent],
@@ -98,17 +89,14 @@ def report(
     )
     faults = [fault_of(fact, samples.files(i), classes) for i, fact in enumerate(facts)]
     pixels, presence, frequency = _per_class(facts, classes)
-    ids = counted(split, facts, len(samples)).ids
-    unknown = {raw: ids[raw] for raw in classes.unknown(ids)}
+    seen = counted(split, facts, len(samples))
+    unknown = {raw: seen.ids[raw] for raw in classes.unknown(seen.ids)}
     return SplitReport(
-        split=split,
-        samples=len(samples),
-        looked_at=len(facts),
+        occurrence=seen,
         sizes=dict(Counter(f.image_size for f in facts if f.image_size).most_common()),
-        ids=dict(sorted(ids.items())),
         pixels=pixels,
         presence=presence,
-        ignored=1 - (int(pixels.sum()) + sum(unknown.values())) / max(ids.total(), 1),
+        ignored=1 - (int(pixels.sum()) + sum(unknown.values())) / max(seen.ids.total(), 1),
         unknown=unknown,
         weights=median_frequency_weights(frequency),
         gaps=list(samples.gaps),
@@ -133,14 +121,10 @@ def _per_class(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """(C,) pixels, (C,) samples, and (C,) share of the pixels where the class occurs."""
     number = {raw: index for index, raw in enumerate(classes.ids)}
-    pixels = np.zeros(len(classes), np.int64)
-    presence = np.zeros(len(classes), np.int64)
-    where_present = np.zeros(len(classes), np.int64)
+    pixels, presence, where_present = sums = np.zeros((3, len(classes)), np.int64)
     for fact in facts:
         everything = sum(fact.counts.values())
         for raw, count in fact.counts.items():
             if raw in number:
-                pixels[number[raw]] += count
-                presence[number[raw]] += 1
-                where_present[number[raw]] += everything
+                sums[:, number[raw]] += count, 1, everything
     return pixels, presence, pixels / np.maximum(where_present, 1)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -66,14 +66,12 @@ def occurrence(split: str, samples: Samples, facts: Sequence[Facts] = ()) -> Occ
     return counted(split, facts, len(samples))
 
 
-def counted(split: str, facts: Iterable[Facts], samples: int) -> Occurrence:
+def counted(split: str, facts: Sequence[Facts], samples: int) -> Occurrence:
     """What is in the masks of these facts."""
     ids: Counter[int] = Counter()
-    looked_at = 0
     for fact in facts:
         ids.update(fact.counts)
-        looked_at += 1
-    return Occurrence(split, ids, looked_at, samples)
+    return Occurrence(split, ids, len(facts), samples)
 
 
 def faults_of(seen: Sequence[Occurrence], classes: ClassTable) -> dict[str, str]:

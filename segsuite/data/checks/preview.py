@@ -25,8 +25,8 @@ _ROWS = 60
 
 def write_table(report: SplitReport, classes: ClassTable) -> None:
     """Prints a split's statistics: a table of its classes, then what is missing or wrong."""
-    console = Console()
-    table = Table(title=f"{report.split}: {report.samples} samples", title_justify="left")
+    console, seen = Console(), report.occurrence
+    table = Table(title=f"{seen.split}: {seen.samples} samples", title_justify="left")
     for heading in ("id", "class", "pixels", "share", "samples", "weight"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     labelled = max(int(report.pixels.sum()), 1)
@@ -75,8 +75,9 @@ def _remarks(report: SplitReport, classes: ClassTable) -> list[str]:
     """One line each for sizes, ignored pixels and whatever is amiss."""
     sizes = [f"{n} of {h}x{w}" for (h, w), n in report.sizes.items()]
     lines = [f"sizes (height x width): {first_of(sizes)}", f"ignored pixels: {report.ignored:.2%}"]
-    if report.looked_at < report.samples:
-        lines.append(f"looked at the first {report.looked_at} only, since they are drawn")
+    if not report.occurrence.is_whole:
+        looked_at = report.occurrence.looked_at
+        lines.append(f"looked at the first {looked_at} only, since they are drawn")
     if report.absent:
         lines.append(f"absent classes: {first_of([classes.names[c] for c in report.absent])}")
     if report.unknown:
