@@ -156,13 +156,13 @@ class CocoInstances:
             for number in numbers
             if ids[number] not in there
         ]
+        again = _again(ids)
         gaps += [
             f"{path}: the file of image {number}, `{ids[number]}`, is that of another image too"
-            for number in _again(ids)
+            for number in again
         ]
         if gaps:
             self._expected.complain(split, gaps, root, strict=strict)
-        again = set(_again(ids))
         numbers = [n for n in numbers if ids[n] in there and n not in again]
         if not numbers:
             raise DataError(f"split `{split}` is empty: {self._expected.told(root)}")

@@ -1,5 +1,6 @@
 """Files to arrays: images as RGB, upright, and masks as the raw ids that they hold."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -151,7 +152,9 @@ def opened(path: str | Path) -> Image.Image:
         # Not by its path: Pillow 13 then maps grey TIFFs, and scrambles those that it turns.
         with open(path, "rb") as file, Image.open(file) as image:
             image.load()
-            _turn_upright(image)
+            # Costs nothing where no tag says so; a damaged tag says nothing, as in viewers.
+            with contextlib.suppress(*_EXIF_FAULTS):
+                ImageOps.exif_transpose(image, in_place=True)
             return image
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -172,14 +175,6 @@ def is_turned(path: str | Path) -> bool:
             return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except (*_EXIF_FAULTS, Image.DecompressionBombError):
         return False
-
-
-def _turn_upright(image: Image.Image) -> None:
-    """Costs nothing where no tag says so; a tag that is damaged says nothing, as in viewers."""
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except _EXIF_FAULTS:
-        return
 
 
 def _eight_bits(image: Image.Image, path: str | Path, white: float | None) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ in `masks/gt_{id}.png`; an end of `.*` stands for any image suffix.
 """
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.readers.decode import IMAGE_SUFFIXES
 
 _ANY = ".*"
+_UNDECODED = re.compile("[\ud800-\udfff]")
+"""What Python puts for bytes of a file's name that are no UTF-8."""
 
 
 def found(
@@ -33,7 +36,7 @@ def found(
     for name in names_below(top):
         if (sample := _id_of(name, begin, end, suffixes)) is None:
             continue
-        if not _is_text(sample):
+        if _UNDECODED.search(sample):
             raise DataError(
                 f"the name of {str(top / name)!a} is not UTF-8, so that no list and no result "
                 "can name it; rename the file"
@@ -84,17 +87,6 @@ def _id_of(name: str, begin: str, end: str, suffixes: Collection[str]) -> str | 
         return sample if matches else None
     folder, slash, last = sample.rpartition("/")
     return folder + slash + last.removeprefix(begin) if last.startswith(begin) else None
-
-
-def _is_text(name: str) -> bool:
-    """Whether bytes of a file's name could be read as UTF-8."""
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def names_below(folder: Path, prefix: str = "") -> Iterator[str]:
