@@ -5,9 +5,8 @@ section 4.1, and its released converter, whose defects are repeated only on requ
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +87,9 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
     coco_masks()  # said before files of a gigabyte are read
     lvis = read_annotations(sources.lvis)
     _check_release(lvis)
-    images = {
-        number: image
-        for number, image in lvis.images.items()
-        if not (paper_compat and number == _DROPPED_IMAGE)
-    }
+    images = dict(lvis.images)
+    if paper_compat:
+        images.pop(_DROPPED_IMAGE, None)
     skipped: Counter[str] = Counter()
     things = _fitting(lvis, images, lvis_ids(), skipped, strict)
     stuff: dict[int, list[tuple[int, Any]]] = {}
@@ -118,7 +115,8 @@ def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = Fa
 
 def _check_release(lvis: Annotations) -> None:
     """Raises DataError where most ids mean other classes, as those of LVIS v0.5 do."""
-    names = _names()
+    table = ClassTable.load("coco_lvis1284")
+    names = dict(zip(table.ids, table.names, strict=True))
     named = {number: name for number, name in lvis.categories.items() if name}
     other = [number for number, name in named.items() if names.get(number) != name]
     if 2 * len(other) > len(named):
@@ -127,13 +125,6 @@ def _check_release(lvis: Annotations) -> None:
             f"other names there, such as {other[0]}, `{named[other[0]]}` here and "
             f"`{names.get(other[0], 'none')}` there; give lvis_v1_train.json and lvis_v1_val.json"
         )
-
-
-@cache
-def _names() -> dict[int, str]:
-    """The classes' names by merged id."""
-    table = ClassTable.load("coco_lvis1284")
-    return dict(zip(table.ids, table.names, strict=True))
 
 
 def _fitting(
@@ -157,12 +148,11 @@ def _fitting(
         size = images[image][1:]
         for region in read.regions[image]:
             where = f"{read.source}: annotation {region.id} of image {image}"
-            if region.category == _OTHER and region.category not in ids:
-                continue
             if region.category not in ids:
-                known = f"the {len(ids)} known ({min(ids)} to {max(ids)})"
-                wrong = f"{where}: category {region.category} is none of {known}"
-                refuse("unknown category", wrong)
+                if region.category != _OTHER:
+                    known = f"the {len(ids)} known ({min(ids)} to {max(ids)})"
+                    wrong = f"{where}: category {region.category} is none of {known}"
+                    refuse("unknown category", wrong)
                 continue
             kept, faults = drawable(region.segmentation, size)
             for wrong in faults:
@@ -194,7 +184,11 @@ def write_split(
     Files: `folder/train2017/000000000009.png`, where the image is; `folder/NAME.txt` lists them.
     """
     missing = {i: image for i, image in split.images.items() if not _path(folder, image).exists()}
-    steps = jobs.in_parallel(_write, _tasks(split, missing, folder, overlap), workers)
+    tasks = (
+        (_path(folder, image), image[1:], split.lvis.get(i, ()), split.stuff.get(i, ()), overlap)
+        for i, image in missing.items()
+    )
+    steps = jobs.in_parallel(_write, tasks, workers)
     written = jobs.with_progress(steps, total=len(missing), title=f"{name} masks")
     names = sorted(image[0] for image in split.images.values())
     with written_whole(folder / f"{name}.txt") as beside:
@@ -215,14 +209,6 @@ def write_index(splits: dict[str, Split], folder: Path) -> None:
             "skipped": {name: dict(split.skipped) for name, split in splits.items()},
         },
     )
-
-
-def _tasks(
-    split: Split, missing: dict[int, tuple[str, int, int]], folder: Path, overlap: Overlap
-) -> Iterator[tuple[Any, ...]]:
-    for number, image in missing.items():
-        lvis, stuff = split.lvis.get(number, ()), split.stuff.get(number, ())
-        yield _path(folder, image), image[1:], lvis, stuff, overlap
 
 
 def _write(path: Path, *regions: Any) -> None:
