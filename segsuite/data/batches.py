@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,9 +45,7 @@ class EvaluationSet(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._samples[index]
-        return Sample(
-            sample.id, self._transform(sample.image), sample.label.long(), sample.instances
-        )
+        return replace(sample, image=self._transform(sample.image), label=sample.label.long())
 
 
 def stacked(samples: Sequence[Sample]) -> Batch:

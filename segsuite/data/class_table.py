@@ -3,7 +3,6 @@
 Imports no torch: the config asks here for the number of classes while it is composed.
 """
 
-import difflib
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -241,11 +240,7 @@ def _find(table: str | Path) -> Path:
 def _only(entry: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = (
-                f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(sorted(known))}"
-            )
-            raise DataError(f"{where} has an unknown key `{key}`{hint}")
+            raise DataError(f"{where} has an unknown key `{key}`{did_you_mean(key, known)}")
 
 
 def _colors(given: list[Any], path: Path) -> NDArray[np.uint8]:
