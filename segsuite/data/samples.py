@@ -82,15 +82,12 @@ class Samples(Protocol):
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The files of a sample; none when it is drawn."""
-        ...
 
     def inspect(self, index: int) -> Facts:
         """What is in the files of a sample; never raises for what is wrong with them."""
-        ...
 
     def only(self, indices: Sequence[int]) -> Self:
         """These samples alone."""
-        ...
 
 
 def picked(samples: S, indices: Sequence[int], *columns: str) -> S:
@@ -118,4 +115,3 @@ class Reader(Protocol):
         Raises:
             DataError: there is no such split, it is empty, or (if `strict`) it is incomplete.
         """
-        ...

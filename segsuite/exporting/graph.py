@@ -23,7 +23,6 @@ class Resized(Protocol):
 
     def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
         """(H, h) and (W, w): scores(size) are rows @ grid_scores @ columns.T."""
-        ...
 
 
 class Graph(nn.Module):

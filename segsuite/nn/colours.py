@@ -37,7 +37,6 @@ class Backbone(Protocol):
 
     def modules(self) -> Iterator[nn.Module]:
         """As of any module."""
-        ...
 
 
 def stated(mean: Sequence[float] | None, std: Sequence[float] | None) -> Pixels | None:

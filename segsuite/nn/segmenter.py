@@ -20,15 +20,12 @@ class Prediction(Protocol):
 
     def labels(self, size: Size) -> Tensor:
         """(B, H, W) int64 class ids; never holds a (B, K, H, W) tensor."""
-        ...
 
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W), higher is likelier."""
-        ...
 
     def of(self, image: int) -> Self:
         """The answer for that image of the batch alone, a batch of one; its trace is left out."""
-        ...
 
 
 class Segmenter(nn.Module, ABC):

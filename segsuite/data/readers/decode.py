@@ -113,7 +113,6 @@ class InstanceFiles(Protocol):
 
     def decode(self, path: Path) -> NDArray[np.int32]:
         """(H, W) instance ids, 0 where there is none."""
-        ...
 
 
 class ThingNumbers:
