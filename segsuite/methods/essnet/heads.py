@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Positive
 from segsuite.core.idle import counts
 from segsuite.methods.essnet.output import EssnetOutput, Metric
@@ -63,8 +62,6 @@ class EmbeddingHead(nn.Module):
         normalize_stage: Literal["before_upsample", "after_upsample"] = "before_upsample",
     ) -> None:
         super().__init__()
-        if tau <= 0 or dim < 1:
-            raise ConfigError(f"method.tau={tau} and method.embedding_dim={dim} must be above 0")
         self.project = nn.Conv2d(in_channels, dim, 1)
         nn.init.kaiming_normal_(self.project.weight)
         nn.init.zeros_(self.project.bias)
