@@ -41,8 +41,8 @@ class GridPrediction:
         return rows, columns
 
 
-@dataclass(frozen=True)
-class StridedPrediction:
+@dataclass(frozen=True, kw_only=True)
+class StridedPrediction(GridPrediction):
     """Scores whose grid points lie on every `stride`-th pixel of the image, from the first on.
 
     That is where stride-2 convolutions with a padding of 1 see. For sides of stride * n + 1 it is
@@ -50,14 +50,12 @@ class StridedPrediction:
     grid, by 15 pixels at the far border; here, scores beyond the last grid point are repeated.
 
     Attributes:
-        grid_scores: (B, K, h, w), the scores at the grid points.
         seen: size of the image that the network was asked about.
+        stride: pixels from one grid point to the next.
     """
 
-    grid_scores: Tensor
     seen: Size
     stride: int
-    trace: TokenTrace | None = None
 
     def labels(self, size: Size) -> Tensor:
         """(B, H, W) int64 class ids."""
@@ -69,10 +67,6 @@ class StridedPrediction:
     def scores(self, size: Size) -> Tensor:
         """(B, K, H, W)."""
         return self._upsampled(self.grid_scores, size)
-
-    def of(self, image: int) -> Self:
-        """Of one image of the batch."""
-        return replace(self, grid_scores=self.grid_scores[image : image + 1], trace=None)
 
     def resizing(self, size: Size) -> tuple[Tensor, Tensor]:
         """(H, h) and (W, w), for which scores(size) are rows @ grid_scores @ columns.T."""
