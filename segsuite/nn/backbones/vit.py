@@ -74,18 +74,11 @@ class VisionTransformer(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.embed(images)
+        grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
+        x = self.embed_patches(patchify(images, self.patch)) + self.position(grid)
         for block in self.blocks:
             x = block(x)
         return x
-
-    def embed(self, images: Tensor) -> Tensor:
-        """(B, gh * gw, dim): every patch embedded, its position added.
-
-        Shapes: images (B, 3, gh * patch, gw * patch)
-        """
-        grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
-        return self.embed_patches(patchify(images, self.patch)) + self.position(grid)
 
     def embed_patches(self, pixels: Tensor) -> Tensor:
         """(B, n, dim): patches embedded, without positions.
