@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self, TypedDict, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segsuite.core.sizes import Size
@@ -62,6 +64,12 @@ class Facts:
     label_size: Size | None
     counts: dict[int, int]
     fault: str | None = None
+
+
+def counts_of(raw: NDArray[Any]) -> dict[int, int]:
+    """Number of pixels of each raw id that occurs."""
+    ids, pixels = np.unique(raw, return_counts=True)
+    return dict(zip(ids.tolist(), pixels.tolist(), strict=True))
 
 
 class Samples(Protocol):

@@ -24,7 +24,7 @@ from segsuite.data.readers.decode import decode_image, is_turned
 from segsuite.data.readers.missing import ExpectedFiles
 from segsuite.data.readers.patterns import found, layout
 from segsuite.data.remembered import Memory
-from segsuite.data.samples import Facts, Sample, picked
+from segsuite.data.samples import Facts, Sample, counts_of, picked
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,7 @@ class CocoSamples:
             return Facts(None, drawn, {}, str(error))
         if size != drawn:
             return Facts(size, drawn, {}, self._sizes_differ(index, size))
-        ids, pixels = np.unique(self._raw(index), return_counts=True)
-        counts = {int(i): int(n) for i, n in zip(ids, pixels, strict=True)}
-        return Facts(size, drawn, counts)
+        return Facts(size, drawn, counts_of(self._raw(index)))
 
     def only(self, indices: Sequence[int]) -> Self:
         return picked(self, indices, "numbers", "ids", "images", "sizes", "regions")

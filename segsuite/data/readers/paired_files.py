@@ -25,7 +25,7 @@ from segsuite.data.readers.missing import ExpectedFiles, pattern_hint
 from segsuite.data.readers.own_splits import settled
 from segsuite.data.readers.patterns import folder_of, found, layout
 from segsuite.data.readers.splits import Part, Split, check_folders, chosen, is_list, why_none
-from segsuite.data.samples import Facts, Sample, picked
+from segsuite.data.samples import Facts, Sample, counts_of, picked
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +92,10 @@ class PairedSamples:
             fault = self._sizes_differ(index, image.shape, raw.shape)
         elif image is not None and image.size > 3 and (image == image[0, 0]).all():
             fault = f"{self.images[index]} is one colour all over"
-        ids, pixels = np.unique(raw, return_counts=True) if raw is not None else ((), ())
         return Facts(
             image_size=None if image is None else image.shape[:2],
             label_size=None if raw is None else raw.shape,
-            counts={int(i): int(n) for i, n in zip(ids, pixels, strict=True)},
+            counts={} if raw is None else counts_of(raw),
             fault=fault,
         )
 
@@ -146,7 +145,9 @@ class PairedFiles:
         self._images = images
         self._masks = dict.fromkeys(splits, masks) if isinstance(masks, str) else dict(masks)
         self._splits = dict(splits)
-        if apart := {s for s in self._masks.keys() ^ self._splits.keys() if self._is_given(s)}:
+        # What is null is a split that data may have, and no more.
+        given = self._masks.keys() | {s for s, where in splits.items() if where is not None}
+        if apart := given - (self._masks.keys() & splits.keys()):
             raise ConfigError(
                 f"data.reader.masks has {', '.join(self._masks)} and data.reader.splits has "
                 f"{', '.join(self._splits)}; give both for `{min(apart)}`, or one pattern for all"
@@ -171,10 +172,6 @@ class PairedFiles:
             },
             source,
         )
-
-    def _is_given(self, split: str) -> bool:
-        """Whether it is no more than a split that data may have."""
-        return split not in self._splits or self._splits[split] is not None
 
     def split_names(self, root: Path | None) -> list[str]:
         """The splits that there are below `root`."""
@@ -225,7 +222,7 @@ class PairedFiles:
         known = self._known.get(split, len(ids))
         if len(ids) != known:
             gaps.append(f"{len(ids)} pairs were found where the data set has {known}")
-        marks, lacking = self._marks(ids, root, split, where) if instances else ({}, [])
+        marks, lacking = self._marks(ids, root, where) if instances else ({}, [])
         gaps += lacking
         if gaps and (images or masks):
             self._expected.complain(split, gaps, root, strict=strict)
@@ -271,7 +268,7 @@ class PairedFiles:
         return images, own
 
     def _marks(
-        self, ids: Sequence[str], root: Path, split: str, where: Split | Part
+        self, ids: Sequence[str], root: Path, where: Split | Part
     ) -> tuple[dict[str, Path], list[str]]:
         """The files of instance ids, and what to say of the pairs that have none."""
         if self._instances is None:

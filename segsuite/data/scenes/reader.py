@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hints import Count, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
-from segsuite.data.samples import Facts, Sample, picked
+from segsuite.data.samples import Facts, Sample, counts_of, picked
 from segsuite.data.scenes.kinds import class_table
 from segsuite.data.scenes.street import draw_street
 
@@ -47,9 +46,7 @@ class SceneSamples:
 
     def inspect(self, index: int) -> Facts:
         raw = self.classes.raw(self[index].label.numpy())
-        ids, pixels = np.unique(raw, return_counts=True)
-        counts = {int(i): int(n) for i, n in zip(ids, pixels, strict=True)}
-        return Facts(self.size, self.size, counts)
+        return Facts(self.size, self.size, counts_of(raw))
 
     def only(self, indices: Sequence[int]) -> Self:
         return picked(self, indices, "ids", "numbers")
