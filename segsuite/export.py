@@ -26,15 +26,12 @@ def main(cfg: DictConfig) -> None:
 
     from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
-    from segsuite.exporting.export import source_of
 
     console = Console(stderr=True)
     run = Run(cfg)
     export = run.build("exporter")
     exported = export(
-        lambda: source_of(run),
-        run.folder,
-        typed=run.typed,
+        run,
         tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     exported.show(Console())

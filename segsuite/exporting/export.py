@@ -41,57 +41,6 @@ class Scoring:
     images: Count | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What is exported.
-
-    Attributes:
-        name: what the network is called in tables: its checkpoint or its experiment.
-        checkpoint: path of its checkpoint; None for random weights.
-        classes: classes that it was trained for; None for random weights.
-        data: makes the data module.
-        evaluator: gives what makes the evaluator of its task; None for a semantic one.
-        crop_size: (height, width) that it was trained at.
-    """
-
-    name: str
-    network: Segmenter
-    checkpoint: str | None
-    classes: ClassTable | None
-    data: Callable[[], Any]
-    evaluator: Callable[[], Any]
-    crop_size: Size
-
-
-def source_of(run: Run) -> Source:
-    """The network that the config of an export names.
-
-    Raises:
-        CheckpointError: its checkpoint cannot be read, or it segments nothing.
-    """
-    cfg, classes = run.config, None
-    if cfg.ckpt_path is not None:
-        network, classes = network_of(run)
-    else:
-        # Constructors fetch nothing: the weights stay random.
-        network = run.build("method.network").eval()
-    name = str(cfg.ckpt_path or cfg.experiment)
-    if not isinstance(network, Segmenter):
-        raise CheckpointError(
-            f"{name} is a {type(network).__name__}, which segments nothing; give a network that "
-            "does"
-        )
-    return Source(
-        name=name,
-        network=network,
-        checkpoint=cfg.ckpt_path,
-        classes=classes,
-        data=partial(run.build, "data"),
-        evaluator=partial(run.build_optional, "method.task.evaluator"),
-        crop_size=pair(cfg.data.crop_size),
-    )
-
-
 class Export:
     """One export; what several formats need is made once.
 
@@ -131,37 +80,26 @@ class Export:
         self.output, self.opset, self.threads = output, opset, threads
         self.output_folder, self.name, self.seed = output_folder, name, seed
 
-    def __call__(
-        self,
-        load: Callable[[], Source],
-        folder: Path,
-        *,
-        typed: Sequence[str] = (),
-        tell: Callable[[str], None] = lambda text: None,
-    ) -> Exported:
-        """Writes all files.
-
-        Args:
-            load: gives what is exported, whose random weights are drawn by `seed`.
-            folder: the run's folder.
-            typed: the overrides on the command line.
+    def __call__(self, run: Run, *, tell: Callable[[str], None]) -> Exported:
+        """Writes all files of the network that the run's config names.
 
         Raises:
-            ConfigError, CheckpointError, DataError: what was asked for does not fit together.
+            CheckpointError: its checkpoint cannot be read, or it segments nothing.
+            ConfigError, DataError: what was asked for does not fit together.
             ExportError: a runtime cannot take the network, or answers otherwise.
             MissingExtra: a runtime is not installed.
         """
         seed_everything(self.seed)
         torch.set_num_threads(self.threads)
-        source = load()
-        source.network.check_static()
-        measures = self._measures(trained=source.checkpoint is not None)
-        _check_heeded(typed, self.formats, measures)
+        network, classes = _network_of(run)
+        network.check_static()
+        measures = self._measures(trained=run.config.ckpt_path is not None)
+        _check_heeded(run.typed, self.formats, measures)
         for wanted in self.formats:
             wanted.check()
-        size = source.crop_size if self.size is None else pair(self.size)
-        job = _Job(self, source, size, measures, tell)
-        return job.done(Path(self.output_folder or folder))
+        size = pair(run.config.data.crop_size if self.size is None else self.size)
+        job = _Job(self, run, network, classes, size, measures, tell)
+        return job.done(Path(self.output_folder or run.folder))
 
     def _measures(self, *, trained: bool) -> bool:
         if self.accuracy.measure == "auto":
@@ -169,12 +107,41 @@ class Export:
         return bool(self.accuracy.measure)
 
 
+def _name(run: Run) -> str:
+    """What the network is called in tables: its checkpoint or its experiment."""
+    return str(run.config.ckpt_path or run.config.experiment)
+
+
+def _network_of(run: Run) -> tuple[Segmenter, ClassTable | None]:
+    """The network that a run's config names, and the classes that it was trained for.
+
+    Random weights, without a checkpoint, were trained for none.
+    """
+    if run.config.ckpt_path is not None:
+        network, classes = network_of(run)
+    else:
+        # Constructors fetch nothing: the weights stay random.
+        network, classes = run.build("method.network").eval(), None
+    if not isinstance(network, Segmenter):
+        raise CheckpointError(
+            f"{_name(run)} is a {type(network).__name__}, which segments nothing; give a network "
+            "that does"
+        )
+    return network, classes
+
+
 @dataclass
 class _Job:
-    """One network on its way to its files."""
+    """One network on its way to its files.
+
+    Attributes:
+        classes: classes that the network was trained for; None for random weights.
+    """
 
     export: Export
-    source: Source
+    run: Run
+    network: Segmenter
+    classes: ClassTable | None
     size: Size
     measures: bool
     tell: Callable[[str], None]
@@ -186,10 +153,10 @@ class _Job:
         Raises:
             CheckpointError: it has others.
         """
-        data = self.source.data()
-        trained_for = (self.source.classes or data.classes).names
+        data = self.run.build("data")
+        trained_for = (self.classes or data.classes).names
         if self.measures:
-            check_same(trained_for, data.classes.names, self.source.name)
+            check_same(trained_for, data.classes.names, _name(self.run))
         elif self._calibrates() and trained_for != data.classes.names:
             self.tell("int8 is calibrated with images of other classes than were trained")
         data.prepare_data()
@@ -209,7 +176,7 @@ class _Job:
         )
 
     def done(self, folder: Path) -> Exported:
-        export, source = self.export, self.source
+        export = self.export
         others = other_images(self.data, count=export.parity.images, size=self.size)
         if self._calibrates():
             self.seen_by_int8.shape  # noqa: B018  found wanting before minutes of exporting
@@ -218,12 +185,12 @@ class _Job:
         score = None
         if self.measures:
             self.tell("measuring the network's own accuracy")
-            score = self._scored(lambda image, size: source.network.predict(image).labels(size))
-        trained = source.checkpoint is not None
-        return Exported(source.name, trained, self.size, export.output, files, score)
+            score = self._scored(lambda image, size: self.network.predict(image).labels(size))
+        trained = self.run.config.ckpt_path is not None
+        return Exported(_name(self.run), trained, self.size, export.output, files, score)
 
     def written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
-        export, network = self.export, self.source.network
+        export, network = self.export, self.network
         path = folder / f"{export.name or 'network'}{wanted.suffix}"
         graph = Graph(network, size=self.size, output=export.output)
         replaced = f", in place of the {path.name} that is there" if path.exists() else ""
@@ -248,9 +215,9 @@ class _Job:
 
     def _about(self, wanted: Format, graph: Graph) -> Description:
         rows, columns = graph.places()
-        checkpoint = self.source.checkpoint
+        checkpoint = self.run.config.ckpt_path
         return Description(
-            classes=self.data.classes if self.source.classes is None else self.source.classes,
+            classes=self.classes or self.data.classes,
             size=self.size,
             output=self.export.output,
             dtype=wanted.dtype,
@@ -262,7 +229,8 @@ class _Job:
         )
 
     def _scored(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
-        evaluator = evaluator_of(self.source.evaluator, self.data.classes)
+        made = partial(self.run.build_optional, "method.task.evaluator")
+        evaluator = evaluator_of(made, self.data.classes)
         images = self.export.accuracy.images
         return accuracy(labels, self.data, size=self.size, evaluator=evaluator, images=images)
 

@@ -16,6 +16,7 @@ from segsuite.bench.training_memory import CompareMemory
 from segsuite.core.config import CONF, as_today
 from segsuite.engine import training
 from segsuite.engine.launch.help import options
+from segsuite.engine.launch.rebuild import network_of
 from segsuite.exporting.runtimes import CompareRuntimes
 from segsuite.methods.mobile.loss import PixelCrossEntropy
 from tests.config.composed import composed
@@ -140,16 +141,16 @@ def test_exports_are_composed_with_what_the_checkpoint_holds(
     class Exported(BaseException):
         pass
 
-    def noted(exporter, load, *_, **__):
-        asked.append((exporter, load()))
+    def noted(exporter, run, **_):
+        asked.append((exporter, network_of(run)[0]))
         raise Exported
 
     monkeypatch.setattr("segsuite.exporting.export.Export.__call__", noted)
     given = replaced(arguments, ckpt_path=checkpoint)
     with pytest.raises(Exported):
         called(import_module("segsuite.export").main, *given, f"paths.logs={tmp_path}")
-    ((exporter, source),) = asked
-    assert source.network.num_classes == 11
+    ((exporter, network),) = asked
+    assert network.num_classes == 11
     assert {"onnx", "onnx_int8"} == {wanted.name for wanted in exporter.formats}
 
 
