@@ -19,8 +19,7 @@ from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch.rebuild import check_same, iteration_of, network_of
 from segsuite.engine.launch.run import Run
 from segsuite.exporting.exported import Exported, Written
-from segsuite.exporting.formats import Format
-from segsuite.exporting.formats import formats as formats_of
+from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
 from segsuite.exporting.images import Calibration, calibration_images, other_images
 from segsuite.exporting.parity import Limits, compared, labelled
@@ -41,10 +40,11 @@ class Scoring:
     images: Count | None = None
 
 
+@dataclass(kw_only=True)
 class Export:
     """One export; what several formats need is made once.
 
-    Args:
+    Attributes:
         formats: names of the formats, see `exporting.formats`.
         parity: how far float files may be from the network.
         calibration: what int8 is calibrated with.
@@ -60,25 +60,20 @@ class Export:
         ConfigError: settings that do not fit; found before anything is exported.
     """
 
-    def __init__(
-        self,
-        *,
-        formats: Sequence[str],
-        parity: Limits,
-        calibration: Calibration,
-        accuracy: Scoring,
-        size: Sides | None = None,
-        output: Output = "labels",
-        opset: Count = 18,
-        threads: Count = 1,
-        output_folder: str | None = None,
-        name: str | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.formats, self.size = formats_of(formats), size
-        self.parity, self.calibration, self.accuracy = parity, calibration, accuracy
-        self.output, self.opset, self.threads = output, opset, threads
-        self.output_folder, self.name, self.seed = output_folder, name, seed
+    formats: Sequence[str]
+    parity: Limits
+    calibration: Calibration
+    accuracy: Scoring
+    size: Sides | None = None
+    output: Output = "labels"
+    opset: Count = 18
+    threads: Count = 1
+    output_folder: str | None = None
+    name: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.chosen = formats(self.formats)
 
     def __call__(self, run: Run, *, tell: Callable[[str], None]) -> Exported:
         """Writes all files of the network that the run's config names.
@@ -94,8 +89,8 @@ class Export:
         network, classes = _network_of(run)
         network.check_static()
         measures = self._measures(trained=run.config.ckpt_path is not None)
-        _check_heeded(run.typed, self.formats, measures)
-        for wanted in self.formats:
+        _check_heeded(run.typed, self.chosen, measures)
+        for wanted in self.chosen:
             wanted.check()
         size = pair(run.config.data.crop_size if self.size is None else self.size)
         job = _Job(self, run, network, classes, size, measures, tell)
@@ -103,7 +98,7 @@ class Export:
 
     def _measures(self, *, trained: bool) -> bool:
         if self.accuracy.measure == "auto":
-            return trained and any(wanted.int8 for wanted in self.formats)
+            return trained and any(wanted.int8 for wanted in self.chosen)
         return bool(self.accuracy.measure)
 
 
@@ -163,7 +158,7 @@ class _Job:
         return data
 
     def _calibrates(self) -> bool:
-        return any(wanted.int8 for wanted in self.export.formats)
+        return any(wanted.int8 for wanted in self.export.chosen)
 
     @cached_property
     def seen_by_int8(self) -> torch.Tensor:
@@ -181,7 +176,7 @@ class _Job:
         if self._calibrates():
             self.seen_by_int8.shape  # noqa: B018  found wanting before minutes of exporting
         folder.mkdir(parents=True, exist_ok=True)
-        files = [self.written(wanted, folder, others) for wanted in export.formats]
+        files = [self.written(wanted, folder, others) for wanted in export.chosen]
         score = None
         if self.measures:
             self.tell("measuring the network's own accuracy")

@@ -146,12 +146,13 @@ class Runtimes:
         console.print(f"written: {folder}/result.json", highlight=False, soft_wrap=True)
 
 
+@dataclass(kw_only=True)
 class CompareRuntimes:
     """`probe=runtimes`: measures the runtimes that are named, on the CPU.
 
     A runtime that is not installed or cannot take the network is told of; the others go on.
 
-    Args:
+    Attributes:
         networks: the networks that are named, exactly one.
         data: the data module whose training images int8 is calibrated with, and whose validation
             images are labelled.
@@ -163,27 +164,23 @@ class CompareRuntimes:
         threads: threads of the CPU; None is one.
     """
 
-    def __init__(
-        self,
-        *,
-        networks: NamedNetworks,
-        data: Any,
-        names: Sequence[str],
-        sizes: Sequence[Sides],
-        frames: Count = 300,
-        warm_up: Annotated[int, Between(0)] = 10,
-        calibration: Count = 32,
-        least: Count = 16,
-        images: Count = 4,
-        threads: Count | None = None,
-        seed: int = 0,
-    ) -> None:
-        check_names(names)
-        self.networks, self.data, self.names = networks, data, list(names)
-        self.sizes, self.frames, self.warm_up = [pair(size) for size in sizes], frames, warm_up
-        self.calibration, self.images, self.seed = calibration, images, seed
-        self.least = least if any(name.endswith("int8") for name in names) else 1
-        self.threads = threads or 1
+    networks: NamedNetworks
+    data: Any
+    names: Sequence[str]
+    sizes: Sequence[Sides]
+    frames: Count = 300
+    warm_up: Annotated[int, Between(0)] = 10
+    calibration: Count = 32
+    least: Count = 16
+    images: Count = 4
+    threads: Count | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_names(self.names)
+        self.threads = self.threads or 1
+        if not any(name.endswith("int8") for name in self.names):
+            self.least = 1
 
     def __call__(self, *, data_overrides: Sequence[str], tell: Callable[[str], None]) -> Runtimes:
         """Measures.
@@ -197,7 +194,7 @@ class CompareRuntimes:
         torch.set_num_threads(self.threads)
         rows: list[Row] = []
         refused: list[NotPossible] = []
-        for size in self.sizes:
+        for size in map(pair, self.sizes):
             candidates = self.networks.built(size, data_overrides=data_overrides)
             if len(candidates) != 1:
                 raise ConfigError(

@@ -151,7 +151,7 @@ def test_exports_are_composed_with_what_the_checkpoint_holds(
         called(import_module("segsuite.export").main, *given, f"paths.logs={tmp_path}")
     ((exporter, network),) = asked
     assert network.num_classes == 11
-    assert {"onnx", "onnx_int8"} == {wanted.name for wanted in exporter.formats}
+    assert {"onnx", "onnx_int8"} == {wanted.name for wanted in exporter.chosen}
 
 
 @pytest.mark.parametrize("arguments", said("benchmark"))

@@ -60,7 +60,7 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
         plain, int8 = formats(names)
         return [plain, replace(int8, carries=False)]  # as ExecuTorch and LiteRT
 
-    monkeypatch.setattr("segsuite.exporting.export.formats_of", one_that_carries_nothing)
+    monkeypatch.setattr("segsuite.exporting.export.formats", one_that_carries_nothing)
     path = checkpoint(tmp_path / "a.ckpt", Small, iteration=7)
     code, out, _, files = typed(
         f"ckpt_path={path}", "formats=[onnx,onnx_int8]", "accuracy.images=2"

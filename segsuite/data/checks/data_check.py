@@ -1,6 +1,7 @@
 """A look at whole splits before anything is trained on them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,23 +12,19 @@ from segsuite.data.checks.preview import write_preview, write_table, write_weigh
 from segsuite.data.readers.splits import warn_of_shared
 
 
+@dataclass(frozen=True, kw_only=True)
 class DataCheck:
     """Prints what splits hold and what is wrong with them; draws previews, writes class weights.
 
-    Args:
+    Attributes:
         splits: names of the splits; None for those of training, validation and test.
         drawn: how many samples are looked at of data that are drawn.
         images: how many images are in the preview of each split.
     """
 
-    def __init__(
-        self,
-        *,
-        splits: Sequence[str] | None = None,
-        drawn: Count = 100,
-        images: Annotated[int, Between(0)] = 4,
-    ) -> None:
-        self.splits, self.drawn, self.images = splits, drawn, images
+    splits: Sequence[str] | None = None
+    drawn: Count = 100
+    images: Annotated[int, Between(0)] = 4
 
     def __call__(self, data: Any, folder: Path) -> dict[str, dict[str, Any]]:
         """A summary of each split, whose `ok` says whether it can be trained on.
