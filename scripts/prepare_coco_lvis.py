@@ -22,7 +22,6 @@ from typing import get_args
 from segsuite.core.errors import exit_code
 from segsuite.data.preparation import jobs
 from segsuite.data.preparation.coco_lvis import (
-    Sources,
     read_split,
     write_index,
     write_split,
@@ -51,8 +50,8 @@ def prepare(given: argparse.Namespace) -> None:
     splits = {}
     for name in _SPLITS:
         print(f"reading the annotations of {name} ...", flush=True)
-        sources = Sources(lvis=notes / f"lvis_v1_{name}.json", stuff=stuff)
-        split = read_split(sources, strict=given.strict, paper_compat=given.paper_compat)
+        things = notes / f"lvis_v1_{name}.json"
+        split = read_split(things, stuff, strict=given.strict, paper_compat=given.paper_compat)
         jobs.begin(folder, settings)
         written, before = write_split(
             split, name, folder, overlap=given.overlap, workers=given.workers

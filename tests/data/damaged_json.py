@@ -21,7 +21,7 @@ import numpy as np
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.preparation.annotations import read_annotations, whole
-from segsuite.data.preparation.coco_lvis import Sources, merged, read_split
+from segsuite.data.preparation.coco_lvis import merged, read_split
 from segsuite.data.preparation.rasterise import covered
 from segsuite.data.readers.coco_instances import CocoInstances
 from tests.data.layouts import write_image
@@ -129,7 +129,7 @@ def reads_as_lvis(root: Path, text: str) -> str | None:
     file = root / "annotations.json"
     file.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
-        split = read_split(Sources(lvis=file, stuff=[]))
+        split = read_split(file, [])
     except DataError as error:
         return str(error)
     drawn = sum(map(len, split.lvis.values()))

@@ -403,11 +403,10 @@ def test_another_release_of_lvis_is_told_by_the_names_of_its_categories(tmp_path
     named = [{"id": number, "name": name} for number, name in names.items()]
     path.write_text(json.dumps(json.loads(path.read_text()) | {"categories": named}))
     with pytest.raises(DataError, match=f"LVIS v{said}") if said else nullcontext():
-        coco_lvis.read_split(coco_lvis.Sources(lvis=path, stuff=[]), strict=False)
+        coco_lvis.read_split(path, [], strict=False)
 
 
 def test_the_dropped_image_is_dropped_on_request_only(tmp_path):
     lvis = write(tmp_path / "lvis.json", [429995, 1], [], "train2017")
-    sources = coco_lvis.Sources(lvis=lvis, stuff=[])
-    assert len(coco_lvis.read_split(sources).images) == 2
-    assert list(coco_lvis.read_split(sources, paper_compat=True).images) == [1]
+    assert len(coco_lvis.read_split(lvis, []).images) == 2
+    assert list(coco_lvis.read_split(lvis, [], paper_compat=True).images) == [1]

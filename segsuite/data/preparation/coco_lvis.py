@@ -56,14 +56,6 @@ def lvis_ids() -> dict[int, int]:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """The annotation files of one split; COCO's stuff may be several (LVIS mixes its splits)."""
-
-    lvis: Path
-    stuff: Sequence[Path]
-
-
-@dataclass(frozen=True)
 class Split:
     """A split that was read and checked.
 
@@ -77,40 +69,46 @@ class Split:
     skipped: Counter[str]
 
 
-def read_split(sources: Sources, *, strict: bool = True, paper_compat: bool = False) -> Split:
+def read_split(
+    things: Path, stuff: Sequence[Path], *, strict: bool = True, paper_compat: bool = False
+) -> Split:
     """The split's images and the regions to paint on each, in the files' order.
+
+    Args:
+        things: LVIS's annotations of the split.
+        stuff: COCO's; they may be several, since LVIS mixes its splits.
 
     Raises:
         DataError: a file is absent, cut short or of another release of LVIS; or, if `strict`, the
             first annotation that does not fit, by its file and id.
     """
     coco_masks()  # said before files of a gigabyte are read
-    lvis = read_annotations(sources.lvis)
+    lvis = read_annotations(things)
     _check_release(lvis)
     images = dict(lvis.images)
     if paper_compat:
         images.pop(_DROPPED_IMAGE, None)
     skipped: Counter[str] = Counter()
-    things = _fitting(lvis, images, lvis_ids(), skipped, strict)
-    stuff: dict[int, list[tuple[int, Any]]] = {}
+    of_things = _fitting(lvis, images, lvis_ids(), skipped, strict)
+    of_stuff: dict[int, list[tuple[int, Any]]] = {}
     listed: set[int] = set()
-    for path in sources.stuff:
+    for path in stuff:
         read = read_annotations(path)
         listed |= read.images.keys()
         fitting = _fitting(read, images, stuff_ids(paper_compat=paper_compat), skipped, strict)
         for number, regions in fitting.items():
-            stuff.setdefault(number, []).extend(regions)
-    unlisted = sorted(images.keys() - listed) if sources.stuff else []
+            of_stuff.setdefault(number, []).extend(regions)
+    unlisted = sorted(images.keys() - listed) if stuff else []
     if unlisted and strict:
-        files = " nor ".join(path.name for path in sources.stuff)
+        files = " nor ".join(path.name for path in stuff)
         raise DataError(
-            f"{sources.lvis} has {len(unlisted)} images that neither {files} lists, such as "
+            f"{things} has {len(unlisted)} images that neither {files} lists, such as "
             f"{unlisted[0]}; are these COCO's 2017 files? To leave their stuff out and count "
             "them, type --no-strict"
         )
     if unlisted:
         skipped["image without stuff"] += len(unlisted)
-    return Split(images, things, stuff, skipped)
+    return Split(images, of_things, of_stuff, skipped)
 
 
 def _check_release(lvis: Annotations) -> None:
