@@ -88,12 +88,10 @@ def save_map(
     Args:
         colors: colours (C, 3) of the classes, for tables without groups.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     points = plane(table).numpy()
     figure = Figure(figsize=(9, 7), dpi=110)
-    FigureCanvasAgg(figure)  # no window system is needed
     axes = figure.subplots()
     size = 40 if len(names) <= _FEW else 8
     for group in dict.fromkeys(groups):
