@@ -82,11 +82,8 @@ class DeployedBasicHead(nn.Module):
         first, second = project.weight.detach().split(head.out_channels, dim=1)
         self.project_pooled = nn.Conv2d(*first.shape[1::-1], 1)
         self.project_local = nn.Conv2d(*second.shape[1::-1], 1, bias=False)
-        assert self.project_pooled.bias is not None and project.bias is not None
-        with torch.no_grad():
-            self.project_pooled.weight.copy_(first)
-            self.project_pooled.bias.copy_(project.bias)
-            self.project_local.weight.copy_(second)
+        self.project_pooled.load_state_dict({"weight": first, "bias": project.bias})
+        self.project_local.load_state_dict({"weight": second})
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, h, w) -> (B, channels, h, w)."""
