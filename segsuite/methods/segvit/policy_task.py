@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor, nn
 
 from segsuite.core.arguments import with_arguments_of
@@ -119,9 +118,5 @@ class PolicyTask(BaseTask):
 
     def predicted_labels(self, batch: Batch, **_: object) -> list[Tensor]:
         """Windows as (H, W) maps of 0 and 1, for images."""
-        maps = []
-        for logits, label in zip(self.predictions(batch), batch["label"], strict=True):
-            cells, size = logits.argmax(0).float(), tuple(label.shape[-2:])
-            map_ = torch.nn.functional.interpolate(cells[None, None], size, mode="nearest-exact")
-            maps.append(map_[0, 0].long())
-        return maps
+        pairs = zip(self.predictions(batch), batch["label"], strict=True)
+        return [fitted(logits.argmax(0), label) for logits, label in pairs]

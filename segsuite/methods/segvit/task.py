@@ -39,9 +39,9 @@ def with_labels(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def fitted(label: Tensor, image: Tensor) -> Tensor:
-    """A label map brought to its image's size by nearest neighbours.
+    """A label map brought to the size of an image, or of another map, by nearest neighbours.
 
-    Shapes: label (H, W) int64, image (3, h, w) -> (h, w) int64
+    Shapes: label (H, W) int64, image (..., h, w) -> (h, w) int64
     """
     size = tuple(image.shape[-2:])
     return F.interpolate(label[None, None].float(), size=size, mode="nearest-exact")[0, 0].long()
