@@ -113,9 +113,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in inner)
     kind = origin or hint
-    if kind in (Any, object) or not isinstance(
-        kind, type
-    ):  # or a type variable, a forward reference
+    # What is no type is a type variable, or a forward reference.
+    if kind in (Any, object) or not isinstance(kind, type):
         return True
     if value is None:
         return kind is type(None)

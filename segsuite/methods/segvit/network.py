@@ -155,9 +155,8 @@ class SegVit(Segmenter):
 
     def log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
         """(B, K, *size): each class's share of all scores of a pixel, of the last head."""
-        scores = (
-            self.head.prediction(output.heads[-1], output.trace).scores(size).float() + _NO_ZERO
-        )
+        prediction = self.head.prediction(output.heads[-1], output.trace)
+        scores = prediction.scores(size).float() + _NO_ZERO
         return scores.log() - scores.sum(1, keepdim=True).log()
 
     def taught_log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
