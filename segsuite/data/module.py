@@ -167,14 +167,12 @@ class SegmentationData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Stacked batches without end, from the trainer's present iteration on."""
         samples = self.samples("train")
-        rank, world_size = self._place()
         batches = EndlessBatches(
             length=len(samples),
             batch_size=self.batch_size,
             seed=self._seed,
-            rank=rank,
-            world_size=world_size,
             start=self._batches_done(),
+            **self._place(),
         )
         return self._loader(
             TrainingSet(samples, self.train_transform, self._seed),
@@ -192,10 +190,9 @@ class SegmentationData(L.LightningDataModule):
 
     def _evaluation(self, split: str) -> DataLoader[Any]:
         samples = self.samples(split)
-        rank, world_size = self._place()
         return self._loader(
             EvaluationSet(samples, self.eval_transform),
-            sampler=ShardedOnce(length=len(samples), rank=rank, world_size=world_size),
+            sampler=ShardedOnce(length=len(samples), **self._place()),
             batch_size=self._eval_batch_size,
             collate_fn=listed,
         )
@@ -213,11 +210,11 @@ class SegmentationData(L.LightningDataModule):
             **how,
         )
 
-    def _place(self) -> tuple[int, int]:
-        """(rank, world size), also without a trainer."""
+    def _place(self) -> dict[str, int]:
+        """What samplers are told of this process; nothing without a trainer."""
         if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
+            return {}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def _batches_done(self) -> int:
         if self.trainer is None:
