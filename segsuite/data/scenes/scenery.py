@@ -16,9 +16,8 @@ _SIGNS = ((200, 40, 40), (40, 80, 180), (225, 200, 60), (235, 235, 235), (40, 13
 
 def draw_sky(canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe) -> None:
     """The sky, lighter towards the horizon, and clouds."""
-    sky = canvas.coat(
-        wardrobe.coat("sky", dice, dice.of(_SKIES), 25), x=0, y=0, scale=1, roughness=2
-    )
+    coat = wardrobe.coat("sky", dice, dice.of(_SKIES), 25)
+    sky = canvas.coat(coat, x=0, y=0, scale=1, roughness=2)
     everything = Region(0, view.height, 0, view.width)
     canvas.fill(everything, sky)
     rows = np.arange(view.height) * 60 // max(int(view.horizon), 1)
@@ -37,9 +36,8 @@ def draw_backdrop(canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe) ->
         if dice.chance(0.5):
             coat = wardrobe.coat("building", dice, dice.of(_FACADES), 20)
             paint = canvas.coat(coat, x=x, y=view.horizon, scale=4)
-            canvas.fill(
-                rectangle(x - wide, view.horizon - high, x + wide, view.horizon, view), paint, 15
-            )
+            house = rectangle(x - wide, view.horizon - high, x + wide, view.horizon, view)
+            canvas.fill(house, paint, 15)
         else:
             coat = wardrobe.coat("vegetation", dice, (85, 115, 75), 20)
             paint = canvas.coat(coat, x=x, y=view.horizon, scale=4, roughness=30)
@@ -86,15 +84,15 @@ def draw_side(canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe, aside:
     while ends[-1] < 1.6 * view.nearest:
         ends.append(ends[-1] * dice.between(1.3, 2.1))
     for far, near in pairwise(ends):
-        lot = dice.share()
-        if lot < 0.52:
-            _house(canvas, view, dice, wardrobe, (aside, near, far, light))
-        elif lot < 0.68:
-            _barrier(canvas, view, dice, wardrobe, "wall", (aside, near, far, light))
-        elif lot < 0.84:
-            _barrier(canvas, view, dice, wardrobe, "fence", (aside, near, far, light))
-        elif lot < 0.94:
-            _hedge(canvas, view, dice, wardrobe, (aside, near, far))
+        use, lot = dice.share(), (aside, near, far, light)
+        if use < 0.52:
+            _house(canvas, view, dice, wardrobe, lot)
+        elif use < 0.68:
+            _barrier(canvas, view, dice, wardrobe, "wall", lot)
+        elif use < 0.84:
+            _barrier(canvas, view, dice, wardrobe, "fence", lot)
+        elif use < 0.94:
+            _hedge(canvas, view, dice, wardrobe, lot)
 
 
 Place = tuple[float, float, float]
@@ -126,7 +124,8 @@ def _barrier(
     """A wall in courses of stone, or a fence of pickets; trees may look over it."""
     aside, near, far, light = lot
     if dice.chance(0.5):
-        _hedge(canvas, view, dice, wardrobe, (1.3 * aside, near, far), high=dice.between(3, 6))
+        lot = (1.3 * aside, near, far, light)
+        _hedge(canvas, view, dice, wardrobe, lot, high=dice.between(3, 6))
     plane = view.plane(aside, near, far, 0, dice.between(1.2, 2.6))
     plain = dice.of(((140, 125, 110), (165, 155, 145))) if kind == "wall" else (95, 85, 75)
     coat = wardrobe.coat(kind, dice, plain, 25)
@@ -142,17 +141,11 @@ def _barrier(
 
 
 def _hedge(
-    canvas: Canvas,
-    view: View,
-    dice: Dice,
-    wardrobe: Wardrobe,
-    lot: tuple[float, float, float],
-    high: float = 2.0,
+    canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe, lot: Lot, high: float = 2.0
 ) -> None:
-    aside, near, far = lot
-    paint = canvas.coat(
-        wardrobe.coat("vegetation", dice, (70, 105, 55), 25), x=0, y=0, scale=near / 4, roughness=40
-    )
+    aside, near, far, _ = lot
+    coat = wardrobe.coat("vegetation", dice, (70, 105, 55), 25)
+    paint = canvas.coat(coat, x=0, y=0, scale=near / 4, roughness=40)
     for step in range(5):
         scale = far + (near - far) * step / 4
         x, y = view.across(aside, scale), view.ground(scale) - high * scale / 2
@@ -179,9 +172,8 @@ def draw_post(canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe, place:
     """A pole with a lamp, a traffic light, a sign, or nothing on it."""
     x, y, scale = place
     high = dice.between(2.8, 6) * scale
-    pole = wardrobe.coat(
-        "pole", dice, dice.of(((105, 105, 105), (140, 140, 135), (70, 75, 70))), 20
-    )
+    plain = dice.of(((105, 105, 105), (140, 140, 135), (70, 75, 70)))
+    pole = wardrobe.coat("pole", dice, plain, 20)
     half = max(dice.between(0.05, 0.1) * scale, 0.5)
     paint = canvas.coat(pole, x=x, y=y, scale=scale)
     canvas.fill(rectangle(x - half, y - high, x + half, y, view), paint)
@@ -192,9 +184,8 @@ def draw_post(canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe, place:
         _traffic_sign(canvas, view, dice, wardrobe, (x, y - high, scale))
     elif use < 0.9:
         reach = dice.between(-1.5, 1.5) * scale
-        canvas.fill(
-            rectangle(min(x, x + reach), y - high, max(x, x + reach), y - high + half, view), paint
-        )
+        left, right = min(x, x + reach), max(x, x + reach)
+        canvas.fill(rectangle(left, y - high, right, y - high + half, view), paint)
 
 
 def _traffic_light(
@@ -226,9 +217,8 @@ def _traffic_sign(canvas: Canvas, view: View, dice: Dice, wardrobe: Wardrobe, pl
         canvas.fill(trapezoid(top, top + 2 * half, (x, x + 1), (x - half, x + half), view), paint)
     else:
         canvas.fill(rectangle(x - half, top, x + half, top + 1.6 * half, view), paint)
-        canvas.fill(
-            rectangle(x - 0.6 * half, top + 0.5 * half, x + 0.6 * half, middle, view), inner
-        )
+        field = rectangle(x - 0.6 * half, top + 0.5 * half, x + 0.6 * half, middle, view)
+        canvas.fill(field, inner)
 
 
 def draw_bonnet(canvas: Canvas, view: View, dice: Dice) -> None:

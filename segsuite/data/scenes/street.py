@@ -3,37 +3,21 @@
 from collections.abc import Callable
 
 from segsuite.core.sizes import Size
+from segsuite.data.scenes import scenery, traffic
 from segsuite.data.scenes.canvas import Canvas
 from segsuite.data.scenes.dice import Dice
 from segsuite.data.scenes.kinds import Wardrobe
-from segsuite.data.scenes.scenery import (
-    Place,
-    draw_backdrop,
-    draw_bonnet,
-    draw_ground,
-    draw_post,
-    draw_side,
-    draw_sky,
-    draw_tree,
-)
-from segsuite.data.scenes.traffic import (
-    draw_bus,
-    draw_car,
-    draw_person,
-    draw_train,
-    draw_truck,
-    draw_two_wheeler,
-)
+from segsuite.data.scenes.scenery import Place
 from segsuite.data.scenes.view import View
 
 Drawing = Callable[[Canvas, View, Dice, Wardrobe, Place], None]
 
 _VEHICLES: tuple[tuple[float, Drawing], ...] = (
-    (0.35, draw_car),
-    (0.54, draw_truck),
-    (0.73, draw_bus),
-    (0.90, draw_train),
-    (1.00, draw_two_wheeler),
+    (0.35, traffic.draw_car),
+    (0.54, traffic.draw_truck),
+    (0.73, traffic.draw_bus),
+    (0.90, traffic.draw_train),
+    (1.00, traffic.draw_two_wheeler),
 )
 """(cumulative probability, how it is drawn)."""
 
@@ -52,17 +36,19 @@ def draw_street(size: Size, num_classes: int, key: tuple[int, ...]) -> Canvas:
     )
     road = dice.between(2.4, 5.0)
     kerb = road + dice.between(1.5, 4.0)
-    draw_sky(canvas, view, dice, wardrobe)
-    draw_backdrop(canvas, view, dice, wardrobe)
-    draw_ground(canvas, view, dice, wardrobe, road, kerb)
+    scenery.draw_sky(canvas, view, dice, wardrobe)
+    scenery.draw_backdrop(canvas, view, dice, wardrobe)
+    scenery.draw_ground(canvas, view, dice, wardrobe, road, kerb)
     for side in (-1, 1):
-        draw_side(canvas, view, dice, wardrobe, side * (kerb + dice.of((0.0, 0.0, 1.5, 3.5))))
+        scenery.draw_side(
+            canvas, view, dice, wardrobe, side * (kerb + dice.of((0.0, 0.0, 1.5, 3.5)))
+        )
     placed = _placed(view, dice, road, kerb)
     for scale, aside, drawing in sorted(placed, key=lambda item: item[:2]):
         place = (view.across(aside, scale), view.ground(scale), scale)
         drawing(canvas, view, dice, wardrobe, place)
     if dice.chance(0.3):
-        draw_bonnet(canvas, view, dice)
+        scenery.draw_bonnet(canvas, view, dice)
     return canvas
 
 
@@ -77,12 +63,12 @@ def _placed(view: View, dice: Dice, road: float, kerb: float) -> list[tuple[floa
             placed.append((scale, aside, drawing))
 
     place(2 + dice.below(4), _vehicle, 0.15 * road, 0.85 * road, 0.45)
-    place(dice.below(4), draw_car, 0.85 * road, road, 0.6)
-    place(dice.below(6), draw_person, road, kerb, 0.75)
-    place(dice.below(2), draw_person, 0.0, road, 0.5)
-    place(dice.below(5), draw_two_wheeler, 0.5 * road, kerb, 0.7)
-    place(dice.below(5), draw_tree, kerb - 0.8, kerb + 4, 0.7)
-    place(2 + dice.below(4), draw_post, road + 0.2, kerb, 0.8)
+    place(dice.below(4), traffic.draw_car, 0.85 * road, road, 0.6)
+    place(dice.below(6), traffic.draw_person, road, kerb, 0.75)
+    place(dice.below(2), traffic.draw_person, 0.0, road, 0.5)
+    place(dice.below(5), traffic.draw_two_wheeler, 0.5 * road, kerb, 0.7)
+    place(dice.below(5), scenery.draw_tree, kerb - 0.8, kerb + 4, 0.7)
+    place(2 + dice.below(4), scenery.draw_post, road + 0.2, kerb, 0.8)
     return placed
 
 

@@ -4,7 +4,7 @@ from segsuite.data.scenes.canvas import Canvas, Paint
 from segsuite.data.scenes.dice import Dice
 from segsuite.data.scenes.kinds import Coat, Wardrobe
 from segsuite.data.scenes.scenery import Place
-from segsuite.data.scenes.view import View, ellipse, rectangle, trapezoid
+from segsuite.data.scenes.view import Span, View, ellipse, rectangle, trapezoid
 
 _CARS = (
     (200, 200, 205),
@@ -53,23 +53,11 @@ class Actor:
         )
         self.canvas.fill(region, paint, tone)
 
-    def taper(
-        self,
-        lower: tuple[float, float],
-        upper: tuple[float, float],
-        low: float,
-        high: float,
-        paint: Paint,
-    ) -> None:
+    def taper(self, lower: Span, upper: Span, low: float, high: float, paint: Paint) -> None:
         """A trapezoid from `lower` (left, right) at height `low` to `upper` at `high`."""
         s, x = self.scale, self.x
-        region = trapezoid(
-            self.y - high * s,
-            self.y - low * s,
-            (x + upper[0] * s, x + upper[1] * s),
-            (x + lower[0] * s, x + lower[1] * s),
-            self.view,
-        )
+        edges = [(x + left * s, x + right * s) for left, right in (upper, lower)]
+        region = trapezoid(self.y - high * s, self.y - low * s, *edges, self.view)
         self.canvas.fill(region, paint)
 
     def disc(self, along: float, up: float, radius: float, paint: Paint, hole: float = 0) -> None:
@@ -215,9 +203,8 @@ def draw_two_wheeler(
         machine.box(0.4, 0.48, 0.4, 1.05, machine.body)
     machine.box(-0.3, 0.3, 0.98, 1.05, tyre)
     if dice.chance(0.75):
-        rider = Actor(
-            canvas, view, dice, wardrobe.coat("rider", dice, dice.of(_CLOTHES), 25), place
-        )
+        coat = wardrobe.coat("rider", dice, dice.of(_CLOTHES), 25)
+        rider = Actor(canvas, view, dice, coat, place)
         legs = rider.color((55, 55, 65))
         for way in (-1, 1):
             rider.taper((0.2 * way - 0.07, 0.2 * way + 0.07), (-0.1, 0.1), 0.3, 0.95, legs)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from segsuite.data.scenes.canvas import Region
 
+Span = tuple[float, float]
+"""From where to where: left and right, or low and high."""
+
 
 def rectangle(left: float, top: float, right: float, bottom: float, view: "View") -> Region:
     """Pixels whose centre is inside; at least one pixel wide and high."""
@@ -49,9 +52,7 @@ def blob(
     return replace(box, mask=mask)
 
 
-def trapezoid(
-    top: float, bottom: float, upper: tuple[float, float], lower: tuple[float, float], view: "View"
-) -> Region:
+def trapezoid(top: float, bottom: float, upper: Span, lower: Span, view: "View") -> Region:
     """Level edges at `top` and `bottom`, from left to right given by `upper` and `lower`."""
     left, right = min(upper[0], lower[0]), max(upper[1], lower[1])
     box = rectangle(left, top, right, bottom, view)
@@ -134,9 +135,7 @@ class Plane:
     heights: NDArray[np.float64]
     depth: NDArray[np.float64]
 
-    def panes(
-        self, storey: float, span: tuple[float, float], bay: float, width: float, above: float
-    ) -> Region:
+    def panes(self, storey: float, span: Span, bay: float, width: float, above: float) -> Region:
         """Windows: in each storey from span[0] to span[1] of it, in each bay its first `width`."""
         level = self.heights / storey
         level -= np.floor(level)
