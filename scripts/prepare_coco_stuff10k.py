@@ -10,6 +10,7 @@ goes on when the command is typed again.
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from segsuite.core.errors import exit_code
@@ -42,7 +43,7 @@ def prepare(root: Path, workers: int) -> None:
         for name, source in sources.items()
         if not (target := root / "masks" / f"{name}.png").exists()
     ]
-    steps = jobs.in_parallel(matlab.convert_coco_stuff, tasks, workers)
+    steps = jobs.in_parallel(partial(matlab.convert, matlab.coco_stuff), tasks, workers)
     written = jobs.with_progress(steps, total=len(tasks), title="masks")
     print(f"{written} masks written, {len(names) - written} were there")
     print(f"now: python -m segsuite.check_data data=coco_stuff10k data.root={root}")

@@ -12,6 +12,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from segsuite.core.errors import exit_code
@@ -52,7 +53,7 @@ def prepare(voc: Path, sbd: Path, workers: int) -> None:
         for name, source in sources.items()
         if not (target := masks / f"{name}.png").exists()
     ]
-    steps = jobs.in_parallel(matlab.convert_boundaries, tasks, workers)
+    steps = jobs.in_parallel(partial(matlab.convert, matlab.boundaries), tasks, workers)
     written = jobs.with_progress(steps, total=len(tasks), title="masks")
     with written_whole(lists / "trainaug.txt") as beside:
         beside.write_text("".join(f"{name}\n" for name in chosen))

@@ -19,6 +19,10 @@ _LONGEST_NAME = 200
 """Bytes of a folder or file name, so that a suffix still fits a file system's 255."""
 
 
+Images = dict[int, tuple[str, int, int]]
+"""Folder and file name (`val2017/000000000139`), height and width of each image by its id."""
+
+
 class Region(NamedTuple):
     """An annotation: which class, and which pixels (polygons as arrays, or run lengths)."""
 
@@ -38,8 +42,7 @@ class Annotations:
     """A file's images and their regions, in the file's order.
 
     Attributes:
-        images: folder and file name (`val2017/000000000139`), height and width of each image by its
-            id.
+        images: what is known of each image.
         regions: the regions of each image by its id.
         faults: annotations that belong to nothing, by the kind of fault, and what is to be told:
             an image or category that the file does not list, an id that is no whole number or was
@@ -48,7 +51,7 @@ class Annotations:
     """
 
     source: Path
-    images: dict[int, tuple[str, int, int]]
+    images: Images
     regions: dict[int, list[Region]]
     faults: list[tuple[str, str]]
     categories: dict[int, str] = field(default_factory=dict)
@@ -168,8 +171,8 @@ def _fault(
     return None
 
 
-def _images(entries: list[Any], path: Path) -> dict[int, tuple[str, int, int]]:
-    images: dict[int, tuple[str, int, int]] = {}
+def _images(entries: list[Any], path: Path) -> Images:
+    images: Images = {}
     names: dict[str, int] = {}
     for place, entry in enumerate(entries):
         number, image = _image(entry, f"{path}: entry {place} of `images`")

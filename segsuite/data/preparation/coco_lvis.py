@@ -5,16 +5,17 @@ section 4.1, and its released converter, whose defects are repeated only on requ
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segsuite.core.errors import DataError
 from segsuite.core.files import write_json, written_whole
+from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.preparation import jobs
-from segsuite.data.preparation.annotations import Annotations, read_annotations
+from segsuite.data.preparation.annotations import Annotations, Images, read_annotations
 from segsuite.data.preparation.rasterise import Overlap, coco_masks, drawable, painted
 
 LVIS_CLASSES = 1203
@@ -55,6 +56,10 @@ def lvis_ids() -> dict[int, int]:
     return {number: number for number in range(1, LVIS_CLASSES + 1)}
 
 
+Regions = Sequence[tuple[int, Any]]
+"""(merged id, segmentation) of each, in the file's order."""
+
+
 @dataclass(frozen=True)
 class Split:
     """A split that was read and checked.
@@ -63,9 +68,9 @@ class Split:
         skipped: number of annotations, or polygons of them, that were left out, by the reason.
     """
 
-    images: dict[int, tuple[str, int, int]]
-    lvis: dict[int, list[tuple[int, Any]]]
-    stuff: dict[int, list[tuple[int, Any]]]
+    images: Images
+    lvis: Mapping[int, Regions]
+    stuff: Mapping[int, Regions]
     skipped: Counter[str]
 
 
@@ -126,11 +131,7 @@ def _check_release(lvis: Annotations) -> None:
 
 
 def _fitting(
-    read: Annotations,
-    images: dict[int, tuple[str, int, int]],
-    ids: dict[int, int],
-    skipped: Counter[str],
-    strict: bool,
+    read: Annotations, images: Images, ids: dict[int, int], skipped: Counter[str], strict: bool
 ) -> dict[int, list[tuple[int, Any]]]:
     """(merged id, segmentation) of what can be drawn of the annotations, by image."""
 
@@ -161,12 +162,7 @@ def _fitting(
     return regions
 
 
-def merged(
-    size: tuple[int, int],
-    lvis: Sequence[tuple[int, Any]],
-    stuff: Sequence[tuple[int, Any]],
-    overlap: Overlap,
-) -> Any:
+def merged(size: Size, lvis: Regions, stuff: Regions, overlap: Overlap) -> Any:
     """(H, W) uint16: LVIS where it says something, else COCO's stuff, else 0."""
     things = painted(lvis, size, overlap)
     background = painted(stuff, size, overlap)

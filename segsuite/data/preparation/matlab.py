@@ -1,6 +1,6 @@
 """Masks in MATLAB files: COCO-Stuff 10k, and the Semantic Boundaries Dataset."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,9 @@ def boundaries(path: Path) -> NDArray[np.uint8]:
     return labels.astype(np.uint8)
 
 
-def convert_coco_stuff(path: Path, target: Path) -> None:
-    """Writes one mask; a task for `jobs.in_parallel`."""
-    jobs.write_mask(target, coco_stuff(path))
-
-
-def convert_boundaries(path: Path, target: Path) -> None:
-    """Writes one mask; a task for `jobs.in_parallel`."""
-    jobs.write_mask(target, boundaries(path))
+def convert(read: Callable[[Path], NDArray[np.uint8]], path: Path, target: Path) -> None:
+    """Writes one mask, which `read` makes of a file; a task for `jobs.in_parallel`."""
+    jobs.write_mask(target, read(path))
 
 
 def read_names(path: Path) -> list[str]:
