@@ -118,7 +118,8 @@ def test_the_masks_of_camvid_give_the_known_figures(tmp_path: Path) -> None:
 
 
 def test_the_preview_shows_what_can_be_read(root: Path, tmp_path: Path) -> None:
-    path = write_preview(opened(root), TABLE, tmp_path / "out/train.png", count=4, split="train")
+    path = tmp_path / "out/train.png"
+    write_preview(opened(root), TABLE, path, count=4, split="train")
     image = np.array(Image.open(path))
     assert image.shape[0] >= 2 * 240
     for c in (0, 3, 8):  # the colours that occur are in the labels and in the legend

@@ -39,14 +39,12 @@ class DataCheck:
         splits = self.splits or dict.fromkeys(["train", "val", data.test_split])
         # All of them first: what is refused leaves nothing behind.
         opened = {split: data.open(split, strict=False) for split in splits}
-        reports, previews = {}, {}
+        reports = {}
         for split, samples in opened.items():
             checked = report(split, samples, data.classes, drawn=self.drawn, folder=data.verify_dir)
             write_table(checked, data.classes)
             path = folder / f"{split}.png"
-            previews[split] = write_preview(
-                samples, data.classes, path, count=self.images, split=split
-            )
+            write_preview(samples, data.classes, path, count=self.images, split=split)
             reports[split] = checked
             warn_of_shared(opened, split)
         wrong = faults_of([checked.occurrence for checked in reports.values()], data.classes)
@@ -55,6 +53,6 @@ class DataCheck:
         write_weights(reports, folder / "class_weights.json")
         return {
             split: checked.summary(data.classes, wrong=wrong.get(split))
-            | {"preview": str(previews[split])}
+            | {"preview": str(folder / f"{split}.png")}
             for split, checked in reports.items()
         }

@@ -47,8 +47,8 @@ def write_table(report: SplitReport, classes: ClassTable) -> None:
 
 def write_preview(
     samples: Samples, classes: ClassTable, path: Path, *, count: int, split: str
-) -> Path:
-    """The path of a PNG: some samples (image, labels, overlay) beside the colours in them."""
+) -> None:
+    """Writes a PNG: some samples (image, labels, overlay) beside the colours in them."""
     shown = _readable(samples, count)
     strips = [_strip(sample, classes) for sample in shown]
     width = max((strip.width for strip in strips), default=_HEIGHT)
@@ -60,7 +60,6 @@ def write_preview(
     _legend(sheet, width + 12, classes, occurring, split)
     with written_whole(path) as beside:
         sheet.save(beside)
-    return path
 
 
 def write_weights(reports: Mapping[str, SplitReport], path: Path) -> None:
