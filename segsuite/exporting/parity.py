@@ -117,14 +117,10 @@ def outputs(found: list[Tensor], graph: Graph) -> tuple[Tensor, Tensor | None]:
     """
     if graph.output == "labels":
         return found[0].long(), None
-    return labels_of(found[0], graph), found[0]
-
-
-def labels_of(scores: Tensor, graph: Graph) -> Tensor:
-    """Labels of all pixels from a file's scores, at native stride or of all pixels."""
+    scores = found[0]
     if tuple(scores.shape[-2:]) == tuple(graph.size):
-        return scores.argmax(dim=1)
-    return graph.labels_of(scores)
+        return scores.argmax(dim=1), scores
+    return graph.labels_of(scores), scores  # they are at native stride
 
 
 def labelled(run: Run, graph: Graph) -> Callable[[Tensor, Size], Tensor]:
