@@ -109,9 +109,7 @@ class MaskReader:
 
     def _of_colors(self, image: Image.Image, path: Path) -> NDArray[Any]:
         rgb = np.array(image.convert("RGBA"))
-        grey = self._values == "auto" and bool(
-            (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all()
-        )
+        grey = self._values == "auto" and bool((rgb[..., :1] == rgb[..., 1:3]).all())
         if not len(self._codes) or self._values == "ids":
             if grey or self._values == "ids":
                 return self._of_grey(rgb, path)

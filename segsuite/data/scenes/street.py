@@ -40,9 +40,8 @@ def draw_street(size: Size, num_classes: int, key: tuple[int, ...]) -> Canvas:
     scenery.draw_backdrop(canvas, view, dice, wardrobe)
     scenery.draw_ground(canvas, view, dice, wardrobe, road, kerb)
     for side in (-1, 1):
-        scenery.draw_side(
-            canvas, view, dice, wardrobe, side * (kerb + dice.of((0.0, 0.0, 1.5, 3.5)))
-        )
+        aside = side * (kerb + dice.of((0.0, 0.0, 1.5, 3.5)))
+        scenery.draw_side(canvas, view, dice, wardrobe, aside)
     placed = _placed(view, dice, road, kerb)
     for scale, aside, drawing in sorted(placed, key=lambda item: item[:2]):
         place = (view.across(aside, scale), view.ground(scale), scale)
