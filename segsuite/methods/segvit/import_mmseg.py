@@ -10,7 +10,7 @@ from torch import nn
 from segsuite.core.checkpoint import load_weights
 from segsuite.core.errors import CheckpointError
 from segsuite.nn.backbones.vit_weights import load_vit_weights
-from segsuite.nn.backbones.weight_files import State, read_tensors
+from segsuite.nn.backbones.weight_files import State, read_tensors, renamed
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +73,22 @@ def head_state(state: State, prefix: str) -> State:
         prefix: prefix of the head's names: "decode_head.", "auxiliary_head.0." or
             "auxiliary_head.1.".
     """
-    renamed = {}
+    weights = {}
     for name, weight in state.items():
         name = name.removeprefix("module.")
         if name.startswith(prefix) and not name[len(prefix) :].startswith(_SKIPPED):
-            renamed[_rename(name[len(prefix) :])] = weight
-    for name in [n for n in renamed if ".cross_attention.k." in n]:
-        pair = renamed.pop(name), renamed.pop(name.replace(".k.", ".v."))
-        renamed[name.replace(".k.", ".kv.")] = torch.cat(pair)
-    return renamed
+            weights[_rename(name[len(prefix) :])] = weight
+    for name in [n for n in weights if ".cross_attention.k." in n]:
+        pair = weights.pop(name), weights.pop(name.replace(".k.", ".v."))
+        weights[name.replace(".k.", ".kv.")] = torch.cat(pair)
+    return weights
 
 
 def _rename(name: str) -> str:
     staged = _STAGED.match(name)
     if staged is not None:
         name = f"{staged[1]}.{name[staged.end() :]}"
-    for pattern, replacement in _RENAMED:
-        name = re.sub(pattern, replacement, name)
+    name = renamed(name, _RENAMED)
     if staged is not None:
         name = name.replace("stage.", f"stages.{int(staged[2]) - 1}.", 1)
     return name

@@ -19,7 +19,7 @@ from segsuite.core.errors import CheckpointError
 from segsuite.core.sizes import Size
 from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.positions import position_rows, resize_position
-from segsuite.nn.backbones.weight_files import KEY, State, read_tensors, weights_file
+from segsuite.nn.backbones.weight_files import KEY, State, read_tensors, renamed, weights_file
 
 _LEFT_OUT = re.compile(r"(cls_token|dist_token|(head|head_dist|norm|fc_norm|pre_logits)\..*)$")
 """Parts of a classifier that a backbone without class token and final norm does not have."""
@@ -88,12 +88,7 @@ _MMSEG = (
 
 def from_mmseg(state: State) -> State:
     """mmsegmentation names the same weights differently."""
-    renamed = {}
-    for name, weight in state.items():
-        for pattern, replacement in _MMSEG:
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = weight
-    return renamed
+    return {renamed(name, _MMSEG): weight for name, weight in state.items()}
 
 
 def from_jax(state: State) -> State:

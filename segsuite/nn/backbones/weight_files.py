@@ -1,7 +1,8 @@
 """Files of pretrained weights: which one a config names, and what tensors it holds."""
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,13 @@ def read_tensors(path: Path) -> State:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict")
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def renamed(name: str, patterns: Sequence[tuple[str, str]]) -> str:
+    """The name of a weight with each pattern replaced, one after another."""
+    for pattern, replacement in patterns:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _arrays(path: Path) -> State:
