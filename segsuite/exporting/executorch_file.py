@@ -43,12 +43,6 @@ def to_program(graph: Graph, *, images: Tensor | None = None) -> Any:
             raise ExportError(_refused(error)) from error
 
 
-def delegates(program: Any) -> int:
-    """Into how many pieces XNNPACK's part is cut; 1 when nothing in between stays outside."""
-    nodes = program.exported_program().graph_module.graph.nodes
-    return sum("executorch_call_delegate" in str(node.target) for node in nodes)
-
-
 def write_program(program: Any, path: Path) -> None:
     """Writes the program."""
     with open(path, "wb") as file:

@@ -1,6 +1,6 @@
 """What goes into an exported file: the deployed network, and what is made of its scores."""
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -67,22 +67,13 @@ class Graph(nn.Module):
         """
         prediction = self.network.predict(image)
         if self.output == "labels":
-            return self._labels(prediction)
+            return self.labels_in(prediction)
         if self.output == "grid":
             return prediction.grid_scores
         if not self.on_grid:
             return prediction.scores(self.size)
         rows = resized_rows(prediction.grid_scores, self.rows, self.columns)
         return rows.transpose(1, 2).contiguous()
-
-    def labels_and_scores(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels of all pixels, and the scores that they are made of, on the grid if there is one.
-
-        Shapes: image (1, 3, H, W) 0..255
-        """
-        prediction = self.network.predict(image)
-        scores = prediction.grid_scores if self.on_grid else prediction.scores(self.size)
-        return self._labels(prediction), scores
 
     def labels_of(self, grid_scores: Tensor) -> Tensor:
         """Labels of all pixels (1, H, W) from scores at native stride (1, K, h, w)."""
@@ -99,7 +90,8 @@ class Graph(nn.Module):
         )
         return rows.tolist(), columns.tolist()
 
-    def _labels(self, prediction: object) -> Tensor:
+    def labels_in(self, prediction: Any) -> Tensor:
+        """Labels of all pixels (1, H, W) of the network's prediction."""
         if self.on_grid:
             return self.labels_of(prediction.grid_scores)
         return prediction.labels(self.size)
@@ -113,5 +105,11 @@ class WithScores(nn.Module):
         self.labelling = graph
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Graph.labels_and_scores`."""
-        return self.labelling.labels_and_scores(image)
+        """Labels of all pixels, and the scores that they are made of, on the grid if there is one.
+
+        Shapes: image (1, 3, H, W) 0..255
+        """
+        graph = self.labelling
+        prediction = graph.network.predict(image)
+        scores = prediction.grid_scores if graph.on_grid else prediction.scores(graph.size)
+        return graph.labels_in(prediction), scores
