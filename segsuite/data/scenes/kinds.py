@@ -40,18 +40,18 @@ class Coat:
     bands: float = 0.0
 
 
+@dataclass(frozen=True)
 class Wardrobe:
     """Which classes there are, and the coats of their objects."""
 
-    def __init__(self, num_classes: int) -> None:
-        self._num_classes = num_classes
+    num_classes: int
 
     def coat(self, kind: str, dice: Dice, plain: Color, spread: int = 12) -> Coat:
         """The coat of a new object: near `plain` for the kind itself, its own for a variant."""
         label = KINDS.index(kind)
-        if self._num_classes > len(KINDS) and kind in _VARIED:
+        if self.num_classes > len(KINDS) and kind in _VARIED:
             place = _VARIED.index(kind)
-            variants = -(-(self._num_classes - len(KINDS) - place) // len(_VARIED))
+            variants = -(-(self.num_classes - len(KINDS) - place) // len(_VARIED))
             rank = dice.rank(max(variants, 0) + 1)
             if rank:
                 return _variant(len(KINDS) + (rank - 1) * len(_VARIED) + place)

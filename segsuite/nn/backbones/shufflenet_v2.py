@@ -157,14 +157,7 @@ class WideningUnit(nn.Module):
     """The first unit of a stage: two branches see all channels, which become more (figure 3d)."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        middle: int,
-        stride: int,
-        rate: int,
-        **bn: Any,
+        self, in_channels: int, out_channels: int, *, middle: int, stride: int, rate: int, **bn: Any
     ) -> None:
         super().__init__()
         half = out_channels // 2
