@@ -5,6 +5,7 @@ evaluation with repeated images, which falsifies the metrics.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler
@@ -18,43 +19,38 @@ Draw = tuple[int, int]
 """(index of the sample, number of the draw); the augmentation depends on the latter."""
 
 
+@dataclass(kw_only=True, eq=False)
 class EndlessBatches(Sampler[list[Draw]]):
     """Batches without end, each sample once in every pass, in an order that depends on the seed.
 
     Draw number d is the d-th sample of the whole run over all ranks, so that neither a restart nor
     the number of workers changes what is drawn, and ranks share out each global batch.
 
-    Args:
+    Attributes:
         start: number of batches (per rank) that an interrupted run has done already.
     """
 
-    def __init__(
-        self,
-        *,
-        length: int,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        start: int = 0,
-    ) -> None:
-        self._length, self._batch_size, self._seed = length, batch_size, seed
-        self._rank, self._world_size, self._start = rank, world_size, start
+    length: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    start: int = 0
 
     def __iter__(self) -> Iterator[list[Draw]]:
         passes, order = -1, []
-        draw = (self._start * self._world_size + self._rank) * self._batch_size
+        draw = (self.start * self.world_size + self.rank) * self.batch_size
         while True:
             batch = []
-            for number in range(draw, draw + self._batch_size):
-                if number // self._length != passes:
-                    passes = number // self._length
+            for number in range(draw, draw + self.batch_size):
+                if number // self.length != passes:
+                    passes = number // self.length
                     order = torch.randperm(
-                        self._length, generator=stream(self._seed, ORDER, passes)
+                        self.length, generator=stream(self.seed, ORDER, passes)
                     ).tolist()
-                batch.append((order[number % self._length], number))
+                batch.append((order[number % self.length], number))
             yield batch
-            draw += self._world_size * self._batch_size
+            draw += self.world_size * self.batch_size
 
 
 class ShardedOnce(Sampler[int]):

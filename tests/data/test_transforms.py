@@ -156,10 +156,10 @@ def test_scales_may_be_drawn_in_steps() -> None:
     assert set(heights) == {24, 36, 48, 60, 72, 84, 96}
     assert all(heights.count(height) > 8 for height in set(heights))
     for step, scales in ((0.4, {24, 43, 62, 82}), (0.7, {24, 58, 91}), (9, {24})):
-        transform._ratio_step = step  # 96, twice the height, is never passed
+        transform.ratio_step = step  # 96, twice the height, is never passed
         drawn = [transform._scaled_size((48, 64), stream(2, number))[0] for number in range(60)]
         assert set(drawn) == scales, step
-    transform._ratio_range, transform._ratio_step = (0.1, 0.4), 0.1
+    transform.ratio_range, transform.ratio_step = (0.1, 0.4), 0.1
     drawn = [transform._scaled_size((100, 100), stream(2, number))[0] for number in range(60)]
     assert set(drawn) == {10, 20, 30, 40}
 

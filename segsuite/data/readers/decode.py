@@ -8,6 +8,7 @@ import re
 import stat
 import struct
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,11 +116,11 @@ class InstanceFiles(Protocol):
         """(H, W) instance ids, 0 where there is none."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class ThingNumbers:
     """Cityscapes: *_instanceIds.png hold id * 1000 + number for things that are told apart."""
 
-    def __init__(self, *, pattern: str) -> None:
-        self.pattern = pattern
+    pattern: str
 
     def decode(self, path: Path) -> NDArray[np.int32]:
         """(H, W); values below 1000 are stuff and groups, which have no instance."""
@@ -127,11 +128,11 @@ class ThingNumbers:
         return np.where(raw >= 1000, raw, 0)
 
 
+@dataclass(frozen=True, kw_only=True)
 class GreenChannel:
     """ADE20K: annotations_instance/ hold the thing's class in red and its number in green."""
 
-    def __init__(self, *, pattern: str) -> None:
-        self.pattern = pattern
+    pattern: str
 
     def decode(self, path: Path) -> NDArray[np.int32]:
         """(H, W); numbers are unique within an image."""

@@ -1,5 +1,6 @@
 """Random brightness, contrast, saturation and hue: as in mmseg, and as in torchvision."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -15,28 +16,23 @@ from segsuite.core.hints import Between, Rising, Share
 _Factors = Annotated[tuple[Annotated[float, Between(0)], Annotated[float, Between(0)]], Rising()]
 
 
+@dataclass(frozen=True, kw_only=True)
 class PhotometricDistortion:
     """Random brightness, contrast, saturation and hue, each with probability 1/2.
 
     The steps and ranges are mmseg's; contrast comes before or after the colours by a coin. Values
     stay real numbers until the end, where mmseg rounds to whole ones after every step.
 
-    Args:
+    Attributes:
         brightness: largest shift of the values, out of 255.
         contrast, saturation: (least, most) factor.
         hue: largest turn to either side in OpenCV's units, 180 to the circle: 90 for any hue.
     """
 
-    def __init__(
-        self,
-        *,
-        brightness: Annotated[float, Between(0, 255)] = 32.0,
-        contrast: _Factors = (0.5, 1.5),
-        saturation: _Factors = (0.5, 1.5),
-        hue: Annotated[float, Between(0, 90)] = 18.0,
-    ) -> None:
-        self._brightness, self._contrast = brightness, tuple(contrast)
-        self._saturation, self._hue = tuple(saturation), hue
+    brightness: Annotated[float, Between(0, 255)] = 32.0
+    contrast: _Factors = (0.5, 1.5)
+    saturation: _Factors = (0.5, 1.5)
+    hue: Annotated[float, Between(0, 90)] = 18.0
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """The distorted image.
@@ -48,16 +44,16 @@ class PhotometricDistortion:
         use_shift, use_contrast, use_saturation, use_hue = (coin < 0.5 for coin in coins[:4])
         pixels = image.float()
         if use_shift:
-            pixels = pixels.add_((2 * shift - 1) * self._brightness).clamp_(0, 255)
+            pixels = pixels.add_((2 * shift - 1) * self.brightness).clamp_(0, 255)
         contrast_first = coins[4] < 0.5
         if use_contrast and contrast_first:
-            pixels = pixels.mul_(_between(self._contrast, contrast)).clamp_(0, 255)
+            pixels = pixels.mul_(_between(self.contrast, contrast)).clamp_(0, 255)
         if use_saturation:
-            pixels = saturated(pixels, _between(self._saturation, saturation))
+            pixels = saturated(pixels, _between(self.saturation, saturation))
         if use_hue:
-            pixels = hue_turned(pixels, (2 * turn - 1) * self._hue)
+            pixels = hue_turned(pixels, (2 * turn - 1) * self.hue)
         if use_contrast and not contrast_first:
-            pixels = pixels.mul_(_between(self._contrast, contrast)).clamp_(0, 255)
+            pixels = pixels.mul_(_between(self.contrast, contrast)).clamp_(0, 255)
         return pixels.round_().to(torch.uint8)
 
 

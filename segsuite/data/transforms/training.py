@@ -1,7 +1,7 @@
 """The training transform of mmseg: scale, crop, flip, distort, pad, in that order."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -23,12 +23,13 @@ Photometric = Callable[[Tensor, torch.Generator], Tensor]
 """Changes the colours of a (3, H, W) uint8 image; all that is random comes from the generator."""
 
 
+@dataclass(kw_only=True)
 class ScaleCropFlip:
     """A random crop of the randomly scaled image, flipped by a coin and distorted in colour.
 
     Only the crop is resized, never the whole image.
 
-    Args:
+    Attributes:
         crop_size: (height, width) of what comes out; smaller images are padded bottom and right.
         ratio_range: least and largest scale.
         ratio_step: scales are drawn among the least, that plus the step, and so on up to the most;
@@ -42,27 +43,18 @@ class ScaleCropFlip:
         pad_value: RGB of the padding (mmseg pads with 0 after normalisation, its mean grey).
     """
 
-    def __init__(
-        self,
-        *,
-        crop_size: Sides,
-        ratio_range: Annotated[tuple[Positive, Positive], Rising()] = (0.5, 2.0),
-        ratio_step: Positive | None = None,
-        fit: Annotated[tuple[Pixels, Pixels], Falling()] | None = None,
-        warp: Sides | None = None,
-        cat_max_ratio: Positive = 0.75,
-        flip: Share = 0.5,
-        photometric: Photometric | None = None,
-        pad_value: tuple[_Byte, _Byte, _Byte] = (127, 127, 127),
-    ) -> None:
-        self._crop_size: Size = (crop_size[0], crop_size[1])
-        self._ratio_range = (ratio_range[0], ratio_range[1])
-        self._ratio_step = ratio_step
-        self._fit = None if fit is None else (fit[0], fit[1])
-        self._warp = None if warp is None else (warp[0], warp[1])
-        self._cat_max_ratio, self._flip = cat_max_ratio, flip
-        self._photometric = photometric
-        self._pad_value = tuple(pad_value)
+    crop_size: Sides
+    ratio_range: Annotated[tuple[Positive, Positive], Rising()] = (0.5, 2.0)
+    ratio_step: Positive | None = None
+    fit: Annotated[tuple[Pixels, Pixels], Falling()] | None = None
+    warp: Sides | None = None
+    cat_max_ratio: Positive = 0.75
+    flip: Share = 0.5
+    photometric: Photometric | None = None
+    pad_value: tuple[_Byte, _Byte, _Byte] = (127, 127, 127)
+
+    def __post_init__(self) -> None:
+        self.crop_size = tuple(self.crop_size)  # a config's is a list
 
     def __call__(self, sample: Sample, generator: torch.Generator) -> Sample:
         """A sample of exactly `crop_size`, with an int64 label.
@@ -75,55 +67,55 @@ class ScaleCropFlip:
         instances = sample.instances
         if instances is not None:
             instances = resized_ids(instances, window)
-        if _uniform(generator) < self._flip:
+        if _uniform(generator) < self.flip:
             image, label = image.flip(-1), label.flip(-1)
             instances = None if instances is None else instances.flip(-1)
-        if self._photometric is not None:
-            image = self._photometric(image, generator)
+        if self.photometric is not None:
+            image = self.photometric(image, generator)
         return replace(
             sample,
             image=self._padded_image(image),
-            label=_padded(label, self._crop_size, IGNORE).long(),
-            instances=None if instances is None else _padded(instances, self._crop_size, 0),
+            label=_padded(label, self.crop_size, IGNORE).long(),
+            instances=None if instances is None else _padded(instances, self.crop_size, 0),
         )
 
     def _scaled_size(self, size: Size, generator: torch.Generator) -> Size:
-        low, high = self._ratio_range
+        low, high = self.ratio_range
         share = _uniform(generator)
-        if self._ratio_step is None:
+        if self.ratio_step is None:
             ratio = low + (high - low) * share
         else:
-            choices = int((high - low) / self._ratio_step + 1e-6) + 1  # 0.3 / 0.1 is below 3
-            ratio = low + self._ratio_step * int(share * choices)
-        if self._warp is not None:
-            return round(self._warp[0] * ratio), round(self._warp[1] * ratio)
-        long, short = self._fit or (max(size), min(size))
+            choices = int((high - low) / self.ratio_step + 1e-6) + 1  # 0.3 / 0.1 is below 3
+            ratio = low + self.ratio_step * int(share * choices)
+        if self.warp is not None:
+            return round(self.warp[0] * ratio), round(self.warp[1] * ratio)
+        long, short = self.fit or (max(size), min(size))
         return fitted(size, long * ratio, short * ratio)
 
     def _crop(self, label: Tensor, full: Size, generator: torch.Generator) -> tuple[Window, Tensor]:
         """The window that is varied enough, or the last that was drawn, and its labels."""
-        size = (min(self._crop_size[0], full[0]), min(self._crop_size[1], full[1]))
+        size = (min(self.crop_size[0], full[0]), min(self.crop_size[1], full[1]))
         for redraw in range(_REDRAWS + 1):
             shares = torch.rand(2, generator=generator).tolist()
             top, left = (int(s * (f - c + 1)) for s, f, c in zip(shares, full, size, strict=True))
             window = Window(top, left, size, full)
             crop = resized_ids(label, window)
             # As in mmseg, the crop drawn after the tenth refusal is taken as it is.
-            if self._cat_max_ratio >= 1 or redraw == _REDRAWS or self._is_varied(crop):
+            if self.cat_max_ratio >= 1 or redraw == _REDRAWS or self._is_varied(crop):
                 break
         return window, crop
 
     def _is_varied(self, label: Tensor) -> bool:
         # IGNORE is -1, so that classes start at 1 here and the ignored are cut off.
         counts = np.bincount(label.numpy().ravel() + 1)[1:]
-        return np.count_nonzero(counts) > 1 and counts.max() < self._cat_max_ratio * counts.sum()
+        return np.count_nonzero(counts) > 1 and counts.max() < self.cat_max_ratio * counts.sum()
 
     def _padded_image(self, image: Tensor) -> Tensor:
-        if tuple(image.shape[-2:]) == self._crop_size:
+        if tuple(image.shape[-2:]) == self.crop_size:
             return image.contiguous()
         height, width = image.shape[-2:]
-        padded = torch.tensor(self._pad_value, dtype=torch.uint8).view(3, 1, 1)
-        padded = padded.expand(3, *self._crop_size).contiguous()
+        padded = torch.tensor(self.pad_value, dtype=torch.uint8).view(3, 1, 1)
+        padded = padded.expand(3, *self.crop_size).contiguous()
         padded[:, :height, :width] = image
         return padded
 
