@@ -93,10 +93,11 @@ class CocoSamples:
         )
 
 
+@dataclass(kw_only=True)
 class CocoInstances:
     """COCO's instances of the classes of a table, whose ids are COCO's, and 0 for the rest.
 
-    Args:
+    Attributes:
         annotations: path of the annotation file below `data.root`, with `{split}`.
         images: pattern of the images below `data.root`, with `{split}` and `{id}`.
         splits: COCO's name of each split.
@@ -107,26 +108,21 @@ class CocoInstances:
 
     own_classes = None
 
-    def __init__(
-        self,
-        *,
-        annotations: str,
-        images: str,
-        splits: Mapping[str, str],
-        least: int = 1,
-        source: str = "",
-        expected: Mapping[str, int] | None = None,
-    ) -> None:
-        self._annotations, self._images = annotations, images
-        self._splits = dict(splits)
-        self._least = max(least, 1)  # without a region there is nothing to learn
-        self._known = dict(expected or {})
-        self._expected = ExpectedFiles(
+    annotations: str
+    images: str
+    splits: Mapping[str, str]
+    least: int = 1
+    source: str = ""
+    expected: Mapping[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.least = max(self.least, 1)  # without a region there is nothing to learn
+        self._looked_for = ExpectedFiles(
             {
-                split: (annotations.replace("{split}", name), layout(images, name))
-                for split, name in splits.items()
+                split: (self.annotations.replace("{split}", name), layout(self.images, name))
+                for split, name in self.splits.items()
             },
-            source,
+            self.source,
         )
 
     def open(
@@ -140,14 +136,14 @@ class CocoInstances:
                 there, or another number of them than is known.
         """
         coco_masks()  # said before a file of half a gigabyte is read
-        self._expected.check(split, root)
+        self._looked_for.check(split, root)
         path = self._file(split, root, instances)
         read = _annotations(path, set(classes.ids) - {0})
         regions, gaps = _drawable(read)
         pixels = _pixels(read, regions, classes.ids)
-        numbers = sorted(number for number, count in pixels.items() if count >= self._least)
+        numbers = sorted(number for number, count in pixels.items() if count >= self.least)
         gaps += self._miscounted(split, numbers, pixels)
-        there = found(self._images, root, self._splits[split])
+        there = found(self.images, root, self.splits[split])
         ids = {number: read.images[number][0].rpartition("/")[2] for number in numbers}
         gaps += [
             f"{path}: of image {number} there is no image `{ids[number]}`"
@@ -160,12 +156,12 @@ class CocoInstances:
             for number in again
         ]
         if gaps:
-            self._expected.complain(split, gaps, root, strict=strict)
+            self._looked_for.complain(split, gaps, root, strict=strict)
         numbers = [n for n in numbers if ids[n] in there and n not in again]
         if not numbers:
-            raise DataError(f"split `{split}` is empty: {self._expected.told(root)}")
+            raise DataError(f"split `{split}` is empty: {self._looked_for.told(root)}")
         return CocoSamples(
-            key=f"{path.resolve()} {self._images} {sorted(classes.ids)} {self._least}",
+            key=f"{path.resolve()} {self.images} {sorted(classes.ids)} {self.least}",
             source=path,
             numbers=numbers,
             ids=[ids[number] for number in numbers],
@@ -179,19 +175,19 @@ class CocoInstances:
     def _file(self, split: str, root: Path, instances: bool) -> Path:
         if instances:
             raise DataError("data.instances=true, but this reader draws classes only; leave it out")
-        path = root / self._annotations.replace("{split}", self._splits[split])
+        path = root / self.annotations.replace("{split}", self.splits[split])
         if not path.is_file():
-            raise DataError(f"there is no annotation file {path}. {self._expected.told(root)}")
+            raise DataError(f"there is no annotation file {path}. {self._looked_for.told(root)}")
         return path
 
     def _miscounted(self, split: str, numbers: list[int], pixels: Mapping[int, int]) -> list[str]:
         """Whether others kept as many; some keep those with more than the least number only."""
-        more = sum(count > self._least for count in pixels.values())
-        known = self._known.get(split, len(numbers))
+        more = sum(count > self.least for count in pixels.values())
+        known = (self.expected or {}).get(split, len(numbers))
         if more <= known <= len(numbers):
             return []
         return [
-            f"{len(numbers)} images have {self._least} pixels of the classes or more, where the "
+            f"{len(numbers)} images have {self.least} pixels of the classes or more, where the "
             f"data set has {known} of them"
         ]
 

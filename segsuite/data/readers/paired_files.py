@@ -111,10 +111,11 @@ class PairedSamples:
         return picked(self, indices, "ids", "images", "masks", "instance_files")
 
 
+@dataclass(kw_only=True)
 class PairedFiles:
     """A data set of files, described by where they lie.
 
-    Args:
+    Attributes:
         images, masks: patterns below `data.root` with `{id}` and, where splits are folders,
             `{split}`; an end of `.*` means any suffix of images. Masks may have one for each split.
         splits: for each split its folder, or its list file (`*.txt`, one id a line), or its share
@@ -129,39 +130,32 @@ class PairedFiles:
 
     own_classes = None
 
-    def __init__(
-        self,
-        *,
-        images: str,
-        masks: str | Mapping[str, str],
-        splits: Mapping[str, Split | None],
-        source: str = "",
-        expected: Mapping[str, int] | None = None,
-        instances: InstanceFiles | None = None,
-        without: Sequence[str] = (),
-        mask_values: MaskValues = "auto",
-        white: float | None = None,
-    ) -> None:
-        self._images = images
+    images: str
+    masks: str | Mapping[str, str]
+    splits: Mapping[str, Split | None]
+    source: str = ""
+    expected: Mapping[str, int] | None = None
+    instances: InstanceFiles | None = None
+    without: Sequence[str] = ()
+    mask_values: MaskValues = "auto"
+    white: float | None = None
+
+    def __post_init__(self) -> None:
+        images, masks, splits, white = self.images, self.masks, self.splits, self.white
         self._masks = dict.fromkeys(splits, masks) if isinstance(masks, str) else dict(masks)
-        self._splits = dict(splits)
         # What is null is a split that data may have, and no more.
         given = self._masks.keys() | {s for s, where in splits.items() if where is not None}
         if apart := given - (self._masks.keys() & splits.keys()):
             raise ConfigError(
                 f"data.reader.masks has {', '.join(self._masks)} and data.reader.splits has "
-                f"{', '.join(self._splits)}; give both for `{min(apart)}`, or one pattern for all"
+                f"{', '.join(self.splits)}; give both for `{min(apart)}`, or one pattern for all"
             )
         for split in self._masks:
             check_folders(splits[split], (images, self._masks[split]))
         if white is not None and not white > 0:
             raise ConfigError(f"data.reader.white={white} is not above 0, which is black")
-        self._mask_values, self._white = mask_values, white
-        self._known = dict(expected or {})
         self._found: dict[Path, dict[str, Split | Part]] = {}
-        self._instances = instances
-        self._without = frozenset(without)
-        self._expected = ExpectedFiles(
+        self._looked_for = ExpectedFiles(
             {
                 split: [
                     layout(images, str(where or split)),
@@ -170,7 +164,7 @@ class PairedFiles:
                 for split, where in splits.items()
                 if split in self._masks
             },
-            source,
+            self.source,
         )
 
     def split_names(self, root: Path | None) -> list[str]:
@@ -180,13 +174,13 @@ class PairedFiles:
     def _settled(self, root: Path) -> dict[str, Split | Part]:
         """Where each split is, found once; a folder of images to be tested may have no masks."""
         if root not in self._found:
-            patterns = (self._images, *self._masks.values())
-            splits = settled(self._splits, self._images, patterns, root)
+            patterns = (self.images, *self._masks.values())
+            splits = settled(self.splits, self.images, patterns, root)
             splits = {name: where for name, where in splits.items() if name in self._masks}
             if isinstance(test := splits.get("test"), Part) and not is_list(test):
                 images, masks = self._files("test", test, root)
                 if not images.keys() & masks.keys():
-                    top = folder_of(self._images, root, "")
+                    top = folder_of(self.images, root, "")
                     logger.warning("%s/%s has no masks and is left out", top, test.name)
                     del splits["test"]
             self._found[root] = splits
@@ -201,12 +195,12 @@ class PairedFiles:
             DataError: no such folder or split, nothing in it, or (if `strict`) pairs that are
                 incomplete or another number of them than is known of the data set.
         """
-        self._expected.check(split, root)
+        self._looked_for.check(split, root)
         splits = self._settled(root)
         if split not in splits:
             raise DataError(
                 f"there is no split `{split}`, but {' and '.join(splits)}; give its images a "
-                f"folder `{split}` below {folder_of(self._images, root, '')}, or type "
+                f"folder `{split}` below {folder_of(self.images, root, '')}, or type "
                 "'data.reader.splits={train: 0.7, val: 0.2, test: 0.1}'"
             )
         where = splits[split]
@@ -219,20 +213,20 @@ class PairedFiles:
                 raise DataError(f"split `{split}` is empty: {hint}")
         if not is_list(where):  # what a list does not name may be incomplete
             gaps += _alone(images, masks)
-        known = self._known.get(split, len(ids))
+        known = (self.expected or {}).get(split, len(ids))
         if len(ids) != known:
             gaps.append(f"{len(ids)} pairs were found where the data set has {known}")
         marks, lacking = self._marks(ids, root, where) if instances else ({}, [])
         gaps += lacking
         if gaps and (images or masks):
-            self._expected.complain(split, gaps, root, strict=strict)
+            self._looked_for.complain(split, gaps, root, strict=strict)
         if lacking:
             ids = [i for i in ids if i in marks]
         if not ids:
             none = why_none(where, len(pairs)) if pairs else ""
-            why = lacking[0] if lacking else none or self._expected.told(root)
+            why = lacking[0] if lacking else none or self._looked_for.told(root)
             raise DataError(f"split `{split}` is empty: {why}")
-        read_mask = MaskReader(classes, self._mask_values)
+        read_mask = MaskReader(classes, self.mask_values)
         return PairedSamples(
             key=self._key(split, root, read_mask),
             ids=ids,
@@ -240,23 +234,23 @@ class PairedFiles:
             masks=[masks[i] for i in ids],
             classes=classes,
             read_mask=read_mask,
-            white=self._white,
+            white=self.white,
             gaps=gaps,
             instance_files=[marks[i] for i in ids] if instances else (),
-            instances=self._instances if instances else None,
+            instances=self.instances if instances else None,
         )
 
     def _key(self, split: str, root: Path, read_mask: MaskReader) -> str:
         """Of what is remembered, with all that changes what is read from the same files."""
-        how = f"{self._mask_values} {self._white} {read_mask.colors}"
-        return f"{root.resolve()} {self._images} {self._masks[split]} {split} {how}"
+        how = f"{self.mask_values} {self.white} {read_mask.colors}"
+        return f"{root.resolve()} {self.images} {self._masks[split]} {split} {how}"
 
     def _files(
         self, split: str, where: Split | Part, root: Path
     ) -> tuple[dict[str, Path], dict[str, Path]]:
         """Images and masks by id: of the split where folders tell, else of all splits."""
         folder = _folder(where)
-        images = self._list(self._images, root, folder)
+        images = self._list(self.images, root, folder)
         masks = self._list(self._masks[split], root, folder, MASK_SUFFIXES)
         if not isinstance(where, Part) or is_list(where):
             return images, masks
@@ -271,15 +265,15 @@ class PairedFiles:
         self, ids: Sequence[str], root: Path, where: Split | Part
     ) -> tuple[dict[str, Path], list[str]]:
         """The files of instance ids, and what to say of the pairs that have none."""
-        if self._instances is None:
+        if self.instances is None:
             raise DataError(
                 "data.instances=true, but data.reader.instances does not say where instance ids are"
             )
-        marks = self._list(self._instances.pattern, root, _folder(where))
+        marks = self._list(self.instances.pattern, root, _folder(where))
         absent = [i for i in ids if i not in marks]
         if not absent:
             return marks, []
-        place = layout(self._instances.pattern, _folder(where))
+        place = layout(self.instances.pattern, _folder(where))
         return marks, [
             f"{len(absent)} of {len(ids)} pairs have no instance ids, such as {absent[0]}; "
             f"expected {root}/{place}"
@@ -289,7 +283,7 @@ class PairedFiles:
         self, pattern: str, root: Path, folder: str, suffixes: Collection[str] = IMAGE_SUFFIXES
     ) -> dict[str, Path]:
         files = found(pattern, root, folder, suffixes)
-        return {sample: path for sample, path in files.items() if sample not in self._without}
+        return {sample: path for sample, path in files.items() if sample not in self.without}
 
 
 def _folder(where: Split | Part) -> str:
