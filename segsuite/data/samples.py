@@ -7,7 +7,7 @@ check_data entry point) knows only what stands here.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, TypedDict, TypeVar
+from typing import Any, Protocol, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ from torch import Tensor
 
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
-
-S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +96,23 @@ class Samples(Protocol):
         """These samples alone."""
 
 
-def picked(samples: S, indices: Sequence[int], *columns: str) -> S:
-    """A copy of samples, a dataclass, in which these of its lists hold those samples alone."""
-    lists = {name: getattr(samples, name) for name in columns}
-    return replace(
-        samples, **{n: [of[i] for i in indices] if of else of for n, of in lists.items()}
-    )
+@dataclass(frozen=True, kw_only=True)
+class ListedSamples:
+    """What our own samples of a split have in common, see `Samples`."""
+
+    key: str
+    ids: Sequence[str]
+    classes: ClassTable
+    gaps: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def picked(self, indices: Sequence[int], *columns: str) -> Self:
+        """A copy in which the ids and these lists hold those samples alone."""
+        lists = {name: getattr(self, name) for name in ("ids", *columns)}
+        chosen = {name: [of[i] for i in indices] if of else of for name, of in lists.items()}
+        return replace(self, **chosen)
 
 
 class Reader(Protocol):

@@ -24,27 +24,20 @@ from segsuite.data.readers.decode import decode_image, is_turned
 from segsuite.data.readers.missing import ExpectedFiles
 from segsuite.data.readers.patterns import found, layout
 from segsuite.data.remembered import Memory
-from segsuite.data.samples import Facts, Sample, counts_of, picked
+from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CocoSamples:
+@dataclass(frozen=True, kw_only=True)
+class CocoSamples(ListedSamples):
     """The samples of a split; their regions are in memory, their images in files."""
 
-    key: str
     source: Path
     numbers: Sequence[int]
-    ids: Sequence[str]
     images: Sequence[Path]
     sizes: Sequence[tuple[int, int]]
     regions: Sequence[Sequence[Region]]
-    classes: ClassTable
-    gaps: Sequence[str] = ()
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
         """The sample; raises DataError, naming file and image, for whatever does not fit."""
@@ -73,7 +66,7 @@ class CocoSamples:
         return Facts(size, drawn, counts_of(self._raw(index)))
 
     def only(self, indices: Sequence[int]) -> Self:
-        return picked(self, indices, "numbers", "ids", "images", "sizes", "regions")
+        return self.picked(indices, "numbers", "images", "sizes", "regions")
 
     def _raw(self, index: int) -> NDArray[np.uint16]:
         """(H, W) COCO's category ids, 0 where there is no region."""

@@ -25,28 +25,21 @@ from segsuite.data.readers.missing import ExpectedFiles, pattern_hint
 from segsuite.data.readers.own_splits import settled
 from segsuite.data.readers.patterns import folder_of, found, layout
 from segsuite.data.readers.splits import Part, Split, check_folders, chosen, is_list, why_none
-from segsuite.data.samples import Facts, Sample, counts_of, picked
+from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class PairedSamples:
+@dataclass(frozen=True, kw_only=True)
+class PairedSamples(ListedSamples):
     """The samples of a split, read from files on demand."""
 
-    key: str
-    ids: Sequence[str]
     images: Sequence[Path]
     masks: Sequence[Path]
-    classes: ClassTable
     read_mask: MaskReader
     white: float | None = None
-    gaps: Sequence[str] = ()
     instance_files: Sequence[Path] = ()
     instances: InstanceFiles | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
         """The sample; raises DataError, naming the file, for whatever does not fit."""
@@ -108,7 +101,7 @@ class PairedSamples:
         return fault
 
     def only(self, indices: Sequence[int]) -> Self:
-        return picked(self, indices, "ids", "images", "masks", "instance_files")
+        return self.picked(indices, "images", "masks", "instance_files")
 
 
 @dataclass(kw_only=True)

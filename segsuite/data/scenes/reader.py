@@ -11,26 +11,19 @@ from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hints import Count, Sides
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
-from segsuite.data.samples import Facts, Sample, counts_of, picked
+from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
 from segsuite.data.scenes.kinds import class_table
 from segsuite.data.scenes.street import draw_street
 
 
-@dataclass(frozen=True)
-class SceneSamples:
+@dataclass(frozen=True, kw_only=True)
+class SceneSamples(ListedSamples):
     """Scenes of one split, drawn on demand."""
 
-    key: str
-    ids: Sequence[str]
     numbers: Sequence[int]
     size: Size
-    classes: ClassTable
     seed: tuple[int, ...]
     instances: bool
-    gaps: Sequence[str] = ()
-
-    def __len__(self) -> int:
-        return len(self.numbers)
 
     def __getitem__(self, index: int) -> Sample:
         canvas = draw_street(self.size, len(self.classes), (*self.seed, self.numbers[index]))
@@ -49,7 +42,7 @@ class SceneSamples:
         return Facts(self.size, self.size, counts_of(raw))
 
     def only(self, indices: Sequence[int]) -> Self:
-        return picked(self, indices, "ids", "numbers")
+        return self.picked(indices, "numbers")
 
 
 class Scenes:
