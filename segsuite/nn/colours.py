@@ -75,9 +75,8 @@ def load_initial_weights(backbone: Backbone, *, trained: Pixels | None, given: P
             f"batch norm; type method.mean={mean} method.std={std}"
         )
     log.info(
-        "%s=%s learnt on pixels of mean %s and std %s; they are brought to method.mean and "
-        "method.std",
-        "method.backbone.weights",
+        "method.backbone.weights=%s learnt on pixels of mean %s and std %s; they are brought to "
+        "method.mean and method.std",
         backbone.weights,
         *trained,
     )

@@ -140,9 +140,8 @@ def covered(segmentations: Iterable[Outline | Mapping[str, Any]], size: tuple[in
         MissingExtra: pycocotools is not installed.
     """
     masks = coco_masks()
-    return int(
-        masks.area(masks.merge([_encoded(segmentation, size) for segmentation in segmentations]))
-    )
+    encoded = [_encoded(segmentation, size) for segmentation in segmentations]
+    return int(masks.area(masks.merge(encoded)))
 
 
 def _encoded(segmentation: Outline | Mapping[str, Any], size: tuple[int, int]) -> Any:
