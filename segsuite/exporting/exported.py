@@ -69,20 +69,15 @@ class Exported:
     def entries(self) -> list[Entry]:
         """One per file."""
         entries = []
+        settings = {"source": self.source, "size": list(self.size), "output": self.output}
         for file in self.files:
             plain = file.to_dict()
             numbers = {"megabytes": plain["megabytes"], "agreement": file.parity.agreement}
             if file.accuracy is not None:
                 numbers[f"val/{file.accuracy.metric}"] = file.accuracy.value
-            settings = {"source": self.source, "size": list(self.size), "output": self.output}
-            files = {"file": plain["path"]}
+            metrics, made = metrics_of(numbers), {"file": plain["path"]}
             entries.append(
-                Entry(
-                    name=file.format,
-                    metrics=metrics_of(numbers),
-                    settings=settings,
-                    artefacts=files,
-                )
+                Entry(name=file.format, metrics=metrics, settings=settings, artefacts=made)
             )
         return entries
 
