@@ -101,12 +101,8 @@ def _(network: SegVit, trace: TokenTrace) -> Cost | None:
     scorers = () if network.pruning is None else network.pruning.scorers
     exits = total(_exit(scorer, seen) for scorer, seen in zip(scorers, computed, strict=False))
     carries = network.pruning is None or network.pruning.carries
-    return (
-        vit.embedding(embedded)
-        + blocks
-        + exits
-        + _head(network, slots if carries else computed[-1])
-    )
+    head = _head(network, slots if carries else computed[-1])
+    return vit.embedding(embedded) + blocks + exits + head
 
 
 def _vit_form(network: SegVit) -> VisionTransformerForm:
