@@ -54,10 +54,6 @@ class TokenTrace:
         chosen = self.stages[stage]
         slots = int(self.owner.max()) + 1
         kept = self.owner.new_zeros((self.owner.shape[0], max(slots, chosen.slots.shape[1])))
-        valid = (
-            chosen.slots.new_ones(chosen.slots.shape)
-            if chosen.valid is None
-            else chosen.valid.long()
-        )
+        valid = torch.ones_like(chosen.slots) if chosen.valid is None else chosen.valid.long()
         kept.scatter_(1, chosen.slots, valid)
         return kept.gather(1, self.owner).view(-1, *self.grid).bool()

@@ -81,11 +81,10 @@ def report(
     split: str, samples: Samples, classes: ClassTable, *, drawn: int, folder: Path | None = None
 ) -> SplitReport:
     """The statistics of a split: of all files, or of the first `drawn` samples if it has none."""
-    facts = (
-        inspected(samples, folder=folder)
-        if samples.files(0)
-        else [samples.inspect(index) for index in range(min(drawn, len(samples)))]
-    )
+    if samples.files(0):
+        facts = inspected(samples, folder=folder)
+    else:
+        facts = [samples.inspect(index) for index in range(min(drawn, len(samples)))]
     faults = [fault_of(fact, samples.files(i), classes) for i, fact in enumerate(facts)]
     pixels, presence, frequency = _per_class(facts, classes)
     seen = counted(split, facts, len(samples))

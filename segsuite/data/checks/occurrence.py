@@ -98,11 +98,9 @@ def poverty(its: Occurrence, classes: ClassTable) -> str:
     present = its.present(classes)
     if len(present) > 1 or not its.ids:  # of files that cannot be read something else is said
         return ""
-    what = (
-        f"only the class `{classes.names[present[0]]}` (id {classes.ids[present[0]]}) occurs"
-        if present
-        else "no pixel has a class"
-    )
+    what = "no pixel has a class"
+    if present:
+        what = f"only the class `{classes.names[present[0]]}` (id {classes.ids[present[0]]}) occurs"
     return f"{what} in {_masks(its)}. {advice(its, classes)}"
 
 

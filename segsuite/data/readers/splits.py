@@ -47,11 +47,10 @@ def chosen(
     """
     split = splits[name]
     if isinstance(split, Part):
-        of_it, gaps = (
-            _listed(root / split.name, ids)
-            if is_list(split)
-            else ([sample for sample in ids if sample.startswith(f"{split.name}/")], [])
-        )
+        if is_list(split):
+            of_it, gaps = _listed(root / split.name, ids)
+        else:
+            of_it, gaps = [i for i in ids if i.startswith(f"{split.name}/")], []
         return _between(of_it, split.start, split.stop), gaps
     if isinstance(split, int | float):
         return _share(name, splits, ids), []
