@@ -33,12 +33,10 @@ def today(target: str) -> str:
 def with_targets_of_today(config: Any) -> Any:
     """A config of plain dicts and lists with each `_target_` in it where it stands now."""
     if isinstance(config, Mapping):
-        return {
-            key: today(value)
-            if key == "_target_" and isinstance(value, str)
-            else with_targets_of_today(value)
-            for key, value in config.items()
-        }
+        named = {key: with_targets_of_today(value) for key, value in config.items()}
+        if isinstance(named.get("_target_"), str):
+            named["_target_"] = today(named["_target_"])
+        return named
     if isinstance(config, list):
         return [with_targets_of_today(value) for value in config]
     return config

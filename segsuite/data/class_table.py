@@ -276,9 +276,7 @@ def _groups(given: list[Any], path: Path) -> tuple[str, ...]:
 
 def _check_ids(table: ClassTable, path: Path) -> None:
     all_ids = [*table.ids, *table.ignored, *(() if table.ignore is None else (table.ignore,))]
-    odd = [
-        i for i in all_ids if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i < 2**24
-    ]
+    odd = [i for i in all_ids if type(i) is not int or not 0 <= i < 2**24]  # nor a bool
     if odd:
         raise DataError(f"class table {path}: id {odd[0]!r} is not a whole number of at least 0")
     seen: set[int] = set()
