@@ -29,7 +29,8 @@ class TrainingProgress(ProgressBar):
         super().__init__()
         self.every, self.line_seconds = every, line_seconds
         self._enabled = True
-        self._clock = _Clock()
+        self._batches = 0
+        self._begun = self._paused = 0.0  # on the clock
         self._bar: Progress | None = None
         self._last_line = 0.0
 
@@ -44,8 +45,7 @@ class TrainingProgress(ProgressBar):
             print(*args, **kwargs, file=sys.stderr, flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clock = _Clock()
-        self._clock.go_on()
+        self._batches, self._begun = 0, time.monotonic()
         if self._enabled and sys.stderr.isatty():
             columns = (TextColumn("iteration {task.completed}/{task.total}"), BarColumn())
             console = Console(stderr=True)
@@ -56,21 +56,21 @@ class TrainingProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._clock.batches += 1
+        self._batches += 1
         if (batch_idx + 1) % (self.every * trainer.accumulate_grad_batches):
             return
-        batches_per_second = self._clock.speed()
+        batches_per_second = self._batches / max(time.monotonic() - self._begun, 1e-9)
         speed = batches_per_second / trainer.accumulate_grad_batches
         images = batches_per_second * len(batch["id"]) * trainer.world_size
         pl_module.log("train/iterations_per_second", speed, batch_size=1, rank_zero_only=True)
-        left = (trainer.max_steps - trainer.global_step) / speed
-        self._show(trainer, f"{speed:.2f} it/s, {images:.1f} images/s, {_duration(left)} left")
+        left = timedelta(seconds=round((trainer.max_steps - trainer.global_step) / speed))
+        self._show(trainer, f"{speed:.2f} it/s, {images:.1f} images/s, {left} left")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clock.pause()
+        self._paused = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clock.go_on()
+        self._begun += time.monotonic() - self._paused  # as if it had begun later by that much
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
@@ -113,30 +113,3 @@ class EvaluationProgress(Callback):
             print(f"batch {batch_idx + 1}/{batches}", file=sys.stderr, flush=True)
 
     on_test_batch_end = on_validation_batch_end
-
-
-class _Clock:
-    """Seconds spent training, with validations left out."""
-
-    def __init__(self) -> None:
-        self.batches = 0
-        self._spent = 0.0
-        self._since: float | None = None
-
-    def go_on(self) -> None:
-        self._since = time.monotonic()
-
-    def pause(self) -> None:
-        self._spent += self._running()
-        self._since = None
-
-    def speed(self) -> float:
-        """Batches a second so far."""
-        return self.batches / max(self._spent + self._running(), 1e-9)
-
-    def _running(self) -> float:
-        return 0.0 if self._since is None else time.monotonic() - self._since
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
