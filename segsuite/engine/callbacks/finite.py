@@ -41,7 +41,7 @@ class FiniteTraining(Callback):
         self.last = Path(last)
         self._norm: Tensor | None = None
         self._pending: deque[_Measured] = deque()
-        self._bad: list[_Read] = []
+        self._bad: list[tuple[int, dict[str, float]]] = []
         self._apart: list[str] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,7 +72,7 @@ class FiniteTraining(Callback):
             self._read(trainer, at_most=_LAG)
         else:
             while self._pending and self._pending[0].arrived():
-                self._judge(trainer, self._pending.popleft().read())
+                self._judge(trainer, self._pending.popleft())
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._read(trainer)
@@ -97,22 +97,23 @@ class FiniteTraining(Callback):
     def _read(self, trainer: Trainer, *, at_most: int = 0) -> None:
         """Waits for what was measured, until so many iterations are left."""
         while len(self._pending) > at_most:
-            self._judge(trainer, self._pending.popleft().read())
+            self._judge(trainer, self._pending.popleft())
 
-    def _judge(self, trainer: Trainer, read: "_Read") -> None:
-        if all(map(math.isfinite, read.losses.values())):
-            if _NORM in read.losses:  # batches that only gather gradients say nothing of the scale
+    def _judge(self, trainer: Trainer, measured: "_Measured") -> None:
+        losses = measured.read()
+        if all(map(math.isfinite, losses.values())):
+            if _NORM in losses:  # batches that only gather gradients say nothing of the scale
                 self._bad = []
             return
-        self._bad.append(read)
+        self._bad.append((measured.iteration, losses))
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         if len(self._bad) <= (_SKIPPED if scaled else 0):
             return
-        first, count = self._bad[0], len(self._bad)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in first.losses.items())
+        (first, found), count = self._bad[0], len(self._bad)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
         row = f" and the {count - 1} after it, all skipped by loss scaling" if count > 1 else ""
         raise DivergedError(
-            f"the training diverged in iteration {first.iteration} of {trainer.max_steps}{row}: "
+            f"the training diverged in iteration {first} of {trainer.max_steps}{row}: "
             f"{shown}. {self._what_now(trainer)}"
         )
 
@@ -130,14 +131,6 @@ class FiniteTraining(Callback):
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What was measured of an iteration, on the host."""
-
-    iteration: int
-    losses: dict[str, float]
-
-
-@dataclass(frozen=True)
 class _Measured:
     """What was measured of an iteration, on its way to the host."""
 
@@ -149,11 +142,11 @@ class _Measured:
     def arrived(self) -> bool:
         return self.event is None or self.event.query()
 
-    def read(self) -> _Read:
-        """Waits if it has to."""
+    def read(self) -> dict[str, float]:
+        """By name, on the host; waits if it has to."""
         if self.event is not None:
             self.event.synchronize()
-        return _Read(self.iteration, dict(zip(self.names, self.values.tolist(), strict=True)))
+        return dict(zip(self.names, self.values.tolist(), strict=True))
 
 
 def _total_norm(gradients: list[Tensor]) -> Tensor:
