@@ -56,6 +56,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         super().__init__()
         self.folder, self.every, self.minutes = Path(folder), every, minutes
+        self.last, self.best = self.folder / "last.ckpt", self.folder / "best.ckpt"
         self.monitor, self.mode = monitor, mode
         self._saved_at = -1
         self._next = math.inf  # on the clock
@@ -66,14 +67,6 @@ class Checkpoints(Checkpoint):
             of_headline = self.monitor == pl_module.resolved("val/headline")
             lower = of_headline and not pl_module.evaluator.higher_is_better
             self.mode = "min" if lower else "max"
-
-    @property
-    def last(self) -> Path:
-        return self.folder / "last.ckpt"
-
-    @property
-    def best(self) -> Path:
-        return self.folder / "best.ckpt"
 
     def best_score(self) -> float | None:
         """The monitored metric of `best.ckpt`, or None where there is none yet."""
@@ -105,10 +98,9 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        step = trainer.global_step
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if not stepped:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
+        step = trainer.global_step
         if step % self.every == 0 or step == trainer.max_steps or self._due(trainer):
             self._save_last(trainer)
 
