@@ -56,10 +56,6 @@ class CsvLogger(Logger):
             writer.writeheader()
             writer.writerows(self._rows.values())
 
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        self.save()
-
     def _loaded(self) -> dict[int, dict[str, Any]]:
         if self._rows is None:
             self._rows = {}
