@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Between, Positive, Sides
+from segsuite.core.hints import Count, Positive, Sides
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.framing import (
     at_least,
@@ -86,7 +85,7 @@ class Whole(Inference):
         batch: images of one size that go through the network together.
     """
 
-    def __init__(self, *, batch: Annotated[int, Between(1)] = 8) -> None:
+    def __init__(self, *, batch: Count = 8) -> None:
         self.batch = batch
 
     def labels(
@@ -156,13 +155,7 @@ class Slide(Inference):
         batch: windows that go through the network together, of whichever images.
     """
 
-    def __init__(
-        self,
-        *,
-        window: Sides,
-        stride: Sides,
-        batch: Annotated[int, Between(1)] = 8,
-    ) -> None:
+    def __init__(self, *, window: Sides, stride: Sides, batch: Count = 8) -> None:
         self.window, self.stride, self.batch = pair(window), pair(stride), batch
         if any(not 0 < step <= side for step, side in zip(self.stride, self.window, strict=True)):
             raise ConfigError(
@@ -205,7 +198,11 @@ class Slide(Inference):
 
     def _blocks(self, network: Segmenter, images: Images) -> Iterator[tuple[int, Iterator[Block]]]:
         """Averages, image by image; images are padded to the window, and so are their blocks."""
-        self._check(network)
+        if any(side % network.size_divisor for side in self.window):
+            raise ConfigError(
+                f"inference.window={list(self.window)} must be multiples of {network.size_divisor}"
+                f" for {type(network).__name__}"
+            )
         canvases = [
             padded_to(i, at_least(size_of(i), self.window), network.pad_value) for i in images
         ]
@@ -213,13 +210,6 @@ class Slide(Inference):
             network, canvases, window=self.window, stride=self.stride, batch=self.batch
         )
         return groupby(blocks, key=attrgetter("image"))
-
-    def _check(self, network: Segmenter) -> None:
-        if any(side % network.size_divisor for side in self.window):
-            raise ConfigError(
-                f"inference.window={list(self.window)} must be multiples of {network.size_divisor}"
-                f" for {type(network).__name__}"
-            )
 
 
 class MultiScale(Inference):
@@ -243,7 +233,7 @@ class MultiScale(Inference):
     def evidence(
         self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
-        totals: list[Tensor] | None = None
+        totals: list[Tensor | float] = [0.0] * len(images)
         for scale in self.scales:
             copies = [with_labels_resized(i, scaled(size_of(i), scale)) for i in images]
             for mirrored in (False, True) if self.flip else (False,):
@@ -253,13 +243,9 @@ class MultiScale(Inference):
                 evidence = [network.unscaled(maps[None], scale)[0] for maps in evidence]
                 if mirrored:
                     evidence = [network.unmirrored(maps[None])[0] for maps in evidence]
-                totals = (
-                    evidence
-                    if totals is None
-                    else [t + e for t, e in zip(totals, evidence, strict=True)]
-                )
+                totals = [t + e for t, e in zip(totals, evidence, strict=True)]
         passes = len(self.scales) * (1 + self.flip)
-        return [total / passes for total in totals or []]
+        return [total / passes for total in totals]
 
 
 def decided(
