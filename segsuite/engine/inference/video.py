@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -178,7 +178,8 @@ def _labelled(
 ) -> Iterator[tuple[Frame, Tensor]]:
     """Each frame with its labels (H, W) on the CPU; beside a GPU the next are decoded meanwhile."""
     device = predictor.device
-    batches = _batches(source, batch_size)
+    frames = iter(source)
+    batches = iter(lambda: list(islice(frames, batch_size)), [])  # until there is none
     if device.type != "cpu":  # there it would take the network's own cores, and spoil its figure
         batches = decoded_ahead(batches)
     total = -(-source.count // batch_size) if source.count else None
@@ -193,12 +194,6 @@ def _labelled(
         speed.network.append(time.perf_counter() - begun)
         speed.frames.append(len(batch))
         yield from zip(batch, (labels.cpu() for labels in predicted), strict=True)
-
-
-def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    frames = iter(frames)
-    while batch := list(islice(frames, size)):
-        yield batch
 
 
 def decoded_ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -18,10 +17,7 @@ from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.files import folder_written_whole, remove_leftovers, written_whole
 from segsuite.data.frames import VIDEO_SUFFIXES, Frame, pyav
 
-ENCODERS = {
-    **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), "libx264"),
-    ".webm": "libvpx-vp9",
-}
+ENCODERS = {**dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), "libx264"), ".webm": "libvpx-vp9"}
 """What a video file's images are encoded by."""
 _CLOCK = 90_000
 """Ticks a second: the usual clock of videos, in which every usual frame rate is a whole number."""
@@ -100,19 +96,13 @@ class VideoFile:
     def __init__(self, path: Path, *, rate: Fraction) -> None:
         self.path, self.rate = path, rate
         self._stream: Any = None
-        self._size: tuple[int, ...] = ()
         self._tick = -1
 
     def __enter__(self) -> Self:
         self._container = pyav().open(str(self.path), "w")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         try:
             if kind is None and self._stream is not None:
                 self._container.mux(self._stream.encode(None))
