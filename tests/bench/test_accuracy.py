@@ -10,7 +10,7 @@ from segsuite.bench.probes import probe_of
 from segsuite.core.errors import ConfigError
 from segsuite.data.class_table import ClassTable, distinct_colors
 from segsuite.engine.accuracy import Accuracy, accuracies
-from segsuite.engine.inference.candidates import Candidate, candidates
+from segsuite.engine.inference.candidates import Candidate, NamedNetworks
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.run import Run
 from tests.bench.toy import half_bright
@@ -56,4 +56,5 @@ def test_what_would_change_nothing_is_refused(tmp_path):
         probe_of(Run(cfg), ["experiments=[segvit_vitt]", "accuracy.images=5"])
     probe_of(Run(cfg), ["checkpoints=[a.ckpt]", "data=camvid", "accuracy.images=5"])
     with pytest.raises(ConfigError, match=r"method.x=1 would change nothing"):
-        candidates([], [str(tmp_path / "a.ckpt")], size=(32, 32), overrides=["method.x=1"])
+        checkpoints = [str(tmp_path / "a.ckpt")]
+        NamedNetworks(checkpoints=checkpoints, overrides=["method.x=1"]).built((32, 32))

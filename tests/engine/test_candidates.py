@@ -9,7 +9,7 @@ from segsuite.bench.paper import published
 from segsuite.core.checkpoint import CONFIG_KEY, save_checkpoint
 from segsuite.core.config import CONF
 from segsuite.core.errors import CheckpointError, ConfigError
-from segsuite.engine.inference.candidates import candidates, from_checkpoint, from_experiment
+from segsuite.engine.inference.candidates import NamedNetworks, from_checkpoint, from_experiment
 
 SIZE = (64, 96)
 MICRO = "method/backbone=vit_micro"
@@ -25,7 +25,8 @@ def test_an_experiment_is_built_for_the_size_with_overrides_of_its_own() -> None
 
 def test_common_overrides_reach_every_experiment_but_its_own_win() -> None:
     typed = [f"segvit_vitt {MICRO}", f"cts_vitt {MICRO} data=ade20k"]
-    first, second = candidates(typed, [], size=SIZE, overrides=["data=camvid", "data.root=none"])
+    overrides = ["data=camvid", "data.root=none"]
+    first, second = NamedNetworks(experiments=typed, overrides=overrides).built(SIZE)
     assert (first.network.num_classes, second.network.num_classes) == (11, 150)
 
 
@@ -41,7 +42,7 @@ def test_common_overrides_reach_every_experiment_but_its_own_win() -> None:
 )
 def test_mistakes_are_named(experiments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        candidates(experiments, [], size=SIZE)
+        NamedNetworks(experiments=experiments).built(SIZE)
 
 
 def test_a_size_that_does_not_divide_names_the_key() -> None:
@@ -67,7 +68,7 @@ def test_a_checkpoint_brings_its_network(tmp_path: Path) -> None:
 
 def test_a_missing_checkpoint_is_said() -> None:
     with pytest.raises(CheckpointError, match="no checkpoint at"):
-        candidates([], ["nowhere.ckpt"], size=SIZE)
+        NamedNetworks(checkpoints=["nowhere.ckpt"]).built(SIZE)
 
 
 def test_papers_figures_are_of_experiments_that_exist() -> None:

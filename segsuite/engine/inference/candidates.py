@@ -98,12 +98,7 @@ def from_experiment(
     experiment, *own = typed.split()
     cfg = compose(
         "train",
-        [
-            f"experiment={experiment}",
-            *overrides,
-            f"data.crop_size=[{size[0]},{size[1]}]",
-            *own,
-        ],
+        [f"experiment={experiment}", *overrides, f"data.crop_size=[{size[0]},{size[1]}]", *own],
     )
     # Constructors fetch nothing: without `load_initial_weights` the weights stay random.
     try:
@@ -186,64 +181,11 @@ def named(name: str) -> Iterator[None]:
         raise
 
 
-def candidates(
-    experiments: Sequence[str],
-    checkpoints: Sequence[str],
-    *,
-    size: Size,
-    overrides: Sequence[str] = (),
-    data_overrides: Sequence[str] = (),
-    allow: Sequence[str] = (),
-) -> list[Candidate]:
-    """All networks to compare; ratios refer to the first.
-
-    Args:
-        overrides: overrides of all experiments.
-        data_overrides: what was typed about the data set, which experiments are built for too.
-
-    Raises:
-        ConfigError: none was named, one was named twice, or overrides are of none of them.
-    """
-    if overrides and not experiments and checkpoints:
-        raise ConfigError(
-            f"{' '.join(overrides)} would change nothing: overrides are of experiments=[...], and "
-            "a checkpoint is the network that was trained"
-        )
-    trained = [
-        from_file(path, size=size)
-        if is_exported(path)
-        else from_checkpoint(path, size=size, allow=allow)
-        for path in checkpoints
-    ]
-    untrained = []
-    for typed in experiments:
-        with named(typed) if len(experiments) > 1 else nullcontext():
-            kind = {"size": size, "overrides": [*data_overrides, *overrides], "allow": allow}
-            untrained.append(from_experiment(typed, **kind))
-    compared = untrained + trained
-    names = [candidate.name for candidate in compared]
-    if not names:
-        raise ConfigError(
-            "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or checkpoints=[FILE], "
-            "of .ckpt and .onnx files"
-        )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"named twice: {', '.join(twice)}; name each network once")
-    return compared
-
-
-def _short(path: Path) -> str:
-    """ "2026-11-21_10-00-00/best" for .../2026-11-21_10-00-00/checkpoints/best.ckpt."""
-    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    return f"{run.name}/{path.stem}" if run.name else path.stem
-
-
 class NamedNetworks:
     """The networks that a command names, to be built once their size is known.
 
     Args:
-        experiments, checkpoints: what the networks are made of, see `candidates`.
+        experiments, checkpoints: what the networks are made of.
         overrides: overrides of all experiments.
         allow: packages of other people that are trusted.
     """
@@ -257,14 +199,45 @@ class NamedNetworks:
         allow: Sequence[str] = (),
     ) -> None:
         self.experiments, self.checkpoints = list(experiments), list(checkpoints)
-        self._kind = {"overrides": list(overrides), "allow": prefixes(list(allow))}
+        self.overrides, self.allow = list(overrides), prefixes(list(allow))
 
     def built(self, size: Size, *, data_overrides: Sequence[str] = ()) -> list[Candidate]:
-        """See `candidates`."""
-        return candidates(
-            self.experiments,
-            self.checkpoints,
-            size=size,
-            data_overrides=data_overrides,
-            **self._kind,
-        )
+        """All networks to compare; ratios refer to the first.
+
+        Args:
+            data_overrides: what was typed about the data set, which experiments are built for too.
+
+        Raises:
+            ConfigError: none was named, one was named twice, or overrides are of none of them.
+        """
+        if self.overrides and not self.experiments and self.checkpoints:
+            raise ConfigError(
+                f"{' '.join(self.overrides)} would change nothing: overrides are of "
+                "experiments=[...], and a checkpoint is the network that was trained"
+            )
+        kind = {"size": size, "allow": self.allow}
+        trained = [
+            from_file(path, size=size) if is_exported(path) else from_checkpoint(path, **kind)
+            for path in self.checkpoints
+        ]
+        overrides, untrained = [*data_overrides, *self.overrides], []
+        for typed in self.experiments:
+            with named(typed) if len(self.experiments) > 1 else nullcontext():
+                untrained.append(from_experiment(typed, overrides=overrides, **kind))
+        compared = untrained + trained
+        names = [candidate.name for candidate in compared]
+        if not names:
+            raise ConfigError(
+                "nothing to measure; type experiments=[segvit_vitt,cts_vitt] or "
+                "checkpoints=[FILE], of .ckpt and .onnx files"
+            )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"named twice: {', '.join(twice)}; name each network once")
+        return compared
+
+
+def _short(path: Path) -> str:
+    """ "2026-11-21_10-00-00/best" for .../2026-11-21_10-00-00/checkpoints/best.ckpt."""
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    return f"{run.name}/{path.stem}" if run.name else path.stem
