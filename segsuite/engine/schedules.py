@@ -1,13 +1,12 @@
 """Learning-rate schedules, in iterations (optimiser steps)."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from segsuite.core.hints import Between
+from segsuite.core.hints import Between, NotNegative, Share
 from segsuite.core.idle import counts
 
 
@@ -38,27 +37,20 @@ def poly(
     optimizer: Optimizer,
     *,
     max_steps: int,
-    power: Annotated[float, Between(0)] = 0.9,
+    power: NotNegative = 0.9,
     warmup: Annotated[int, Between(0)] = 0,
-    warmup_ratio: Annotated[float, Between(0, 1)] = 1e-6,
-    min_ratio: Annotated[float, Between(0, 1)] = 0.0,
+    warmup_ratio: Share = 1e-6,
+    min_ratio: Share = 0.0,
 ) -> LambdaLR:
     """A scheduler of `poly_factor`, to be stepped after every iteration.
 
     A group of parameters may have a `power` of its own (see `engine.optim`).
     """
 
-    def factor_of(group: dict[str, Any]) -> Callable[[int], float]:
-        return partial(
-            poly_factor,
-            max_steps=max_steps,
-            power=group.get("power", power),
-            warmup=warmup,
-            warmup_ratio=warmup_ratio,
-            min_ratio=min_ratio,
-        )
-
-    return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
+    shape = {"max_steps": max_steps, "warmup": warmup, "warmup_ratio": warmup_ratio}
+    powers = [group.get("power", power) for group in optimizer.param_groups]
+    factors = [partial(poly_factor, power=p, min_ratio=min_ratio, **shape) for p in powers]
+    return LambdaLR(optimizer, factors)
 
 
 @counts(slow_ratio={"slow_steps": ()})
@@ -66,9 +58,9 @@ def slow_poly(
     optimizer: Optimizer,
     *,
     max_steps: int,
-    power: Annotated[float, Between(0)] = 0.9,
+    power: NotNegative = 0.9,
     slow_steps: Annotated[int, Between(0)] = 0,
-    slow_ratio: Annotated[float, Between(0, 1)] = 0.1,
+    slow_ratio: Share = 0.1,
 ) -> LambdaLR:
     """A scheduler of `poly_factor` that begins with a low, constant rate, as DeepLab's code does.
 
