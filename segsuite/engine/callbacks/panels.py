@@ -102,9 +102,8 @@ def _dimmed(image: Tensor, alive: Tensor, patch: int) -> NDArray[np.uint8]:
 
 def _at_pixels(grid: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
     """A map of patches as one of pixels, without what lies in the padding."""
-    rows = torch.arange(size[0]) // patch
-    columns = torch.arange(size[1]) // patch
-    return grid[rows[:, None], columns]
+    whole = grid.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
+    return whole[: size[0], : size[1]]
 
 
 def _pixels(image: Tensor) -> NDArray[np.uint8]:
