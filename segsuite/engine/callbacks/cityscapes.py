@@ -45,8 +45,7 @@ class _AtEvaluation(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.begin(pl_module)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begin(pl_module)
+    on_test_start = on_validation_start
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
@@ -125,20 +124,16 @@ class CityscapesReport(_AtEvaluation):
         trainer = pl_module.trainer
         if not is_final(trainer) or not trainer.is_global_zero:
             return
-        names = pl_module.classes.names
-        Console().print(scores_table(scores, names, tuple(self.categories)))
+        names, categories = pl_module.classes.names, tuple(self.categories)
+        Console().print(scores_table(scores, names, categories))
         if not scores.with_instances:
             print(_WITHOUT, file=sys.stderr)
-        write_json(
-            self.folder / "cityscapes.json",
-            {
-                "means": {name: float(value) for name, value in means.items()},
-                "classes": _rows(names, scores.iou, scores.iiou),
-                "categories": _rows(
-                    tuple(self.categories), scores.category_iou, scores.category_iiou
-                ),
-            },
-        )
+        content = {
+            "means": {name: float(value) for name, value in means.items()},
+            "classes": _rows(names, scores.iou, scores.iiou),
+            "categories": _rows(categories, scores.category_iou, scores.category_iiou),
+        }
+        write_json(self.folder / "cityscapes.json", content)
 
 
 class SubmissionFiles(_AtEvaluation):
@@ -177,9 +172,8 @@ def scores_table(
     ):
         for name, values in _rows(rows, iou, iiou).items():
             table.add_row(escape(name), *map(percent, values.values()))
-        means = map(percent, (iou.nanmean(), iiou.nanmean()))
         table.add_section()
-        table.add_row("mean", *means, end_section=True)
+        table.add_row("mean", percent(iou.nanmean()), percent(iiou.nanmean()), end_section=True)
     return table
 
 

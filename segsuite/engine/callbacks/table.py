@@ -69,16 +69,14 @@ def headline(
     Args:
         counted: what the scores count.
     """
-    apart = [
-        f", {name.removeprefix('miou_')} {percent(value)} %"
-        for name, value in scores.group_mious(groups).items()
-    ]
+    by_group = scores.group_mious(groups).items()
+    apart = [f"{name.removeprefix('miou_')} {percent(value)} %" for name, value in by_group]
     unit = counted.removesuffix("s")
     return (
         f"mIoU {percent(scores.miou)} % (always answering the commonest class: "
         f"{percent(scores.baseline_miou)} %), {unit} accuracy {percent(scores.pacc)} %, "
         f"frequency-weighted IoU {percent(scores.fwiou)} %"
-    ) + (f"; mIoU by group: {''.join(apart).removeprefix(', ')}" if apart else "")
+    ) + (f"; mIoU by group: {', '.join(apart)}" if apart else "")
 
 
 def class_table(
