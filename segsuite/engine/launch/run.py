@@ -57,12 +57,8 @@ class Run:
 
     def build_all(self, group: str) -> list[Any]:
         """One object per entry of a group; `key: null` switches one off."""
-        parts = self.config[group] or {}
-        return [
-            build(node, path=f"{group}.{key}", allow=self.allow)
-            for key, node in parts.items()
-            if node is not None
-        ]
+        parts = (self.config[group] or {}).items()
+        return [self.build(f"{group}.{key}") for key, node in parts if node is not None]
 
     def check(self, key: str, *, given: tuple[str, ...] = ()) -> None:
         """Raises ConfigError for the first argument below a key that does not fit.
