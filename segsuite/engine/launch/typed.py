@@ -8,6 +8,7 @@ argument is text, what cannot be read otherwise, or would lose what was typed, i
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -123,7 +124,8 @@ def _meant(value: str, options: Sequence[Any], read: Any, many: bool) -> str:
         return _items_quoted(value)
     if not any(_is_text(option) for option in options):
         return value
-    if read is not None and ({int, float, bool} & set(options) or (lists and _is_sweep(read))):
+    numbers = {int, float, bool} & set(options)
+    if read is not None and (numbers or (lists and read.is_sweep_override())):
         return value
     if many:
         return ",".join(part if _is_plain(part) else quoted(part) for part in _split(value))
@@ -150,17 +152,16 @@ class _Arguments:
     """
 
     def __init__(self, name: str, arguments: Sequence[str]) -> None:
-        self._name, self._arguments, self._config = name, arguments, None
+        self._name, self._arguments = name, arguments
 
     def hint(self, key: str) -> Any:
         """The annotation of the argument at that key; None where that is not known."""
-        if self._config is None:
-            self._config = self._composed()
         with suppress(Exception):  # whatever is wrong with the config is told when it is built
             return self._hint(key)
         return None
 
-    def _composed(self) -> Any:
+    @cached_property
+    def _config(self) -> Any:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
@@ -222,10 +223,6 @@ def _is_kept(read: Any, many: bool) -> bool:
     return not isinstance(value, int | float)
 
 
-def _is_sweep(read: Any) -> bool:
-    return read.is_sweep_override()
-
-
 def _is_plain(part: str) -> bool:
     """Whether one value of a sweep is read as the text that it is, or as none."""
     read = read_override(f"key={part}")
@@ -255,17 +252,14 @@ def _is_collection(option: Any) -> bool:
 
 def _items_quoted(value: str) -> str:
     """A list or group of keys with those items in quotes that cannot be read without."""
-    items = [item.strip() for item in _split(value[1:-1])]
-    if value[0] == "[":
-        shown = [
-            item if read_override(f"key={item}") is not None else quoted(item) for item in items
-        ]
-    else:
-        pairs = [item.partition(":") for item in items]
-        shown = [
-            item if read_override(f"key={{{item}}}") is not None else f"{k}: {quoted(v.strip())}"
-            for item, (k, _, v) in zip(items, pairs, strict=True)
-        ]
+    shown = []
+    for item in map(str.strip, _split(value[1:-1])):
+        key, _, inner = item.partition(":")
+        if value[0] == "[":
+            alone, repaired = item, quoted(item)
+        else:
+            alone, repaired = f"{{{item}}}", f"{key}: {quoted(inner.strip())}"
+        shown.append(item if read_override(f"key={alone}") is not None else repaired)
     return f"{value[0]}{','.join(shown)}{value[-1]}"
 
 
