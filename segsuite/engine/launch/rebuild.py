@@ -1,7 +1,6 @@
 """From a checkpoint back to its config, network and classes; for evaluate and predict."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.engine.launch.typed import read_override
 
 if TYPE_CHECKING:
     from segsuite.data.class_table import ClassTable
@@ -57,16 +57,11 @@ def _checkpoint_of(arguments: Sequence[str]) -> str:
 
 def _allowed(arguments: Sequence[str]) -> tuple[str, ...]:
     """The packages that are trusted by `allow=[...]` on the command line; Hydra tells mistakes."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     from segsuite.core.targets import prefixes
 
-    allow: Any = []
-    for typed in (a for a in arguments if a.lstrip("+").startswith("allow=")):
-        with suppress(HydraException):
-            allow = OverridesParser.create().parse_override(typed).value()
-    return prefixes(allow)
+    read = [read_override(a) for a in arguments if a.lstrip("+").startswith("allow=")]
+    allow = [override.value() for override in read if override is not None]
+    return prefixes(allow[-1] if allow else [])
 
 
 def config_from_source(arguments: list[str]) -> list[str]:
