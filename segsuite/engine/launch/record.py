@@ -5,6 +5,7 @@ run.json      id, what it goes on from; command, git commit, versions and device
 result.json   the final metrics; a run that has it is finished
 """
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -22,17 +23,7 @@ from segsuite.core.hints import default_of
 from segsuite.core.moved import with_targets_of_today
 from segsuite.core.results import Entry, Record
 from segsuite.core.targets import locate
-from segsuite.engine.launch.folders import (
-    BEST,
-    CONFIG,
-    GOES_ON_FROM,
-    LAST,
-    RESULT,
-    RUN,
-    damaged,
-    read_best,
-    read_record,
-)
+from segsuite.engine.launch import folders
 from segsuite.engine.launch.run import Run
 
 _PACKAGES = ("segsuite", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics")
@@ -54,21 +45,19 @@ def flat(cfg: DictConfig) -> dict[str, Any]:
 
 def run_id(folder: Path) -> str:
     """The run's identity, the same however often it is resumed: W&B goes on with the same run."""
-    import hashlib
-
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
 
 
 def write_start(folder: Path, cfg: DictConfig) -> None:
     """Writes config.yaml, and begins run.json or adds a start to it; removes leftovers."""
-    for place in (folder, (folder / LAST).parent):
+    for place in (folder, (folder / folders.LAST).parent):
         remove_leftovers(place)
-    path = folder / RUN
+    path = folder / folders.RUN
     record = starts(folder) or {"id": run_id(folder), "starts": []}
-    record[GOES_ON_FROM] = OmegaConf.select(cfg, f"run.{GOES_ON_FROM}")
+    record[folders.GOES_ON_FROM] = OmegaConf.select(cfg, f"run.{folders.GOES_ON_FROM}")
     record["starts"].append(_circumstances())
     write_json(path, record)
-    with written_whole(folder / CONFIG) as beside:
+    with written_whole(folder / folders.CONFIG) as beside:
         beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
 
@@ -78,9 +67,9 @@ def starts(folder: Path) -> dict[str, Any] | None:
     Raises:
         ConfigError: it is damaged.
     """
-    record = read_record(folder / RUN)
+    record = folders.read_record(folder / folders.RUN)
     if record is not None and not isinstance(record.get("starts"), list):
-        raise damaged(folder / RUN, "no list of starts")
+        raise folders.damaged(folder / folders.RUN, "no list of starts")
     return record
 
 
@@ -91,7 +80,7 @@ def check_whole(folder: Path) -> None:
     """
     starts(folder)
     earlier_config(folder)
-    read_best(folder / BEST.with_suffix(".json"))
+    folders.read_best(folder / folders.BEST.with_suffix(".json"))
 
 
 def earlier_config(folder: Path) -> dict[str, Any] | None:
@@ -102,15 +91,15 @@ def earlier_config(folder: Path) -> dict[str, Any] | None:
     """
     from yaml import YAMLError
 
-    path = folder / CONFIG
+    path = folder / folders.CONFIG
     if not path.exists():
         return None
     try:
         config = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise damaged(path, " ".join(str(error).split())) from error
+        raise folders.damaged(path, " ".join(str(error).split())) from error
     if not isinstance(config, dict) or not config:
-        raise damaged(path, "no mapping of keys")
+        raise folders.damaged(path, "no mapping of keys")
     return with_targets_of_today(config)
 
 
@@ -126,7 +115,7 @@ def write_result(
     """
     name = str(run.config.name or kind)
     record = record_of(kind, name, typed=run.typed, entries=entries, device=device)
-    write_json(run.folder / RESULT, {**own, "record": record})
+    write_json(run.folder / folders.RESULT, {**own, "record": record})
 
 
 def record_of(
