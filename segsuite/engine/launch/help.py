@@ -46,8 +46,7 @@ def _experiments() -> list[str]:
     """A line for each: what it costs, the paper's figure, its headline."""
     names, counted = options("experiment"), costs()
     width = max(map(len, names), default=0)
-    title = f"{'Experiments (experiment=NAME)':<{width + 2}}  params M   GMACs  paper's mIoU"
-    lines = [title]
+    lines = [f"{'Experiments (experiment=NAME)':<{width + 2}}  params M   GMACs  paper's mIoU"]
     for name in names:
         cost = counted.get(name)
         figures = (f"{cost['parameters']:.2f}", f"{cost['gmacs']:.1f}") if cost else ("–", "–")

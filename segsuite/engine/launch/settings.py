@@ -247,9 +247,7 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], where: str
         if key not in values:
             continue
         value = values[key]
-        plain = (
-            OmegaConf.to_container(value) if isinstance(value, ListConfig | DictConfig) else value
-        )
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if not fits(plain, hint):
             raise ConfigError(misfit(f"{where}{key}", plain, hint))
 
