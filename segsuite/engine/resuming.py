@@ -8,7 +8,6 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Protocol, runtime_checkable
@@ -56,9 +55,15 @@ class HasSamples(Protocol):
     def samples(self, split: str) -> Samples: ...
 
 
-@dataclass(frozen=True)
 class ResumePoint:
     """What a checkpoint knows of its training, without the weights, which may be large.
+
+    Args:
+        path: path of the checkpoint.
+        config: config of the run that is to go on.
+
+    Raises:
+        CheckpointError: unreadable, not whole, not finite, or of another method.
 
     Attributes:
         path: path of the checkpoint.
@@ -72,45 +77,22 @@ class ResumePoint:
         odd: names of weights that are not finite.
     """
 
-    path: Path
-    config: Mapping[str, Any]
-    step: int
-    shapes: dict[str, tuple[int, ...]]
-    classes: ClassTable
-    samples: dict[str, Tensor]
-    optimizer: str | None
-    groups: list[int]
-    odd: list[str]
-
-    @classmethod
-    def read(cls, path: Path, config: Mapping[str, Any]) -> "ResumePoint":
-        """What that file knows.
-
-        Args:
-            config: config of the run that is to go on.
-
-        Raises:
-            CheckpointError: unreadable, not whole, not finite, or of another method.
-        """
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         checkpoint = read_checkpoint(path)
         same_method(checkpoint, config, path)
-        made = checkpoint_config(checkpoint, path)
-        ours, theirs = config["method"]["network"], made["method"]["network"]
+        self.path, self.config = path, checkpoint_config(checkpoint, path)
+        ours, theirs = config["method"]["network"], self.config["method"]["network"]
         check_twins(ours, theirs, source=str(path))
         _check_since(ours, theirs, "method.network", path)
         state = network_state(checkpoint, path)
         _check_whole(checkpoint, path)
-        return cls(
-            path=path,
-            config=made,
-            step=checkpoint["global_step"],
-            shapes={name: tuple(weight.shape) for name, weight in state.items()},
-            classes=classes_of(checkpoint, path),
-            samples=_stored_samples(checkpoint, path),
-            optimizer=_optimizer(made),
-            groups=_groups(checkpoint["optimizer_states"][0], path),
-            odd=not_finite(state),
-        )
+        self.step: int = checkpoint["global_step"]
+        self.shapes = {name: tuple(weight.shape) for name, weight in state.items()}
+        self.classes = classes_of(checkpoint, path)
+        self.samples = _stored_samples(checkpoint, path)
+        self.optimizer = _optimizer(self.config)
+        self.groups = _groups(checkpoint["optimizer_states"][0], path)
+        self.odd = not_finite(state)
 
     def check_network(self, network: nn.Module) -> None:
         """Raises CheckpointError unless the weights are those of such a network, and finite."""
@@ -227,10 +209,8 @@ def _difference(then: ClassTable, now: ClassTable) -> str:
     """The first way in which masks would mean something else; empty where there is none."""
     if len(then) != len(now):
         return f"{len(then)} classes there, {len(now)} here"
-    ours = zip(now.names, now.ids, strict=True)
-    for number, (there, here) in enumerate(
-        zip(zip(then.names, then.ids, strict=True), ours, strict=True)
-    ):
+    theirs, ours = (zip(table.names, table.ids, strict=True) for table in (then, now))
+    for number, (there, here) in enumerate(zip(theirs, ours, strict=True)):
         if there != here:
             return (
                 f"class {number} is `{there[0]}` of id {there[1]} there and `{here[0]}` of id "

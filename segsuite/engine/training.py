@@ -95,7 +95,7 @@ def resume_point(run: Run) -> ResumePoint | None:
         last = Path(cfg.ckpt_path)
     elif not last.exists():
         return None
-    resumed = ResumePoint.read(last, run.plain())
+    resumed = ResumePoint(last, run.plain())
     if on_main_process():
         print(f"going on from {last}, iteration {resumed.step}", file=sys.stderr)
     return resumed

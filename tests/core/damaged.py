@@ -102,7 +102,7 @@ def _begun(path: Path, config: dict[str, Any]) -> None:
 
 
 def _resumed(path: Path, config: dict[str, Any]) -> None:
-    ResumePoint.read(path, config).check_network(_network(config))
+    ResumePoint(path, config).check_network(_network(config))
 
 
 def _flipped(whole: Path, beside: Path, chance: random.Random) -> str:

@@ -61,7 +61,7 @@ def content(data):
 def point(tmp_path, content):
     def read(**other) -> ResumePoint:
         save_checkpoint({**content, **other}, tmp_path / "last.ckpt")
-        return ResumePoint.read(tmp_path / "last.ckpt", CONFIG)
+        return ResumePoint(tmp_path / "last.ckpt", CONFIG)
 
     return read
 
@@ -140,4 +140,4 @@ def test_what_a_training_goes_on_from_is_named_where_it_is_missing(tmp_path, con
     del content[part]
     save_checkpoint(content, tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match=rf"last\.ckpt .*`{part}` is missing.*init_from="):
-        ResumePoint.read(tmp_path / "last.ckpt", CONFIG)
+        ResumePoint(tmp_path / "last.ckpt", CONFIG)

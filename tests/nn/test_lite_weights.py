@@ -124,7 +124,7 @@ def test_a_checkpoint_of_a_twin_is_refused_by_evaluate_and_by_going_on(tmp_path)
     with pytest.raises(CheckpointError, match=said):
         network_of(Run(cfg))
     with pytest.raises(CheckpointError, match=said):
-        ResumePoint.read(path, plain(cfg))
+        ResumePoint(path, plain(cfg))
 
 
 @pytest.mark.parametrize("tag", ["", ".ra_in1k"])

@@ -85,10 +85,10 @@ def test_a_training_from_before_the_choice_goes_on_as_it_began(tmp_path):
         del part["padding"]
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=r"type method\.backbone\.padding=timm to go on$"):
-        ResumePoint.read(path, now)
+        ResumePoint(path, now)
     _backbone(now)["padding"] = "timm"
     with pytest.raises(CheckpointError, match="no whole checkpoint"):  # it holds weights alone
-        ResumePoint.read(path, now)
+        ResumePoint(path, now)
 
 
 def _backbone(config):
