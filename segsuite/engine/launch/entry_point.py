@@ -47,6 +47,9 @@ _LAUNCHERS = {
 }
 """The variables by which a launcher is known, and by which it says how many it has started."""
 
+_BRIEF = {"-c", "--cfg", "-i", "--info", "-sc", "--shell-completion", "--hydra-help", "--version"}
+"""Flags that are answered without importing torch."""
+
 Main = Callable[[DictConfig], Any]
 
 
@@ -163,7 +166,7 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    _fill_in(cfg, folder, goes_on_from, hydra_config, sweeping=sweeping)
+    _fill_in(cfg, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
 
     def job(cfg: DictConfig) -> Any:
         check_groups(cfg, name)
@@ -228,12 +231,7 @@ def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
 
 
 def _fill_in(
-    cfg: DictConfig,
-    folder: Path,
-    goes_on_from: Path | None,
-    hydra_config: DictConfig,
-    *,
-    sweeping: bool,
+    cfg: DictConfig, folder: Path, goes_on_from: Path | None, choices: Any, *, sweeping: bool
 ) -> None:
     """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
     with open_dict(cfg):
@@ -242,7 +240,7 @@ def _fill_in(
             cfg.run[folders.GOES_ON_FROM] = goes_on_from and goes_on_from.as_posix()
             if sweeping:
                 cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
-        cfg.name = folders.run_name(cfg.get("name"), hydra_config.runtime.choices)
+        cfg.name = folders.run_name(cfg.get("name"), choices)
 
 
 @contextmanager
@@ -293,17 +291,7 @@ def _errors_pass_hydra() -> Iterator[None]:
 
 def _say_that_it_loads(name: str) -> None:
     """Says what the next seconds are spent on, where they are: a silent start looks like none."""
-    brief = {
-        "-c",
-        "--cfg",
-        "-i",
-        "--info",
-        "-sc",
-        "--shell-completion",
-        "--hydra-help",
-        "--version",
-    }
-    if "torch" not in sys.modules and on_main_process() and not brief & set(sys.argv[1:]):
+    if "torch" not in sys.modules and on_main_process() and not _BRIEF & set(sys.argv[1:]):
         print(
             f"segsuite.{name}: importing torch and Lightning (up to a minute at the first start)",
             file=sys.stderr,
