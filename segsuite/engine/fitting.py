@@ -38,10 +38,7 @@ def value_of(metrics: Mapping[str, Any], name: str | None) -> float | None:
 
 
 def fit(
-    trainer: Trainer,
-    task: BaseTask,
-    data: LightningDataModule,
-    resumed: ResumePoint | None,
+    trainer: Trainer, task: BaseTask, data: LightningDataModule, resumed: ResumePoint | None
 ) -> None:
     """Trains to the end, from a checkpoint if one is given; some modules of the network are
     replaced by others that are trained faster, see `nn.dilated`.
@@ -57,8 +54,8 @@ def fit(
     path = None if resumed is None else resumed.path
     with restoring(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
-    for callback in trainer.callbacks if resumed and resumed.step == trainer.max_steps else ():
-        if isinstance(callback, Checkpoints) and callback.last.exists():
+    for callback in _checkpoints(trainer) if resumed and resumed.step == trainer.max_steps else ():
+        if callback.last.exists():
             _give(task, callback.last)
             trainer.validate(task, datamodule=data, verbose=False)
             callback.catch_up(trainer)
@@ -72,7 +69,8 @@ def final_metrics(
     Raises:
         ConfigError: the settings allowed no iteration.
     """
-    metrics = _last_validation(trainer)
+    # The last validation may have been made before the run was resumed.
+    metrics = {k: v for c in _checkpoints(trainer) for k, v in c.validation().items()}
     metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
     best, last = run.folder / folders.BEST, run.folder / folders.LAST
     chosen = best if run.config.final == "best" else last
@@ -90,18 +88,15 @@ def final_metrics(
     return {**metrics, "checkpoint": str(chosen)}
 
 
-def _last_validation(trainer: Trainer) -> dict[str, float]:
-    """The metrics of the last validation, which may have been made before the run was resumed."""
-    callbacks = (c for c in trainer.callbacks if isinstance(c, Checkpoints))
-    return {name: value for c in callbacks for name, value in c.validation().items()}
+def _checkpoints(trainer: Trainer) -> list[Checkpoints]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, Checkpoints)]
 
 
 def _keep_last(trainer: Trainer) -> None:
     """Lets a run leave a best checkpoint in which no validation chose one."""
     if trainer.is_global_zero:
-        for callback in trainer.callbacks:
-            if isinstance(callback, Checkpoints):
-                callback.keep_last_as_best()
+        for callback in _checkpoints(trainer):
+            callback.keep_last_as_best()
         log.info(
             "no validation chose a best checkpoint before the end, so that %s is the last one, %s "
             "(trainer.val_check_interval=N validates every N iterations)",
@@ -112,9 +107,8 @@ def _keep_last(trainer: Trainer) -> None:
 
 def _give(task: BaseTask, checkpoint: Path) -> None:
     # Not by the trainer's ckpt_path: with EMA that brings back the weights that are not averaged.
-    load_weights(
-        task.network, network_state(read_checkpoint(checkpoint), checkpoint), source=str(checkpoint)
-    )
+    state = network_state(read_checkpoint(checkpoint), checkpoint)
+    load_weights(task.network, state, source=str(checkpoint))
 
 
 def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) -> float | None:
