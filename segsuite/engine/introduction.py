@@ -13,11 +13,7 @@ from segsuite.engine.launch.entry_point import on_main_process
 
 
 def introduce(
-    cfg: DictConfig,
-    trainer: Trainer,
-    network: nn.Module,
-    data: LightningDataModule,
-    cost: Any,
+    cfg: DictConfig, trainer: Trainer, network: nn.Module, data: LightningDataModule, cost: Any
 ) -> None:
     """Prints a few lines to stderr, on the first process.
 
@@ -25,9 +21,11 @@ def introduce(
         cost: what an image costs, printed as its text; None where it is not known.
     """
     if on_main_process():
+        root = cfg.data.get("root")
+        place = "" if root is None else f", from {root}"  # drawn images are nowhere
         lines = (
             f"network: {cfg.name}, {_parameters(network)}" + (f", {cost}" if cost else ""),
-            f"data: {_images(data, *cfg.data.crop_size)}{_place(cfg.data.get('root'))}",
+            f"data: {_images(data, *cfg.data.crop_size)}{place}",
             *_beginning(cfg),
             f"training: {_length(cfg, trainer, data)}",
             f"on {_device(trainer)}, precision {trainer.precision}",
@@ -76,11 +74,6 @@ def _images(data: LightningDataModule, height: int, width: int) -> str:
     return f"{', '.join(counts)} images, {kinds}"
 
 
-def _place(root: object) -> str:
-    """Where the images are; drawn ones are nowhere."""
-    return "" if root is None else f", from {root}"
-
-
 def _length(cfg: DictConfig, trainer: Trainer, data: Any) -> str:
     """ "600 iterations of 8 images (2.4 passes over the training images), ..."."""
     steps, gathered = trainer.max_steps, trainer.accumulate_grad_batches
@@ -99,6 +92,5 @@ def _device(trainer: Trainer) -> str:
     device, count = trainer.strategy.root_device, trainer.num_devices
     if device.type == "cuda":
         return f"{count} x {torch.cuda.get_device_name(device)}"
-    return f"{count} x {device.type}" + (
-        f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
-    )
+    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    return f"{count} x {device.type}{threads}"
