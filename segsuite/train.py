@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> float | None:
     network = training.make_network(run, resumed)
     task = training.make_task(run, network, data)
     settle_class_weights(task, data)
-    training.find_teacher(run, task, data)
+    task.find_teacher(data.classes, tuple(cfg.data.crop_size), allow=run.allow)
     trainer = training.make_trainer(run, data, resumed)
     training.check_task(run, task, trainer, resumed)
     training.record_start(run, resumed)

@@ -96,6 +96,10 @@ class BaseTask(LightningModule, ABC):
             classes: classes of the data.
             size: size of the crops in training.
             allow: import prefixes that the user trusts.
+
+        Raises:
+            ConfigError: the two do not match.
+            CheckpointError: the teacher cannot be read, or was trained for other classes.
         """
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -121,10 +125,7 @@ class BaseTask(LightningModule, ABC):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.optimisation(max_steps=self.trainer.max_steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def optimisation(self, *, max_steps: int) -> tuple[Optimizer, LRScheduler]:
         """An optimiser of the network's parameters and its schedule.
@@ -163,8 +164,7 @@ class BaseTask(LightningModule, ABC):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
         return self.validation_step(batch, batch_idx)
 
-    def on_test_epoch_start(self) -> None:
-        self.evaluator.reset()
+    on_test_epoch_start = on_validation_epoch_start
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")

@@ -154,16 +154,6 @@ def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTa
     return run.build("method.task", **given)
 
 
-def find_teacher(run: Run, task: BaseTask, data: LightningDataModule) -> None:
-    """Loads the network that `method.distillation.teacher` names, where it names one.
-
-    Raises:
-        ConfigError: the two do not match.
-        CheckpointError: the teacher cannot be read, or was trained for other classes.
-    """
-    task.find_teacher(data.classes, tuple(run.config.data.crop_size), allow=run.allow)
-
-
 @runtime_checkable
 class ChecksTask(Protocol):
     """A callback that does not fit every task, and says so before anything is trained."""
