@@ -2,23 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.core.hints import Between, Share, fits, misfit
+from segsuite.core.hints import NotNegative, Share, fits, misfit
 
 _SETTINGS = ("weight_decay", "momentum", "power")
-_Amount = Annotated[float, Between(0)]
 _HINTS = {
     "match": Sequence[str] | str,
-    "lr_scale": _Amount,
+    "lr_scale": NotNegative,
     "optional": bool,
-    "weight_decay": _Amount | None,
+    "weight_decay": NotNegative | None,
     "momentum": Share | None,
-    "power": _Amount | None,
+    "power": NotNegative | None,
 }
 
 
@@ -48,12 +47,8 @@ def parameter_groups(
                 f"method.task.groups[{index}].match={rule['match']} fits no trained parameter; "
                 "correct it, or add optional: true"
             )
-    settings = [_settings(rule) for rule in rules] + [{"lr_scale": 1.0}]
-    return [
-        {"params": params, **setting}
-        for params, setting in zip(members, settings, strict=True)
-        if params
-    ]
+    settings = zip(members, [*map(_settings, rules), {"lr_scale": 1.0}], strict=True)
+    return [{"params": params, **setting} for params, setting in settings if params]
 
 
 def scale_learning_rates(optimizer: Optimizer) -> Optimizer:
@@ -84,8 +79,5 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _settings(rule: Mapping[str, Any]) -> dict[str, Any]:
-    setting: dict[str, Any] = {"lr_scale": float(rule.get("lr_scale", 1.0))}
-    for key in _SETTINGS:
-        if rule.get(key) is not None:
-            setting[key] = float(rule[key])
-    return setting
+    given = {key: float(rule[key]) for key in _SETTINGS if rule.get(key) is not None}
+    return {"lr_scale": float(rule.get("lr_scale", 1.0)), **given}
