@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
@@ -15,7 +15,7 @@ from torch import Tensor
 from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, read_checkpoint, save_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
-from segsuite.core.hints import Between
+from segsuite.core.hints import Count, NotNegative
 from segsuite.engine.launch.folders import read_best
 
 SAMPLES_KEY = "samples"
@@ -49,8 +49,8 @@ class Checkpoints(Checkpoint):
         self,
         *,
         folder: str,
-        every: Annotated[int, Between(1)] = 500,
-        minutes: Annotated[float, Between(0)] | None = 2.0,
+        every: Count = 500,
+        minutes: NotNegative | None = 2.0,
         monitor: str = "val/headline",
         mode: Literal["max", "min", "auto"] = "auto",
     ) -> None:

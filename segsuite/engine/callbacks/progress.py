@@ -3,14 +3,14 @@
 import sys
 import time
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from segsuite.core.hints import Between
+from segsuite.core.hints import Count
 
 
 class TrainingProgress(ProgressBar):
@@ -23,9 +23,7 @@ class TrainingProgress(ProgressBar):
         line_seconds: seconds between two lines where the output is not a terminal.
     """
 
-    def __init__(
-        self, *, every: Annotated[int, Between(1)] = 20, line_seconds: float = 30.0
-    ) -> None:
+    def __init__(self, *, every: Count = 20, line_seconds: float = 30.0) -> None:
         super().__init__()
         self.every, self.line_seconds = every, line_seconds
         self._enabled = True

@@ -12,13 +12,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, did_you_mean
-from segsuite.core.hints import Above, Between, fits, misfit
+from segsuite.core.hints import Above, Between, Count, Share, fits, misfit
 from segsuite.engine.launch.typed import TEXT
 
 log = logging.getLogger(__name__)
 
-_Limit = Annotated[int, Between(0)] | Annotated[float, Between(0, 1)] | None
-_Some = Annotated[int, Between(1)]
+_Limit = Annotated[int, Between(0)] | Share | None
 _All = Annotated[float, Between(1, 1)]
 """Training data are endless: there are no parts of them but the whole."""
 
@@ -31,21 +30,21 @@ _RUN = {
     "optimized_metric": str | None,
 }
 _TRAINER = {
-    "max_steps": _Some,
-    "max_epochs": Literal[-1] | _Some | None,
-    "accumulate_grad_batches": _Some,
+    "max_steps": Count,
+    "max_epochs": Literal[-1] | Count | None,
+    "accumulate_grad_batches": Count,
     "gradient_clip_val": Annotated[float, Between(0, math.inf)] | None,  # infinity: only measured
     "gradient_clip_algorithm": Literal["norm", "value"] | None,
-    "val_check_interval": _Some | Annotated[float, Above(0, 1)] | None,
-    "check_val_every_n_epoch": _Some | None,
-    "limit_train_batches": _Some | _All | None,
+    "val_check_interval": Count | Annotated[float, Above(0, 1)] | None,
+    "check_val_every_n_epoch": Count | None,
+    "limit_train_batches": Count | _All | None,
     "limit_val_batches": _Limit,
     "limit_test_batches": _Limit,
     "overfit_batches": Annotated[int, Between(0)] | _All | Annotated[float, Between(0, 0)],
     "num_sanity_val_steps": Annotated[int, Between(-1)],
     "log_every_n_steps": Annotated[int, Between(0)],
-    "num_nodes": _Some,
-    "min_steps": _Some | None,
+    "num_nodes": Count,
+    "min_steps": Count | None,
     "max_time": Literal["DD:HH:MM:SS"] | Mapping[str, int] | None,
     "benchmark": Literal[True, False] | None,
     "profiler": Literal["simple", "advanced", "pytorch"] | Mapping[str, Any] | None,
