@@ -21,7 +21,6 @@ class CsvLogger(Logger):
         super().__init__()
         self.path = Path(folder) / "metrics.csv"
         self._rows: dict[int, dict[str, Any]] | None = None
-        self._columns: list[str] = []
 
     @property
     def name(self) -> str:
@@ -44,27 +43,27 @@ class CsvLogger(Logger):
             del rows[later]
         row = rows.setdefault(step, {"step": step})
         row |= {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        self._columns += [name for name in row if name not in self._columns]
         self.save()
 
     @rank_zero_only
     def save(self) -> None:
         if not self._rows:
             return
+        columns = dict.fromkeys(name for row in self._rows.values() for name in row)
         with written_whole(self.path) as beside, open(beside, "w", newline="") as handle:
-            writer = csv.DictWriter(handle, self._columns)
+            writer = csv.DictWriter(handle, columns)
             writer.writeheader()
             writer.writerows(self._rows.values())
 
     def _loaded(self) -> dict[int, dict[str, Any]]:
         if self._rows is None:
-            self._rows = {}
-            if self.path.exists():
-                with open(self.path, newline="") as handle:
-                    reader = csv.DictReader(handle)
-                    self._columns = list(reader.fieldnames or [])
-                    self._rows = {
-                        int(row["step"]): {k: v for k, v in row.items() if v != ""}
-                        for row in reader
-                    }
+            self._rows = {int(row["step"]): row for row in rows_of(self.path)}
         return self._rows
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of such a file as text, without what is empty; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as handle:
+        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(handle)]

@@ -1,6 +1,5 @@
 """Weights & Biases: one run per training, whole however often it was resumed."""
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger as Lightnings
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from segsuite.engine.loggers.csv import rows_of
 from segsuite.engine.loggers.journal import Journal
 
 _STEP = "trainer/global_step"
@@ -107,8 +107,9 @@ class WandbLogger(Lightnings):
     def _bring_back(self, step: int) -> None:
         self._newest = 0
         if not self._journal.path.exists():  # begun without W&B, or by an earlier version
-            for row in _rows_of_csv(self._folder / "metrics.csv"):
-                self._journal.add(**row)
+            for row in rows_of(self._folder / "metrics.csv"):
+                earlier = int(row.pop("step"))
+                self._journal.add(earlier, figures={k: float(v) for k, v in row.items()})
         for row in self._journal.go_on_at(step):
             self._newest, figures = row["step"], row.get("figures", {})
             images = row.get("images", {})
@@ -132,15 +133,3 @@ class WandbLogger(Lightnings):
         """The path within the run's folder, which may be moved before the run is resumed."""
         absolute, folder = Path(path).absolute(), self._folder.absolute()
         return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
-
-
-def _rows_of_csv(path: Path) -> list[dict[str, Any]]:
-    """What the CSV logger of the same run has kept, as rows of a journal."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    return [
-        {"step": int(row.pop("step")), "figures": {k: float(v) for k, v in row.items() if v}}
-        for row in rows
-    ]
