@@ -47,9 +47,9 @@ def typed_overrides(arguments: Sequence[str]) -> list[str]:
 
 def check_spelling(arguments: Sequence[str]) -> None:
     """Raises ConfigError for what is neither KEY=VALUE nor one of Hydra's flags."""
-    following = [*arguments[1:], ""]
-    after_flag = [False, *(argument in _FLAGS for argument in arguments)]
-    for argument, after, is_value in zip(arguments, following, after_flag, strict=False):
+    for before, argument, after in zip(
+        ["", *arguments], arguments, [*arguments[1:], ""], strict=False
+    ):
         word, equals, value = argument.partition("=")
         if argument.startswith("--") and word not in (*_FLAGS, *_ALONE):
             meant = value if equals else "VALUE" if after.startswith("-") else after or "VALUE"
@@ -57,7 +57,7 @@ def check_spelling(arguments: Sequence[str]) -> None:
                 f"`{argument}` is no flag; settings are typed without dashes: {word[2:]}={meant}"
             )
         is_flag = argument.startswith(("-", "~"))
-        if not word.strip("+~") or not (equals or is_flag or is_value):
+        if not word.strip("+~") or not (equals or is_flag or before in _FLAGS):
             raise ConfigError(f"`{argument}` is no setting: they are typed KEY=VALUE")
 
 
@@ -74,10 +74,9 @@ def as_text(arguments: Sequence[str], name: str, *, composes: bool = True) -> li
     """
     many = bool({"-m", "--multirun"} & set(arguments))
     known = _Arguments(name, arguments) if composes else None
-    after_flag = [False, *(argument in _FLAGS for argument in arguments)]
     return [
-        argument if is_flag else _as_meant(argument, name, known, many)
-        for argument, is_flag in zip(arguments, after_flag, strict=False)
+        argument if before in _FLAGS else _as_meant(argument, name, known, many)
+        for before, argument in pairwise(["", *arguments])
     ]
 
 
