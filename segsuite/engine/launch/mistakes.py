@@ -126,18 +126,13 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
 
 def _options_with(key: str) -> str:
     """Choices of a group at the top, such as logger=wandb, in whose files a key stands."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
 
     from segsuite.core.config import CONF
 
-    group, *names = key.split(".")
-    options = []
-    for path in sorted((CONF / group).glob("*.yaml")) if names else []:
-        node = OmegaConf.load(path)
-        for name in names:
-            node = node._get_node(name) if isinstance(node, DictConfig) else None
-        if node is not None:
-            options.append(path.stem)
+    group, _, inner = key.partition(".")
+    files = sorted((CONF / group).glob("*.yaml")) if inner else []
+    options = [path.stem for path in files if inner in _paths(OmegaConf.load(path), "")]
     return f"{group}={'|'.join(options)}" if options else ""
 
 
@@ -189,15 +184,13 @@ def no_choice(overrides: Sequence[str]) -> str | None:
 
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
-        known = ", ".join(options(key))
-        read = read_override(override)
-        value = None if read is None else read.value()
-        chosen = value if isinstance(value, list) else [value]
-        if known and read is not None and not all(isinstance(c, str) for c in chosen):
+        value = read.value() if (read := read_override(override)) is not None else ""
+        if all(isinstance(c, str) for c in (value if isinstance(value, list) else [value])):
+            continue
+        if known := ", ".join(options(key)):
             optional = "leave it out, or " if key in _OPTIONAL else ""
             return f"`{override}` chooses nothing; {optional}type {key}= with one of {known}"
-        inner = key == "checkpoint" or key.startswith("hydra/")  # groups without files of ours
-        if inner and read is not None and not all(isinstance(c, str) for c in chosen):
+        if key == "checkpoint" or key.startswith("hydra/"):  # groups without files of ours
             return f"`{override}` chooses nothing; leave it out"
     return None
 
