@@ -15,7 +15,6 @@ from segsuite.engine.callbacks.panels import contact_sheet, image_panel, label_p
 from segsuite.engine.inference.legend import legend, with_below
 from segsuite.engine.loggers.opened import log_image
 from segsuite.nn.segmenter import Prediction
-from segsuite.nn.token_trace import TokenTrace
 
 
 class PredictionImages(Callback):
@@ -104,14 +103,10 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> li
         What is in it, from left to right, in words.
     """
     one: Batch = {key: [batch[key][index]] for key in ("image", "label", "id")}
-    traces: list[TokenTrace] = []
-
-    def keep_trace(prediction: Prediction, members: list[int]) -> None:
-        if prediction.trace is not None:
-            traces.append(prediction.trace)
-
+    seen: list[Prediction] = []  # one of the whole image, or none where it is seen in windows
     with torch.no_grad():
-        (predicted,) = pl_module.predicted_labels(one, watch=keep_trace)
+        (predicted,) = pl_module.predicted_labels(one, watch=lambda p, members: seen.append(p))
+    traces = [prediction.trace for prediction in seen if prediction.trace is not None]
     image, label, predicted = one["image"][0].cpu(), one["label"][0].cpu(), predicted.cpu()
     classes, colors = pl_module.classes, pl_module.classes.colors
     panels = [
