@@ -42,8 +42,7 @@ class Interrupts(Callback):
     def on_train_batch_start(self, *_: Any) -> None:
         self._stop_if(self._stopping)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop_if(self._stopping)
+    on_validation_start = on_train_batch_start
 
     def on_validation_batch_end(self, *_: Any) -> None:
         # Processes may have different numbers of batches here: each decides for itself, and

@@ -70,11 +70,12 @@ class TrainingProgress(ProgressBar):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begun += time.monotonic() - self._paused  # as if it had begun later by that much
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
+    def on_train_end(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
-    def on_exception(self, *_: Any) -> None:
-        self._stop()
+    on_exception = on_train_end
 
     def _show(self, trainer: Trainer, speed: str) -> None:
         loss = trainer.progress_bar_metrics.get("train/loss")
@@ -84,11 +85,6 @@ class TrainingProgress(ProgressBar):
         elif time.monotonic() - self._last_line > self.line_seconds:
             self._last_line = time.monotonic()
             self.print(f"iteration {trainer.global_step}/{trainer.max_steps}: {text}")
-
-    def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
 
 class EvaluationProgress(Callback):
