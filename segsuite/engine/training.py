@@ -116,17 +116,16 @@ def make_data(run: Run, resumed: ResumePoint | None) -> LightningDataModule:
 def make_network(run: Run, resumed: ResumePoint | None) -> Segmenter:
     """The network with the weights that a run begins with; a resumed run loads its own later."""
     network = run.build("method.network")
-    if resumed is None:
-        _give_weights(network, run)
-    else:
+    if resumed is not None:
         resumed.check_network(network)
+    elif run.config.init_from is None:
+        network.load_initial_weights()
+    else:
+        _begin_with(network, run)
     return network
 
 
-def _give_weights(network: Segmenter, run: Run) -> None:
-    if run.config.init_from is None:
-        network.load_initial_weights()
-        return
+def _begin_with(network: Segmenter, run: Run) -> None:
     source = str(run.config.init_from)  # a file may be called 3
     checkpoint, config = read_checkpoint(source), run.plain()
     same_family(checkpoint, config, source)
