@@ -29,11 +29,7 @@ def config_to_predict(arguments: list[str]) -> list[str]:
     from segsuite.engine.launch.rebuild import config_from_checkpoint
 
     typed = [argument.lstrip("+~") for argument in arguments if "=" in argument]
-    paths = [
-        override.partition("=")[2].strip("'\"")
-        for override in typed
-        if override.startswith("ckpt_path=")
-    ]
+    paths = [o.partition("=")[2].strip("'\"") for o in typed if o.startswith("ckpt_path=")]
     if len(paths) != 1 or not is_exported(paths[0]):
         return config_from_checkpoint(arguments)
     for override in typed:

@@ -49,10 +49,8 @@ def averaged(
 
     Shapes: images (3, h, w) each, nowhere smaller than the window
     """
-    cuts = [
-        tuple(map(_starts, size_of(image), window, stride))
-        for image in images  # rows and columns
-    ]
+    # Rows and columns of each.
+    cuts = [tuple(map(_starts, size_of(image), window, stride)) for image in images]
     places = [(i, y, x) for i, (rows, columns) in enumerate(cuts) for x in columns for y in rows]
     predictions = _predictions(network, images, places, window, batch)
     for index, (rows, columns) in enumerate(cuts):
