@@ -148,12 +148,8 @@ def _key(override: str) -> str:
 
 
 def _shortened(overrides: Sequence[str]) -> str:
-    return clean(",".join(map(_short, overrides)))[:_LONGEST].rstrip(".,-_=")
-
-
-def _short(override: str) -> str:
-    key, equals, value = override.partition("=")
-    return f"{key.rsplit('.', 1)[-1]}{equals}{value}"
+    last_parts = (re.sub(r"^[^=]*\.", "", override) for override in overrides)
+    return clean(",".join(last_parts))[:_LONGEST].rstrip(".,-_=")
 
 
 def clean(name: str) -> str:
