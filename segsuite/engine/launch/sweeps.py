@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,8 @@ def _as_single_run(folder: Path) -> Iterator[None]:
 def _config_flags(arguments: list[str]) -> list[str]:
     """The flags that say where configs are, such as `--config-dir DIR`."""
     known = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
-    kept: list[str] = []
-    for index, argument in enumerate(arguments):
-        if argument in known:
-            kept += arguments[index : index + 2]
-        elif argument.startswith(tuple(f"{flag}=" for flag in known)):
-            kept.append(argument)
-    return kept
+    flags = pairwise(["", *arguments])
+    return [a for before, a in flags if before in known or a.partition("=")[0] in known]
 
 
 def _leave_process_group() -> None:
