@@ -1,7 +1,6 @@
 """A training from its first iteration to result.json."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,6 @@ from segsuite.engine.task import BaseTask
 from segsuite.nn.dilated import split_dilations
 
 log = logging.getLogger(__name__)
-
-
-def value_of(metrics: Mapping[str, Any], name: str | None) -> float | None:
-    """The metric that a run returns to a sweeper.
-
-    Raises:
-        ConfigError: it is not among those logged.
-    """
-    if name is None:
-        return None
-    if name not in metrics:
-        raise ConfigError(
-            f"optimized_metric={name} is not logged{did_you_mean(name, metrics)}; with the right "
-            "one and resume=true only the last test is made again"
-        )
-    return float(metrics[name])
 
 
 def fit(
@@ -112,10 +95,19 @@ def _give(task: BaseTask, checkpoint: Path) -> None:
 
 
 def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) -> float | None:
-    """Writes result.json, after which the run counts as finished; the metric for a sweeper."""
+    """Writes result.json, after which the run counts as finished; the metric for a sweeper.
+
+    Raises:
+        ConfigError: that metric is not among those logged.
+    """
     checkpoint = metrics.pop("checkpoint")
     metric = task.resolved(run.config.optimized_metric)
-    optimized = value_of(metrics, metric)
+    if metric is not None and metric not in metrics:
+        raise ConfigError(
+            f"optimized_metric={metric} is not logged{did_you_mean(metric, metrics)}; with the "
+            "right one and resume=true only the last test is made again"
+        )
+    optimized = None if metric is None else float(metrics[metric])
     if trainer.is_global_zero:
         numbers = numbers_of(metrics)
         name, files = str(run.config.name), {"checkpoint": checkpoint}
