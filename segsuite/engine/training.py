@@ -9,11 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 from lightning import LightningDataModule, LightningModule, Trainer
 from omegaconf import open_dict
 
-from segsuite.core.checkpoint import checkpoint_config, read_checkpoint
+from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, checkpoint_config, read_checkpoint
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import check_size
 from segsuite.core.transfer import begin_with, same_family
-from segsuite.engine.callbacks.checkpoints import Identity, WholeCheckpointIO
+from segsuite.engine.callbacks.checkpoints import SAMPLES_KEY, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
@@ -190,23 +190,22 @@ def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | Non
     samples = fingerprints(data) if on_main_process() else {}
     if resumed is not None:
         resumed.compare_samples(samples)
-    identity = Identity(
-        config=run.plain(),
-        source=run.plain(resolve=False),
-        classes=data.classes.to_dict(),
-        samples=samples,
-    )
-    # Last, so that what it saves holds what the others do after an iteration, such as averaging.
-    last = run.folder / folders.LAST
-    interrupts, finite = Interrupts(last=last), FiniteTraining(last=last)
-    settings = run.plain("trainer")
+    content = {
+        CONFIG_KEY: run.plain(),
+        # `method.pruning` overridden at evaluation then reaches the network, which refers to it.
+        SOURCE_KEY: run.plain(resolve=False),
+        "classes": data.classes.to_dict(),
+        SAMPLES_KEY: samples,
+    }
+    last, settings = run.folder / folders.LAST, run.plain("trainer")
     trainer = built_trainer(
         without_epochs(settings),
         allow=run.allow,
         callbacks=[
-            *(finite, RandomStates(), identity, LearningRate()),
+            *(FiniteTraining(last=last), RandomStates(), Identity(content=content), LearningRate()),
             *run.build_all("callbacks"),
-            interrupts,
+            # Last, so that what it saves holds what the others do after an iteration, as averaging.
+            Interrupts(last=last),
         ],
         logger=run.build_all("logger"),
         plugins=[WholeCheckpointIO()],

@@ -10,9 +10,8 @@ from typing import Any, Literal
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
 
-from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, read_checkpoint, save_checkpoint
+from segsuite.core.checkpoint import read_checkpoint, save_checkpoint
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.files import write_json, written_whole
 from segsuite.core.hints import Count, NotNegative
@@ -185,23 +184,11 @@ class Identity(Callback):
     """Puts the run's config and classes into its checkpoints, so that they rebuild themselves.
 
     Args:
-        config: the resolved config as plain types.
-        source: the same with interpolations unresolved: `method.pruning` overridden at evaluation
-            then reaches the network, which refers to it.
-        classes: the class table as plain types.
-        samples: what the data were, for a run that is resumed (`engine.resuming.fingerprints`).
+        content: by the checkpoint's keys, as plain types and tensors.
     """
 
-    def __init__(
-        self,
-        *,
-        config: dict[str, Any],
-        source: dict[str, Any],
-        classes: dict[str, Any],
-        samples: dict[str, Tensor] | None = None,
-    ) -> None:
-        self.content = {CONFIG_KEY: config, SOURCE_KEY: source, "classes": classes}
-        self.content[SAMPLES_KEY] = samples or {}
+    def __init__(self, *, content: Mapping[str, Any]) -> None:
+        self.content = content
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
