@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.typed import read_override
 
 if TYPE_CHECKING:
     from segsuite.data.class_table import ClassTable
-    from segsuite.engine.launch.run import Run
     from segsuite.nn.segmenter import Segmenter
 
 _CARRIED = ("method", "data", "inference", "name", "seed")
@@ -156,9 +156,7 @@ def as_checkpoint(cfg: DictConfig, network: "Segmenter", classes: "ClassTable") 
     }
 
 
-def network_of(
-    run: "Run", *, classes: "ClassTable | None" = None
-) -> "tuple[Segmenter, ClassTable]":
+def network_of(run: Run, *, classes: "ClassTable | None" = None) -> "tuple[Segmenter, ClassTable]":
     """The trained network in evaluation mode, and the classes that it was trained for.
 
     Args:
@@ -201,8 +199,6 @@ def trained_network(
     Raises:
         CheckpointError: the file is not a checkpoint of ours, or was trained for other classes.
     """
-    from segsuite.engine.launch.run import Run
-
     cfg = OmegaConf.create(_carried(path, (), allow))
     cfg.allow, cfg.ckpt_path = list(allow), path
     return network_of(Run(cfg), classes=classes)[0]
