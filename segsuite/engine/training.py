@@ -13,28 +13,15 @@ from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, checkpoint_config, 
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import check_size
 from segsuite.core.transfer import begin_with, same_family
+from segsuite.engine import iterations
 from segsuite.engine.callbacks.checkpoints import SAMPLES_KEY, Identity, WholeCheckpointIO
 from segsuite.engine.callbacks.finite import FiniteTraining
 from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
-from segsuite.engine.iterations import (
-    check_processes,
-    check_validated,
-    count_iterations,
-    evaluated,
-    without_epochs,
-)
-from segsuite.engine.launch import folders, record
+from segsuite.engine.launch import folders, record, settings
 from segsuite.engine.launch.entry_point import on_main_process
 from segsuite.engine.launch.run import Run
-from segsuite.engine.launch.settings import (
-    check_metrics,
-    check_parts,
-    check_precision,
-    check_run,
-    tell_limits,
-)
 from segsuite.engine.resuming import ResumePoint, fingerprints
 from segsuite.engine.task import BaseTask
 from segsuite.engine.trainer import built_trainer, quiet
@@ -64,12 +51,13 @@ def record_start(run: Run, resumed: ResumePoint | None = None) -> None:
 
 def check_arguments(run: Run) -> None:
     """Raises ConfigError for the first argument anywhere in the config that does not fit."""
-    check_parts(run.config)
-    check_precision(run.config.trainer)  # before Lightning's list, which says nothing of these
+    settings.check_parts(run.config)
+    # Before Lightning's list, which says nothing of these.
+    settings.check_precision(run.config.trainer)
     for key in ("data", "inference", "trainer", "callbacks", "logger", "method.network"):
         run.check(key)
     run.check("method.task", given=("network", "classes", "inference"))
-    check_run(run.config)
+    settings.check_run(run.config)
 
 
 def resume_point(run: Run) -> ResumePoint | None:
@@ -177,8 +165,8 @@ def check_task(
     for callback in trainer.callbacks:
         if isinstance(callback, ChecksTask):
             callback.check_task(task)
-    check_metrics(run.config, task.metric_names, trainer.callbacks)
-    check_validated(trainer, task.resolved(run.config.optimized_metric))
+    settings.check_metrics(run.config, task.metric_names, trainer.callbacks)
+    iterations.check_validated(trainer, task.resolved(run.config.optimized_metric))
 
 
 def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | None) -> Trainer:
@@ -197,9 +185,9 @@ def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | Non
         "classes": data.classes.to_dict(),
         SAMPLES_KEY: samples,
     }
-    last, settings = run.folder / folders.LAST, run.plain("trainer")
+    last, asked = run.folder / folders.LAST, run.plain("trainer")
     trainer = built_trainer(
-        without_epochs(settings),
+        iterations.without_epochs(asked),
         allow=run.allow,
         callbacks=[
             *(FiniteTraining(last=last), RandomStates(), Identity(content=content), LearningRate()),
@@ -210,7 +198,7 @@ def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | Non
         logger=run.build_all("logger"),
         plugins=[WholeCheckpointIO()],
     )
-    count_iterations(trainer, settings, data)
-    tell_limits(settings)
-    check_processes(trainer, data, *evaluated(settings, data))
+    iterations.count_iterations(trainer, asked, data)
+    settings.tell_limits(asked)
+    iterations.check_processes(trainer, data, *iterations.evaluated(asked, data))
     return trainer
