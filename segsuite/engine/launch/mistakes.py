@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf, said again in one paragraph. Imports nothing heavy."""
+"""Errors of Hydra and OmegaConf, said again in one paragraph. Imported where there is one."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,11 @@ from shlex import quote
 from traceback import walk_tb
 from typing import Any
 
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from segsuite.core.config import CONF, composed, has_a_checkpoint, options, parts_of
 from segsuite.core.errors import SegsuiteError, did_you_mean
 from segsuite.engine.launch.typed import mended, quoted, read_override
 
@@ -24,9 +29,6 @@ def explain(error: BaseException, name: str, overrides: Sequence[str]) -> str | 
         name: the entry point whose config was composed.
         overrides: what was typed, to suggest the nearest key that exists.
     """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     ours = _in_chain(error, SegsuiteError)
     if ours is not None:
         # From a loader's worker it comes with the whole traceback as its text.
@@ -87,8 +89,6 @@ def _elsewhere(top: str, name: str, overrides: Sequence[str]) -> str:
 
 
 def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
-    from segsuite.core.config import has_a_checkpoint, options, parts_of
-
     key = key.split("@")[0]
     config = _composed(name, [o for o in overrides if o.split("=")[0].lstrip("+~") != key])
     known = {*_paths(config, ""), *_groups()}
@@ -126,19 +126,13 @@ def _unknown_key(key: str, name: str, overrides: Sequence[str]) -> str:
 
 def _options_with(key: str) -> str:
     """Choices of a group at the top, such as logger=wandb, in whose files a key stands."""
-    from omegaconf import OmegaConf
-
-    from segsuite.core.config import CONF
-
     group, _, inner = key.partition(".")
     files = sorted((CONF / group).glob("*.yaml")) if inner else []
-    options = [path.stem for path in files if inner in _paths(OmegaConf.load(path), "")]
-    return f"{group}={'|'.join(options)}" if options else ""
+    names = [path.stem for path in files if inner in _paths(OmegaConf.load(path), "")]
+    return f"{group}={'|'.join(names)}" if names else ""
 
 
 def _childless(key: str, parent: str) -> str:
-    from segsuite.core.config import options
-
     group = parent.replace(".", "/")
     known = "|".join(options(group))
     choice = f"; choose one with keys: {group}={known}" if known else ""
@@ -146,8 +140,6 @@ def _childless(key: str, parent: str) -> str:
 
 
 def _unknown_choice(choice: str) -> str:
-    from segsuite.core.config import options
-
     group, _, option = choice.rpartition("/")
     return f"there is no `{group}={option}`{did_you_mean(option, options(group))}"
 
@@ -180,8 +172,6 @@ def _before_the_job(error: BaseException, overrides: Sequence[str]) -> str | Non
 
 def no_choice(overrides: Sequence[str]) -> str | None:
     """What Hydra ends with a traceback for: a group that is to be nothing, or numbers."""
-    from segsuite.core.config import options
-
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         value = read.value() if (read := read_override(override)) is not None else ""
@@ -197,10 +187,6 @@ def no_choice(overrides: Sequence[str]) -> str | None:
 
 def _composed(name: str, overrides: Sequence[str]) -> Any:
     """The config that the other overrides give, or when they are wrong as well, that none give."""
-    from hydra.errors import HydraException
-
-    from segsuite.core.config import composed
-
     for attempt in (overrides, ()):
         with suppress(HydraException):
             return composed(name, attempt)
@@ -208,15 +194,11 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
 
 
 def _groups() -> set[str]:
-    from segsuite.core.config import CONF
-
     return {path.name for path in CONF.iterdir() if path.is_dir()}
 
 
 def _paths(node: Any, prefix: str) -> Iterator[str]:
     """Every dotted key below a config node."""
-    from omegaconf import DictConfig
-
     for key in node:
         yield f"{prefix}{key}"
         child = node._get_node(key)
@@ -230,9 +212,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     What merely happened to be handled meanwhile is no cause, except with Hydra and OmegaConf, which
     do not name the errors that they wrap.
     """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     while error is not None:
         yield error
         wraps = isinstance(error, HydraException | OmegaConfBaseException)
