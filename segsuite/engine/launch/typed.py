@@ -14,6 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from segsuite.core.config import CONF, looked_at
 from segsuite.core.errors import ConfigError, SegsuiteError
 
 TEXT = {
@@ -164,8 +165,6 @@ class _Arguments:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
-        from segsuite.core.config import looked_at
-
         overrides = typed_overrides(self._arguments)
         # Without those that are asked about: their arguments keep the defaults that they have.
         asked = [o for o in overrides if o.partition("=")[0].lstrip("+") not in _WHERE]
@@ -198,8 +197,6 @@ class _Arguments:
 
 def _chooses(override: str) -> bool:
     """Whether it chooses a part, or says what may be chosen from."""
-    from segsuite.core.config import CONF
-
     key = override.partition("=")[0].lstrip("+")
     return (CONF / key).is_dir() or key in ("hydra.searchpath", "allow")
 
