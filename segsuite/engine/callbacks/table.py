@@ -28,27 +28,22 @@ class ClassTableReport(Callback):
         self.folder, self.most = Path(folder), most
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if is_final(trainer):
-            self._report(trainer, pl_module)
-            return
-        line = pl_module.evaluator.line()  # all processes ask, since metrics are summed over them
-        if trainer.is_global_zero:
-            print(f"iteration {trainer.global_step}: {line}", file=sys.stderr)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module)
-
-    def _report(self, trainer: Trainer, pl_module: LightningModule) -> None:
         evaluator = pl_module.evaluator
-        line = evaluator.line()
-        if trainer.is_global_zero:
-            split = trainer.state.fn
-            if split == "test":
-                split = getattr(trainer.datamodule, "test_split", split)
-            title = "per class" if split == "test" else "per class, of the validation images"
-            evaluator.show(Console(), title=title, most=self.most)
-            print(line, flush=True)
-            evaluator.write(self.folder)
+        line = evaluator.line()  # all processes ask, since metrics are summed over them
+        if not trainer.is_global_zero:
+            return
+        if not is_final(trainer):
+            print(f"iteration {trainer.global_step}: {line}", file=sys.stderr)
+            return
+        split = trainer.state.fn
+        if split == "test":
+            split = getattr(trainer.datamodule, "test_split", split)
+        title = "per class" if split == "test" else "per class, of the validation images"
+        evaluator.show(Console(), title=title, most=self.most)
+        print(line, flush=True)
+        evaluator.write(self.folder)
+
+    on_test_end = on_validation_end
 
 
 def is_final(trainer: Trainer) -> bool:
