@@ -55,10 +55,9 @@ class _AtEvaluation(Callback):
     on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.finish(pl_module, "val")
+        self.finish(pl_module, "test" if trainer.testing else "val")
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.finish(pl_module, "test")
+    on_test_epoch_end = on_validation_epoch_end
 
 
 class CityscapesReport(_AtEvaluation):
