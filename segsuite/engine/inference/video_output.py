@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,6 @@ _CLOCK = 90_000
 """Ticks a second: the usual clock of videos, in which every usual frame rate is a whole number."""
 _BT601, _LIMITED = 5, 1
 """FFmpeg's names for how its own conversion from RGB makes YUV, for players to undo it."""
-
-
-class Sink(Protocol):
-    """Takes frames in their order."""
-
-    def write(self, frame: Frame, pixels: NDArray[np.uint8]) -> None:
-        """Writes (H, W, 3) uint8 RGB where and when that frame was."""
-        ...
 
 
 def check_output(output: Path, source: Path) -> None:
@@ -63,8 +55,11 @@ def check_output(output: Path, source: Path) -> None:
 
 
 @contextmanager
-def sink(output: Path, rate: Fraction) -> Iterator[Sink]:
-    """A video file or a folder of frames, by the name; there once the block ended well."""
+def sink(output: Path, rate: Fraction) -> "Iterator[VideoFile | FrameFolder]":
+    """A video file or a folder of frames, by the name; there once the block ended well.
+
+    Both take frames in their order by `write`, as (H, W, 3) uint8 RGB.
+    """
     if output.suffix.lower() in ENCODERS:
         remove_leftovers(output.parent)
         with written_whole(output) as beside, VideoFile(beside, rate=rate) as file:
