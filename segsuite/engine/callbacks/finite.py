@@ -124,9 +124,8 @@ class FiniteTraining(Callback):
         rate = max(float(group.get("initial_lr", group["lr"])) for group in groups)
         return (
             f"{kept}. Lower the learning rate, the lr of the method's optimizer (here up to "
-            f"{rate:.3g}), or type "
-            "trainer.gradient_clip_val=1; "
-            "trainer.detect_anomaly=true names the operation"
+            f"{rate:.3g}), or type trainer.gradient_clip_val=1; trainer.detect_anomaly=true names "
+            "the operation"
         )
 
 
