@@ -126,14 +126,8 @@ def record_of(
 
     from segsuite.measure.machine import machine
 
-    return Record(
-        kind=kind,
-        name=name,
-        config=typed,
-        machine=machine(torch.device(device)),
-        commit=_git(),
-        entries=entries,
-    ).to_dict()
+    under = {"machine": machine(torch.device(device)), "commit": _git()}
+    return Record(kind=kind, name=name, config=typed, entries=entries, **under).to_dict()
 
 
 def differences(
