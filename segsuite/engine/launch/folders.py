@@ -181,18 +181,14 @@ def discard_if_bare(folder: str | Path, *, up_to: str | Path) -> None:
     """
     folder, top = Path(folder).absolute(), Path(up_to).absolute()
     with suppress(OSError):  # the refusal is what the user is to read
-        if any(not _is_of_start(path) for path in folder.iterdir()):
+        of_start = (".hydra", CONFIG, RUN)  # by Hydra, and the record of a run's start
+        if not all(path.name in of_start or _is_log(path) for path in folder.iterdir()):
             return
         shutil.rmtree(folder)
         for above in folder.parents:
             if not above.is_relative_to(top):
                 return
             above.rmdir()  # refused where something is in it
-
-
-def _is_of_start(path: Path) -> bool:
-    """Whether Hydra or the record of a run's start wrote it."""
-    return path.name in (".hydra", CONFIG, RUN) or _is_log(path)
 
 
 def _is_log(path: Path) -> bool:
