@@ -2,9 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from lightning import LightningDataModule, LightningModule, Trainer
 from omegaconf import open_dict
@@ -117,20 +116,13 @@ def _begin_with(network: Segmenter, run: Run) -> None:
     source = str(run.config.init_from)  # a file may be called 3
     checkpoint, config = read_checkpoint(source), run.plain()
     same_family(checkpoint, config, source)
-    _check_twins(network, config["method"]["network"], checkpoint, source)
+    # Of the parts that are replaced; a frozen policy keeps its own weights.
+    parts = network.named_children()
+    kept = [name for name, part in parts if getattr(part, "keeps_initial_weights", False)]
+    made = checkpoint_config(checkpoint, source)["method"]["network"]
+    check_twins(config["method"]["network"], made, source=f"init_from={source}", kept=kept)
     transfer = begin_with(network, checkpoint, source=source)
     log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)
-
-
-def _check_twins(
-    network: Segmenter, config: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str
-) -> None:
-    """Compares the parts that `init_from` replaces; a frozen policy keeps its own weights."""
-    made = checkpoint_config(checkpoint, source)["method"]["network"]
-    kept = [
-        n for n, part in network.named_children() if getattr(part, "keeps_initial_weights", False)
-    ]
-    check_twins(config, made, source=f"init_from={source}", kept=kept)
 
 
 def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTask:
