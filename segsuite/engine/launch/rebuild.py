@@ -43,10 +43,8 @@ def config_from_checkpoint(arguments: list[str]) -> list[str]:
 
 def _checkpoint_of(arguments: Sequence[str]) -> str:
     """The file that ckpt_path=... names, read as Hydra will read it."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     typed = [a for a in arguments if a.lstrip("+").startswith("ckpt_path=")]
-    read = OverridesParser.create().parse_overrides(typed)[-1] if typed else None
+    read = read_override(typed[-1]) if typed else None
     path = None if read is None or read.is_sweep_override() else read.value()
     if path is None or path == "" or isinstance(path, list | dict):
         raise ConfigError(
