@@ -22,17 +22,14 @@ def help_text(name: str, doc: str) -> str:
     if "experiment:" in defaults or "experiments:" in defaults:
         parts += [*_experiments(), ""]
     if groups:
-        parts += ["Groups (GROUP=OPTION):"]
-        parts += [f"  {group:<{width}}  {' | '.join(options(group))}" for group in groups]
-        parts += [""]
-    return "\n".join(
-        [
-            *parts,
-            "Any key can be overridden: data.batch_size=8 trainer.max_steps=20000 seed=1",
-            "--cfg job shows the whole config, -m sweeps over comma-separated values,",
-            "--hydra-help lists Hydra's own flags.",
-        ]
-    )
+        lines = (f"  {group:<{width}}  {' | '.join(options(group))}" for group in groups)
+        parts += ["Groups (GROUP=OPTION):", *lines, ""]
+    parts += [
+        "Any key can be overridden: data.batch_size=8 trainer.max_steps=20000 seed=1",
+        "--cfg job shows the whole config, -m sweeps over comma-separated values,",
+        "--hydra-help lists Hydra's own flags.",
+    ]
+    return "\n".join(parts)
 
 
 def costs() -> dict[str, dict[str, Any]]:
