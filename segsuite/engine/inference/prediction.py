@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -31,34 +31,15 @@ _PIXELS = 2**25
 """Pixels from which on no further image is read into a batch: 100 MB of them."""
 
 
-class Predictor(Protocol):
-    """Labels images: a network of a checkpoint, or whatever else can.
-
-    Attributes:
-        classes: what the labels are numbers of.
-        device: where it works.
-    """
-
-    classes: ClassTable
-    device: torch.device
-
-    def shown(self, image: Tensor) -> Tensor:
-        """What it is shown of an image, on its device.
-
-        Shapes: image (3, H, W) uint8 -> (3, h, w)
-        """
-        ...
-
-    def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
-        """Class numbers (H, W) of each image at its size, in a narrow integer type, there."""
-        ...
-
-
 class NetworkPredictor:
     """A network, and how it is applied to images of any size.
 
     Args:
         transform: what the data set does to images before evaluation.
+
+    Attributes:
+        classes: what the labels are numbers of.
+        device: where it works.
     """
 
     def __init__(
@@ -75,11 +56,20 @@ class NetworkPredictor:
         self._dtype = next((t for most, t in fitting.items() if len(classes) < most), torch.int32)
 
     def shown(self, image: Tensor) -> Tensor:
+        """What it is shown of an image, on its device.
+
+        Shapes: image (3, H, W) uint8 -> (3, h, w)
+        """
         return self._transform(image).to(self.device)
 
     def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
+        """Class numbers (H, W) of each image at its size, in a narrow integer type, there."""
         with torch.inference_mode():
             return self._inference.labels(self._network, shown, sizes, dtype=self._dtype)
+
+
+Predictor = NetworkPredictor | ExportedPredictor
+"""Labels images."""
 
 
 @dataclass(frozen=True)
