@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,13 +46,6 @@ _NEEDED = {
     "lr_schedulers": list,
 }
 """What a training goes on from beside its weights."""
-
-
-@runtime_checkable
-class HasSamples(Protocol):
-    """Data of which each sample can be told from others."""
-
-    def samples(self, split: str) -> Samples: ...
 
 
 class ResumePoint:
@@ -165,12 +158,12 @@ def restoring(path: Path | None) -> Iterator[None]:
         ) from error
 
 
-def fingerprints(data: object) -> dict[str, Tensor]:
+def fingerprints(data: Any) -> dict[str, Tensor]:
     """(N, 2) int64 of each split: a digest of each sample's id, and one of its files' sizes.
 
     Data that cannot tell their samples have none; samples that are drawn have no files.
     """
-    if not isinstance(data, HasSamples):
+    if not hasattr(data, "samples"):
         return {}
     return {split: _fingerprint(data.samples(split)) for split in _SPLITS}
 

@@ -3,9 +3,8 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import LightningDataModule, Trainer
 from omegaconf import open_dict
 
 from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, checkpoint_config, read_checkpoint
@@ -133,15 +132,6 @@ def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTa
     return run.build("method.task", **given)
 
 
-@runtime_checkable
-class ChecksTask(Protocol):
-    """A callback that does not fit every task, and says so before anything is trained."""
-
-    def check_task(self, pl_module: LightningModule) -> None:
-        """Raises ConfigError where it does not fit."""
-        ...
-
-
 def check_task(
     run: Run, task: BaseTask, trainer: Trainer, resumed: ResumePoint | None = None
 ) -> None:
@@ -155,7 +145,7 @@ def check_task(
     if resumed is not None:
         resumed.check_optimizer(optimizer, run.plain())
     for callback in trainer.callbacks:
-        if isinstance(callback, ChecksTask):
+        if hasattr(callback, "check_task"):  # of those that do not fit every task
             callback.check_task(task)
     settings.check_metrics(run.config, task.metric_names, trainer.callbacks)
     iterations.check_validated(trainer, task.resolved(run.config.optimized_metric))

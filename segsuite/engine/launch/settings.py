@@ -6,7 +6,7 @@ Lightning takes many a number that it then divides by, or waits for without end.
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -132,17 +132,6 @@ def check_run(cfg: DictConfig) -> None:
         )
 
 
-@runtime_checkable
-class LogsMetrics(Protocol):
-    """A callback that logs metrics of each evaluation beside the task's.
-
-    Attributes:
-        logged_metrics: names of the metrics, without the stage.
-    """
-
-    logged_metrics: Sequence[str]
-
-
 def check_metrics(cfg: DictConfig, names: Sequence[str], callbacks: Sequence[Any] = ()) -> None:
     """Raises ConfigError for a metric of an evaluation that is asked for and will not be there.
 
@@ -150,10 +139,10 @@ def check_metrics(cfg: DictConfig, names: Sequence[str], callbacks: Sequence[Any
 
     Args:
         names: names of the metrics that each evaluation logs, without its stage.
-        callbacks: callbacks of the run; some log metrics too.
+        callbacks: callbacks of the run; some log metrics too, whose names without the stage they
+            have as `logged_metrics`.
     """
-    others = (name for c in callbacks if isinstance(c, LogsMetrics) for name in c.logged_metrics)
-    names = (*names, *others)
+    names = [*names, *(name for c in callbacks for name in getattr(c, "logged_metrics", ()))]
     asked = {
         "optimized_metric": cfg.optimized_metric,
         "callbacks.checkpoint.monitor": cfg.callbacks.checkpoint.get("monitor"),
