@@ -70,15 +70,10 @@ class PredictionImages(Callback):
     on_test_batch_end = on_validation_batch_end
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tell()
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._drawing:
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._newest is not None:
+        if self._drawing and self._newest is not None:
             print(f"image ({', '.join(self._panels)}): {self._newest}", flush=True)
+
+    on_test_end = on_fit_end
 
 
 def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
