@@ -15,7 +15,7 @@ class RandomStates(Callback):
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] | None = None
-        self._before_validation: dict[str, Any] | None = None
+        self._before_validation: dict[str, Any] = {}
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -41,9 +41,7 @@ class RandomStates(Callback):
         self._before_validation = capture()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._before_validation is not None:
-            restore(self._before_validation)
-            self._before_validation = None
+        restore(self._before_validation)
 
 
 def capture() -> dict[str, Any]:
