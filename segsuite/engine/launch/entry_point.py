@@ -20,13 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from segsuite.core.config import (
-    CONF,
-    as_today,
-    check_choices,
-    composed_and_chosen,
-    register_bare_names,
-)
+from segsuite.core import config
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
@@ -106,7 +100,7 @@ def entry_point(
                 check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
-                sys.argv[1:] = as_today(as_text(sys.argv[1:], name), name)
+                sys.argv[1:] = config.as_today(as_text(sys.argv[1:], name), name)
                 sys.argv[1:] = swept_noted(sys.argv[1:])
                 with ending_with_a_table():
                     _hydra(name)(job)()
@@ -135,14 +129,14 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     from segsuite.engine.launch.mistakes import explain, no_choice
 
     try:
-        cfg, choices = composed_and_chosen(name, as_text(overrides, name))
+        cfg, choices = config.composed_and_chosen(name, as_text(overrides, name))
     except HydraException as error:
         raise ConfigError(explain(error, name, overrides)) from error
     except (ValueError, TypeError) as error:
         if (said := no_choice(overrides)) is None:
             raise
         raise ConfigError(said) from error
-    check_choices(choices)
+    config.check_choices(choices)
     return cfg
 
 
@@ -155,8 +149,8 @@ def on_main_process() -> bool:
 def _hydra(name: str) -> Callable[[Main], Main]:
     import hydra
 
-    register_bare_names()
-    return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
+    config.register_bare_names()
+    return hydra.main(version_base="1.3", config_path=str(config.CONF), config_name=name)
 
 
 def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, full: bool) -> Any:
@@ -170,7 +164,7 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
 
     def job(cfg: DictConfig) -> Any:
         check_groups(cfg, name)
-        check_choices(hydra_config.runtime.choices)  # keys of a wrong part would be told before it
+        config.check_choices(hydra_config.runtime.choices)  # before keys of a wrong part are told
         check_heeded(cfg, name, hydra_config.overrides.task)
         for key, parent in cfg.paths.items():
             folders.parent(f"paths.{key}", parent)
