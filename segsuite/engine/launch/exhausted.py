@@ -76,7 +76,9 @@ def exhaustion_explained(cfg: Any, folder: Path) -> Iterator[None]:
     except Exception as error:
         if (what := exhausted(error, cfg, folder)) is None:
             raise
-        raise Exhausted(what + _what_is_left(folder)) from error
+        last = folder / goes_on_from(folder)
+        left = f". What was saved last is whole: {last}; to go on from it, add resume=true"
+        raise Exhausted(what + (left if last.exists() else "")) from error
 
 
 def exhausted(error: BaseException, cfg: Any, folder: Path) -> str | None:
@@ -119,13 +121,6 @@ def exhausted(error: BaseException, cfg: Any, folder: Path) -> str | None:
             f"{_smaller(cfg)}"
         )
     return None
-
-
-def _what_is_left(folder: Path) -> str:
-    last = folder / goes_on_from(folder)
-    if not last.exists():
-        return ""
-    return f". What was saved last is whole: {last}; to go on from it, add resume=true"
 
 
 def _smaller(cfg: Any) -> str:
