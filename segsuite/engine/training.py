@@ -128,8 +128,7 @@ def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTa
     """The method's task around its network; its loss may still need `settle_class_weights`."""
     check_size(tuple(run.config.data.crop_size), network.size_divisor)
     inference = run.build("inference")
-    given = {"network": network, "classes": data.classes, "inference": inference}
-    return run.build("method.task", **given)
+    return run.build("method.task", network=network, classes=data.classes, inference=inference)
 
 
 def check_task(
