@@ -120,8 +120,7 @@ class Checkpoints(Checkpoint):
 
         For a run that was stopped in its last validation: it has nothing left to train.
         """
-        better = self._is_better(trainer)
-        if better and trainer.is_global_zero:
+        if (better := self._is_better(trainer)) and trainer.is_global_zero:
             self.keep_last_as_best()
         self._record(trainer, better=better)
 

@@ -55,8 +55,7 @@ class LabelFiles:
         return Image.fromarray(raw)
 
     def _colors(self, image: NDArray, labels: NDArray) -> Image.Image:
-        colors = self._classes.colors
-        return _painted(labels, lambda rows: colourise(labels[rows], colors))
+        return _painted(labels, lambda rows: colourise(labels[rows], self._classes.colors))
 
     def _overlaid(self, image: NDArray, labels: NDArray) -> Image.Image:
         strip = None

@@ -63,10 +63,8 @@ class Inference(ABC):
         Args:
             dtype: type of the ids; int16 makes the answer for a large image a quarter as large.
         """
-        evidence = self.evidence(network, images, sizes, watch=watch)
-        return [
-            decided(network, e, size, dtype=dtype) for e, size in zip(evidence, sizes, strict=True)
-        ]
+        evidence = zip(self.evidence(network, images, sizes, watch=watch), sizes, strict=True)
+        return [decided(network, maps, size, dtype=dtype) for maps, size in evidence]
 
     @abstractmethod
     def evidence(

@@ -44,8 +44,7 @@ def ending_with_a_table() -> Iterator[None]:
     try:
         yield
     finally:
-        ended = sys.exception()
-        interrupted = isinstance(ended, KeyboardInterrupt | SystemExit)
+        interrupted = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
         while _begun:
             _report(_begun.pop(), interrupted=interrupted)
 
