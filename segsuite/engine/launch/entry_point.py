@@ -42,7 +42,7 @@ _LAUNCHERS = {
 """The variables by which a launcher is known, and by which it says how many it has started."""
 
 _BRIEF = {"-c", "--cfg", "-i", "--info", "-sc", "--shell-completion", "--hydra-help", "--version"}
-"""Flags that are answered without importing torch."""
+"""Flags that are answered at once, so that nothing is said of what is imported."""
 
 Main = Callable[[DictConfig], Any]
 
