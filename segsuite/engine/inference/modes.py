@@ -188,10 +188,8 @@ class Slide(Inference):
         self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
         del watch
-        wholes = (
-            assembled(blocks, size_of(images[index]))
-            for index, blocks in self._blocks(network, images)
-        )
+        by_image = self._blocks(network, images)
+        wholes = (assembled(blocks, size_of(images[index])) for index, blocks in by_image)
         return [resized(w[None], size)[0] for w, size in zip(wholes, sizes, strict=True)]
 
     def _blocks(self, network: Segmenter, images: Images) -> Iterator[tuple[int, Iterator[Block]]]:

@@ -52,11 +52,10 @@ def write_start(folder: Path, cfg: DictConfig) -> None:
     """Writes config.yaml, and begins run.json or adds a start to it; removes leftovers."""
     for place in (folder, (folder / folders.LAST).parent):
         remove_leftovers(place)
-    path = folder / folders.RUN
     record = starts(folder) or {"id": run_id(folder), "starts": []}
     record[folders.GOES_ON_FROM] = OmegaConf.select(cfg, f"run.{folders.GOES_ON_FROM}")
     record["starts"].append(_circumstances())
-    write_json(path, record)
+    write_json(folder / folders.RUN, record)
     with written_whole(folder / folders.CONFIG) as beside:
         beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
 

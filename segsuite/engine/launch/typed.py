@@ -48,9 +48,8 @@ def typed_overrides(arguments: Sequence[str]) -> list[str]:
 
 def check_spelling(arguments: Sequence[str]) -> None:
     """Raises ConfigError for what is neither KEY=VALUE nor one of Hydra's flags."""
-    for before, argument, after in zip(
-        ["", *arguments], arguments, [*arguments[1:], ""], strict=False
-    ):
+    neighbours = zip(["", *arguments], arguments, [*arguments[1:], ""], strict=False)
+    for before, argument, after in neighbours:
         word, equals, value = argument.partition("=")
         if argument.startswith("--") and word not in (*_FLAGS, *_ALONE):
             meant = value if equals else "VALUE" if after.startswith("-") else after or "VALUE"
