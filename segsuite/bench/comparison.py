@@ -17,7 +17,8 @@ from segsuite.core.results import Entry
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.engine.accuracy import accuracies
-from segsuite.engine.inference.candidates import Candidate, NamedNetworks
+from segsuite.engine.inference.candidates import NamedNetworks
+from segsuite.engine.inference.exported import is_exported
 from segsuite.engine.inference.framing import pair
 from segsuite.measure import machine
 from segsuite.measure.images import images_of
@@ -137,6 +138,7 @@ class CompareNetworks:
             ConfigError: settings that do not fit; found before anything is measured.
         """
         settings, size, data = self.settings, self.size, self.data
+        _check_device(self.networks.checkpoints, settings.device)
         seed_everything(self.seed)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -145,7 +147,8 @@ class CompareNetworks:
         data.setup("validate")
         images = images_of(data.val_dataloader(), count=self.images, size=size)
         for candidate in candidates:
-            _to(settings.device, candidate)
+            if candidate.network is not None:
+                candidate.network.to(settings.device)
         scores, unscored = {}, []
         if data_overrides and self.scored_images != 0:
             kind = {"size": size, "images": self.scored_images, "precision": autocast(settings)}
@@ -162,16 +165,11 @@ class CompareNetworks:
         )
 
 
-def _to(device: torch.device, candidate: Candidate) -> None:
-    """Brings a network there.
-
-    Raises:
-        ConfigError: a file on a GPU; its time beside that of networks there would compare nothing.
-    """
-    if candidate.network is not None:
-        candidate.network.to(device)
-    elif device.type != "cpu":
+def _check_device(paths: Sequence[str], device: torch.device) -> None:
+    """Raises ConfigError for exported files on a GPU: their time would compare nothing there."""
+    files = [path for path in paths if is_exported(path)]
+    if files and device.type != "cpu":
         raise ConfigError(
-            f"{candidate.name}: exported files are run on the CPU here, and the networks on "
-            f"{device}; type device=cpu, or leave the file out"
+            f"{', '.join(files)}: exported files are run on the CPU here, and the networks on "
+            f"{device}; type device=cpu, or leave them out"
         )

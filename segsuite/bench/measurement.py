@@ -100,7 +100,7 @@ class Speed:
 class Measurement:
     """All that was found of one candidate; costs are for one image, means over the images.
 
-    An exported file is timed alone: what is counted in a network is None of it.
+    An exported file is timed alone: what is counted is None, and there are no parts.
 
     Attributes:
         path: path of its checkpoint or file; None for random weights.

@@ -101,8 +101,8 @@ def notes(measured: Sequence[Measurement]) -> list[str]:
     if files:
         remarks.append(
             f"{', '.join(files)}: run by ONNX Runtime as exported, one image after another "
-            "whatever the batch size; precision and compile are of networks, and nothing is "
-            "counted in a file"
+            "whatever the batch size, and scored by the nearest pixel where labels have another "
+            "size; precision and compile are of networks, and nothing is counted in a file"
         )
     for measurement in measured:
         if measurement.is_another:

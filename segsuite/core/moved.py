@@ -13,6 +13,9 @@ MOVED: dict[str, str] = {
     "segsuite.engine.inference.MultiScale": "segsuite.engine.inference.modes.MultiScale",
     "segsuite.engine.inference.Slide": "segsuite.engine.inference.modes.Slide",
     "segsuite.engine.inference.Whole": "segsuite.engine.inference.modes.Whole",
+    "segsuite.engine.loggers.tensorboard_events.TensorBoardLogger": (
+        "segsuite.engine.loggers.tensorboard.TensorBoardLogger"
+    ),
     "segsuite.engine.sweep_table": "segsuite.engine.launch.sweep_table",
 }
 """Old import path to new one: of a module, or of a class or function. One step each: a path that

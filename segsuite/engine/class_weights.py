@@ -33,7 +33,7 @@ def settle_class_weights(task: nn.Module, data: Any) -> None:
 def _median_frequencies(data: Any) -> list[float]:
     from segsuite.data.checks.inspection import report
 
-    if not hasattr(data, "samples"):
+    if not callable(getattr(data, "samples", None)):
         raise ConfigError(
             f"method.loss.class_weights={MEDIAN_FREQUENCY}: a {type(data).__name__} does not show "
             "its samples; give a list of weights"

@@ -37,7 +37,8 @@ def fit(
     path = None if resumed is None else resumed.path
     with restoring(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
-    for callback in _checkpoints(trainer) if resumed and resumed.step == trainer.max_steps else ():
+    is_done = resumed is not None and resumed.step == trainer.max_steps
+    for callback in _checkpoints(trainer) if is_done else ():
         if callback.last.exists():
             _give(task, callback.last)
             trainer.validate(task, datamodule=data, verbose=False)

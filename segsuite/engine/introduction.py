@@ -45,7 +45,9 @@ def _beginning(cfg: DictConfig) -> list[str]:
     if weights is not None:
         lines.append(f"weights: {_WEIGHTS.get(str(weights), weights)}")
     policy = OmegaConf.select(cfg, "method.sharing.network.weights")
-    if policy not in (None, "none") and OmegaConf.select(cfg, "method.sharing.policy") == "joint":
+    joint = OmegaConf.select(cfg, "method.sharing.policy") == "joint"
+    # What `init_from` brings of a policy, only its transfer knows, and says.
+    if policy not in (None, "none") and joint and OmegaConf.select(cfg, "init_from") is None:
         lines.append(f"weights of the policy: {_WEIGHTS.get(str(policy), policy)}")
     if (teacher := OmegaConf.select(cfg, "method.distillation.teacher")) is not None:
         weight = OmegaConf.select(cfg, "method.distillation.weight")

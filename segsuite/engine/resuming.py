@@ -163,7 +163,7 @@ def fingerprints(data: Any) -> dict[str, Tensor]:
 
     Data that cannot tell their samples have none; samples that are drawn have no files.
     """
-    if not hasattr(data, "samples"):
+    if not callable(getattr(data, "samples", None)):
         return {}
     return {split: _fingerprint(data.samples(split)) for split in _SPLITS}
 

@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningDataModule, Trainer
 from omegaconf import open_dict
@@ -115,13 +117,19 @@ def _begin_with(network: Segmenter, run: Run) -> None:
     source = str(run.config.init_from)  # a file may be called 3
     checkpoint, config = read_checkpoint(source), run.plain()
     same_family(checkpoint, config, source)
-    # Of the parts that are replaced; a frozen policy keeps its own weights.
-    parts = network.named_children()
-    kept = [name for name, part in parts if getattr(part, "keeps_initial_weights", False)]
-    made = checkpoint_config(checkpoint, source)["method"]["network"]
-    check_twins(config["method"]["network"], made, source=f"init_from={source}", kept=kept)
+    _check_twins(network, config["method"]["network"], checkpoint, source)
     transfer = begin_with(network, checkpoint, source=source)
     log.info("after %s iterations: %s", checkpoint.get("global_step"), transfer)
+
+
+def _check_twins(
+    network: Segmenter, config: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str
+) -> None:
+    """Compares the parts that `init_from` replaces; a frozen policy keeps its own weights."""
+    made = checkpoint_config(checkpoint, source)["method"]["network"]
+    parts = network.named_children()
+    kept = [name for name, part in parts if getattr(part, "keeps_initial_weights", False)]
+    check_twins(config, made, source=f"init_from={source}", kept=kept)
 
 
 def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTask:
@@ -144,7 +152,7 @@ def check_task(
     if resumed is not None:
         resumed.check_optimizer(optimizer, run.plain())
     for callback in trainer.callbacks:
-        if hasattr(callback, "check_task"):  # of those that do not fit every task
+        if callable(getattr(callback, "check_task", None)):  # of those that do not fit every task
             callback.check_task(task)
     settings.check_metrics(run.config, task.metric_names, trainer.callbacks)
     iterations.check_validated(trainer, task.resolved(run.config.optimized_metric))
@@ -161,7 +169,8 @@ def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | Non
         resumed.compare_samples(samples)
     content = {
         CONFIG_KEY: run.plain(),
-        # `method.pruning` overridden at evaluation then reaches the network, which refers to it.
+        # With its interpolations unresolved: `method.pruning` overridden at evaluation then reaches
+        # the network, which refers to it.
         SOURCE_KEY: run.plain(resolve=False),
         "classes": data.classes.to_dict(),
         SAMPLES_KEY: samples,

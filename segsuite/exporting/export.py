@@ -40,7 +40,7 @@ class Scoring:
     images: Count | None = None
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Export:
     """One export; what several formats need is made once.
 

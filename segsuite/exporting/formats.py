@@ -28,16 +28,14 @@ class Made:
     scores: Callable[[Tensor], Tensor] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Format:
     """One kind of file.
 
     Attributes:
         int8: whether the file is calibrated to int8.
         packages: modules that must be there, and the extra that brings them.
-        made: writes a graph to a path, and opens that file. Takes the images to calibrate int8
-            with, None for float; `opset` of ONNX; `threads` of the runtime; and `about`, what the
-            file says of itself, if it can carry that.
+        write: writes a graph to a path, and opens that file; see `made`.
         dtype: type of the images that it takes.
         carries: whether what is known of the network stands in the file; in FILE.json if not.
     """
@@ -47,7 +45,7 @@ class Format:
     int8: bool
     packages: tuple[str, ...]
     extra: str
-    made: Callable[..., Made]
+    write: Callable[..., Made]
     dtype: str = "float32"
     carries: bool = False
 
@@ -55,6 +53,16 @@ class Format:
         """Raises MissingExtra where a package is absent."""
         for module in self.packages:
             needed(module, self.extra)
+
+    def made(self, graph: Graph, path: Path, images: Tensor | None, **kind: Any) -> Made:
+        """Writes the graph to `path`, and opens that file.
+
+        Args:
+            images: images to calibrate int8 with; unused for float.
+            kind: `opset` of ONNX; `threads` of the runtime; and `about`, what the file says of
+                itself, if it can carry that.
+        """
+        return self.write(graph, path, images if self.int8 else None, **kind)
 
 
 def formats(names: Sequence[str]) -> list[Format]:
@@ -114,19 +122,30 @@ def _litert(
     return Made(litert_file.LitertRunner(path, threads=threads))
 
 
+def _float_and_int8(
+    name: str, suffix: str, packages: tuple[str, ...], dtypes: tuple[str, str], **kind: Any
+) -> list[Format]:
+    plain, int8 = ({**kind, "packages": packages, "dtype": dtype} for dtype in dtypes)
+    return [
+        Format(name=name, suffix=suffix, int8=False, **plain),
+        Format(name=f"{name}_int8", suffix=f".int8{suffix}", int8=True, **int8),
+    ]
+
+
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
 _EXECUTORCH = ("executorch", "torchao")
 _LITERT = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
+_FLOATS, _BYTES = ("float32", "float32"), ("uint8", "uint8")
+_SCALED = ("float32", "int8")
+"""int8 images are scaled as the input of the file itself says."""
 
 _FORMATS = {
     one.name: one
     for one in (
-        Format("onnx", ".onnx", False, _ONNX, "export", _onnx, "uint8", carries=True),
-        Format("onnx_int8", ".int8.onnx", True, _ONNX, "export", _onnx, "uint8", carries=True),
-        Format("executorch", ".pte", False, _EXECUTORCH, "executorch", _executorch),
-        Format("executorch_int8", ".int8.pte", True, _EXECUTORCH, "executorch", _executorch),
-        Format("litert", ".tflite", False, _LITERT, "litert", _litert),
-        # Its images are scaled as the input of the file itself says.
-        Format("litert_int8", ".int8.tflite", True, _LITERT, "litert", _litert, "int8"),
+        *_float_and_int8("onnx", ".onnx", _ONNX, _BYTES, extra="export", write=_onnx, carries=True),
+        *_float_and_int8(
+            "executorch", ".pte", _EXECUTORCH, _FLOATS, extra="executorch", write=_executorch
+        ),
+        *_float_and_int8("litert", ".tflite", _LITERT, _SCALED, extra="litert", write=_litert),
     )
 }

@@ -131,8 +131,7 @@ def _exported(format_: str, output: str) -> Callable[..., Labelling]:
         graph = Graph(network, size=size, output=output)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / f"network{wanted.suffix}"
-            images = calibration if wanted.int8 else None
-            made = wanted.made(graph, path, images, opset=18, threads=threads)
+            made = wanted.made(graph, path, calibration, opset=18, threads=threads)
         if output == "labels":
             return lambda image: made.run(image)[0]
         with torch.inference_mode():

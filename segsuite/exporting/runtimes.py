@@ -146,7 +146,7 @@ class Runtimes:
         console.print(f"written: {folder}/result.json", highlight=False, soft_wrap=True)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class CompareRuntimes:
     """`probe=runtimes`: measures the runtimes that are named, on the CPU.
 

@@ -6,6 +6,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segsuite.core.errors import ConfigError
+
 Norm = Literal["bn", "gn16", "syncbn"]
 
 _CHANNELS = 16
@@ -23,6 +25,8 @@ def with_norm(module: nn.Module, norm: Norm) -> nn.Module:
         from timm.layers import convert_sync_batchnorm
 
         return convert_sync_batchnorm(module)
+    if norm != "gn16":
+        raise ConfigError(f"method.norm={norm} is not known; choose bn, gn16 or syncbn")
     for name, child in module.named_children():
         known = isinstance(child, nn.BatchNorm2d)
         setattr(module, name, _grouped(child) if known else with_norm(child, norm))

@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from segsuite import benchmark, export, train
+from segsuite.bench.comparison import _check_device
 from segsuite.core import results
+from segsuite.core.errors import ConfigError
 from tests.engine.entry_points import called
 
 SCENES = (
@@ -118,3 +121,10 @@ def test_files_alone_are_compared(measured, file, tmp_path):
 def test_what_a_file_cannot_do_is_said(typed, file, given, said):
     code, _, err = typed(*given, checkpoints=(file,))
     assert code == 2 and said in " ".join(err.split())
+
+
+def test_a_file_is_not_timed_beside_networks_on_a_gpu():
+    _check_device(["a.ckpt", "b.onnx"], torch.device("cpu"))
+    _check_device(["a.ckpt"], torch.device("cuda"))
+    with pytest.raises(ConfigError, match=r"b\.onnx: exported files are run on the CPU"):
+        _check_device(["a.ckpt", "b.onnx"], torch.device("cuda"))

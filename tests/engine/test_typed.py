@@ -136,3 +136,9 @@ def test_what_is_asked_of_a_config_is_kept_unless_its_files_are_other_peoples(tm
     for value in (1, 2):
         mine.write_text(f"defaults: [mobile]\nnetwork: {{mine: {value}}}\n")
         assert looked_at("train", theirs).method.network.mine == value
+
+
+@pytest.mark.parametrize("flags", [("-m", "--cfg", "job"), ("--multirun", "--info")])
+def test_several_runs_have_no_one_config_to_show(flags, capfd):
+    assert called(train, "experiment=quickstart", "seed=0,1", *flags) == 2
+    assert "leave one out" in capfd.readouterr().err

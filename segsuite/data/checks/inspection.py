@@ -119,10 +119,12 @@ def _per_class(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """(C,) pixels, (C,) samples, and (C,) share of the pixels where the class occurs."""
     number = {raw: index for index, raw in enumerate(classes.ids)}
-    pixels, presence, where_present = sums = np.zeros((3, len(classes)), np.int64)
+    pixels, presence, where_present = np.zeros((3, len(classes)), np.int64)
     for fact in facts:
         everything = sum(fact.counts.values())
         for raw, count in fact.counts.items():
             if raw in number:
-                sums[:, number[raw]] += count, 1, everything
+                pixels[number[raw]] += count
+                presence[number[raw]] += 1
+                where_present[number[raw]] += everything
     return pixels, presence, pixels / np.maximum(where_present, 1)

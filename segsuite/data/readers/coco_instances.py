@@ -86,7 +86,7 @@ class CocoSamples(ListedSamples):
         )
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class CocoInstances:
     """COCO's instances of the classes of a table, whose ids are COCO's, and 0 for the rest.
 

@@ -48,17 +48,18 @@ class ExpectedFiles:
 
     def told(self, root: Path | None) -> str:
         """What should be where, where it comes from and what to type."""
-        needed = {split: trees for split, trees in self.trees.items() if split != "test"}
-        expected = _below(root, needed or self.trees)
-        if needed and "test" in self.trees:
-            expected += f"; where there is a test split, {_below(root, {'': self.trees['test']})}"
+        needed = [trees for split, trees in self.trees.items() if split != "test"]
+        expected, test = _below(root, needed), _below(root, [self.trees.get("test", ())])
+        if expected and test:
+            expected += f"; where there is a test split, {test}"
+        expected = expected or test
         source = f" They come from {self.source}." if self.source else ""
         return f"Expected {expected}.{source} Type data.root=FOLDER."
 
 
-def _below(root: Path | None, trees: Mapping[str, Sequence[str]]) -> str:
+def _below(root: Path | None, trees: Sequence[Sequence[str]]) -> str:
     """Where files of these splits lie, each place once."""
-    places = dict.fromkeys(tree for of_split in trees.values() for tree in of_split)
+    places = dict.fromkeys(tree for of_split in trees for tree in of_split)
     return ", ".join(f"{root or 'DATA.ROOT'}/{place}" for place in places)
 
 

@@ -104,7 +104,7 @@ class PairedSamples(ListedSamples):
         return self.picked(indices, "images", "masks", "instance_files")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class PairedFiles:
     """A data set of files, described by where they lie.
 
@@ -276,7 +276,8 @@ class PairedFiles:
         self, pattern: str, root: Path, folder: str, suffixes: Collection[str] = IMAGE_SUFFIXES
     ) -> dict[str, Path]:
         files = found(pattern, root, folder, suffixes)
-        return {sample: path for sample, path in files.items() if sample not in self.without}
+        left_out = frozenset(self.without)
+        return {sample: path for sample, path in files.items() if sample not in left_out}
 
 
 def _folder(where: Split | Part) -> str:

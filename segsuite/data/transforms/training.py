@@ -23,7 +23,7 @@ Photometric = Callable[[Tensor, torch.Generator], Tensor]
 """Changes the colours of a (3, H, W) uint8 image; all that is random comes from the generator."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class ScaleCropFlip:
     """A random crop of the randomly scaled image, flipped by a coin and distorted in colour.
 

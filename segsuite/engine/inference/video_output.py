@@ -91,6 +91,7 @@ class VideoFile:
     def __init__(self, path: Path, *, rate: Fraction) -> None:
         self.path, self.rate = path, rate
         self._stream: Any = None
+        self._size: tuple[int, ...] = ()  # of the first frame
         self._tick = -1
 
     def __enter__(self) -> Self:

@@ -174,7 +174,8 @@ def no_choice(overrides: Sequence[str]) -> str | None:
     """What Hydra ends with a traceback for: a group that is to be nothing, or numbers."""
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
-        value = read.value() if (read := read_override(override)) is not None else ""
+        read = read_override(override)
+        value = "" if read is None else read.value()  # text is a choice, or another's to refuse
         if all(isinstance(c, str) for c in (value if isinstance(value, list) else [value])):
             continue
         if known := ", ".join(options(key)):

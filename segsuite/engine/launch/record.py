@@ -7,6 +7,7 @@ result.json   the final metrics; a run that has it is finished
 
 import hashlib
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -152,24 +153,25 @@ def differences(
         and not key.startswith(_MAY_DIFFER)
         and not (key not in then and _is_default(cfg, key))
     }
-    own = {change for key, change in changes.items() if not _is_reference(cfg, key)}
+    plain = OmegaConf.to_container(cfg, resolve=False)
     return [
         f"{key}: {change}"
         for key, change in changes.items()
-        if change not in own or not _is_reference(cfg, key)
+        if changes.get(_referred(plain, key)) != change
     ]
 
 
-def _is_reference(cfg: DictConfig, key: str) -> bool:
-    """Whether a setting, or a part that it is in, is `${...}`."""
-    node: Any = cfg
-    for name in key.split("."):
-        if not isinstance(node, DictConfig) or node._is_none() or name not in node:
-            return False
-        node = node._get_node(name)
-        if node._is_interpolation():
-            return True
-    return False
+def _referred(plain: Any, key: str) -> str | None:
+    """The key that a setting, or a part that it is in, refers to by `${...}`; None if it does not.
+
+    `method.optimizer.lr` for `method.task.optimizer.lr`, of `optimizer: ${method.optimizer}`.
+    """
+    names = key.split(".")
+    for depth, name in enumerate(names, start=1):
+        plain = plain.get(name) if isinstance(plain, Mapping) else None
+        if isinstance(plain, str) and (found := re.fullmatch(r"\$\{([\w.]+)\}", plain)):
+            return ".".join([found[1], *names[depth:]])
+    return None
 
 
 def _is_default(cfg: DictConfig, key: str) -> bool:

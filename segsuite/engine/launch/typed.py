@@ -47,7 +47,12 @@ def typed_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def check_spelling(arguments: Sequence[str]) -> None:
-    """Raises ConfigError for what is neither KEY=VALUE nor one of Hydra's flags."""
+    """Raises ConfigError for what is neither KEY=VALUE nor one of Hydra's flags, and for two flags
+    that exclude each other."""
+    if {"-m", "--multirun"} & {*arguments} and (
+        one := {"-c", "--cfg", "-i", "--info"} & {*arguments}
+    ):
+        raise ConfigError(f"{min(one)} shows one config, and -m starts several runs; leave one out")
     neighbours = zip(["", *arguments], arguments, [*arguments[1:], ""], strict=False)
     for before, argument, after in neighbours:
         word, equals, value = argument.partition("=")

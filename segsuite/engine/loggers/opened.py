@@ -1,6 +1,5 @@
 """Loggers from the start of a run to its end, and what all of them are shown."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +32,14 @@ def opened(
         if step and hasattr(logger, "go_on_at"):
             logger.go_on_at(step)
         logger.log_hyperparams(dict(config))
+    failed = True
     try:
         yield
+        failed = False
     finally:
         for logger in loggers:
             if isinstance(logger, WandbLogger):
-                logger.finish(failed=sys.exception() is not None)
+                logger.finish(failed=failed)
 
 
 def log_image(trainer: Trainer, name: str, path: Path) -> None:
