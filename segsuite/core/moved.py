@@ -17,6 +17,7 @@ MOVED: dict[str, str] = {
         "segsuite.engine.loggers.tensorboard.TensorBoardLogger"
     ),
     "segsuite.engine.sweep_table": "segsuite.engine.launch.sweep_table",
+    "segsuite.methods.mobile.loss": "segsuite.nn.pixel_loss",
 }
 """Old import path to new one: of a module, or of a class or function. One step each: a path that
 moves again is changed here, too."""

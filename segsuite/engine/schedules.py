@@ -82,3 +82,24 @@ def constant(
     """A scheduler that keeps the learning rate, after a linear warm-up."""
     del max_steps  # every schedule is told; this one has no use for it
     return LambdaLR(optimizer, lambda step: min((step + 1) / (warmup + 1), 1.0))
+
+
+def exponential(
+    optimizer: Optimizer,
+    *,
+    max_steps: int,
+    factor: Annotated[float, Between(0, 1)],
+    every: Annotated[int, Between(1)] = 1,
+    warmup: Annotated[int, Between(0)] = 0,
+) -> LambdaLR:
+    """A scheduler that multiplies the learning rate by `factor` once in `every` iterations.
+
+    Args:
+        warmup: iterations of a linear warm-up, by which it is further multiplied.
+    """
+    del max_steps  # every schedule is told; this one has no use for it
+
+    def at(step: int) -> float:
+        return factor ** (step // every) * min((step + 1) / (warmup + 1), 1.0)
+
+    return LambdaLR(optimizer, at)

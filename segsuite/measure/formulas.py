@@ -62,7 +62,8 @@ FORMULAS: Mapping[str, Formula] = {
         " _scaled_dot_product_flash_attention_for_cpu"
         " _scaled_dot_product_efficient_attention"
         " _scaled_dot_product_cudnn_attention"
-        " _scaled_dot_product_fused_attention_overrideable",
+        " _scaled_dot_product_fused_attention_overrideable"
+        " segsuite::attention",
         _attention,
     ),
     **_each("native_layer_norm", _norm(2)),

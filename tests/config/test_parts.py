@@ -26,19 +26,22 @@ PARTS = [
     path.relative_to(CONF / "method").with_suffix("").as_posix()
     for path in sorted((CONF / "method").glob("*/**/*.yaml"))
 ]
-METHODS = ("segvit", "essnet", "mobile")
+METHODS = ("segvit", "essnet", "mobile", "hyctas")
 FITS = {
     "backbone/deeplab": {"essnet", "mobile"},
     "backbone/segvit": {"segvit"},
-    "distillation": {"segvit", "essnet", "mobile"},
+    "distillation": {"segvit", "essnet", "mobile", "hyctas"},
+    "genotype/hyctas": {"hyctas"},
     "head/essnet": {"essnet"},
+    "head/hyctas": {"hyctas"},
     "head/mobile": {"mobile"},
     "head/segvit": {"segvit"},
     "loss/essnet": {"essnet"},
     "pruning": {"segvit"},
     "pruning/scorer": {"segvit"},
-    "recipe": {"segvit", "essnet", "mobile"},
+    "recipe": {"segvit", "essnet", "mobile", "hyctas"},
     "recipe/deeplab": {"essnet", "mobile"},
+    "recipe/hyctas": {"hyctas"},
     "recipe/mobile": {"mobile"},
     "recipe/segvit": {"segvit"},
     "regulariser": {"essnet"},
@@ -85,7 +88,8 @@ def test_a_bare_name_is_that_of_one_part():
 def test_the_parts_of_a_method_are_those_of_its_file(method):
     """Which is read without Hydra, as it is at the start of every entry point."""
     own = yaml.safe_load((CONF / "method" / f"{method}.yaml").read_text()).get("defaults", [])
-    assert parts_of(method) == {f"method/{k}": v for entry in own for k, v in entry.items()}
+    parts = [entry for entry in own if entry != "_self_"]
+    assert parts_of(method) == {f"method/{k}": v for part in parts for k, v in part.items()}
 
 
 @pytest.mark.parametrize("part", NESTED)
@@ -149,7 +153,9 @@ def test_files_of_other_people_go_on_to_choose_by_bare_names(tmp_path):
 def test_shells_complete_bare_names_and_folders(monkeypatch, capfd):
     for word, offered in {
         "method/loss=": {f"method/loss={name}" for name in options("method/loss")},
-        "method/head/": {f"method/head/{name}=" for name in ("essnet", "mobile", "segvit")},
+        "method/head/": {
+            f"method/head/{name}=" for name in ("essnet", "hyctas", "mobile", "segvit")
+        },
         "method/head/mobile=": {"method/head/mobile=basic", "method/head/mobile=dpc"},
     }.items():
         line = f"python train.py {word}"

@@ -47,7 +47,7 @@ def test_targets_that_are_not_allowed_or_not_there(target, said):
         *("lightning.pytorch.callbacks.EMAWeightAveraging", "torchvision.models.ResNet"),
         "lightning.pytorch.profilers.SimpleProfiler",
         *("segsuite.engine.schedules.poly", "segsuite.methods.segvit.token_sharing.no_sharing"),
-        "segsuite.methods.mobile.loss.PixelCrossEntropy",
+        "segsuite.nn.pixel_loss.PixelCrossEntropy",
     ],
 )
 def test_parts_may_be_named(target):

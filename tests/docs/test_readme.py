@@ -18,7 +18,7 @@ from segsuite.engine import training
 from segsuite.engine.launch.help import options
 from segsuite.engine.launch.rebuild import network_of
 from segsuite.exporting.runtimes import CompareRuntimes
-from segsuite.methods.mobile.loss import PixelCrossEntropy
+from segsuite.nn.pixel_loss import PixelCrossEntropy
 from tests.config.composed import composed
 from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.docs.readme import BLOCKS, CODE, ROOT, TEXT, choices, commands, marked, parsed

@@ -12,9 +12,9 @@ from segsuite.core.errors import ConfigError
 from segsuite.data.samples import Facts
 from segsuite.engine import class_weights
 from segsuite.engine.class_weights import settle_class_weights
-from segsuite.methods.mobile.loss import PixelCrossEntropy
 from segsuite.nn.class_weights import ClassWeights
 from segsuite.nn.dense_losses import dice_loss
+from segsuite.nn.pixel_loss import PixelCrossEntropy
 from segsuite.nn.predictions import StridedPrediction
 from tests.reference.weighted_losses import dice, weighted_mean
 

@@ -131,7 +131,7 @@ def exits(mode: str) -> dict:
     return {"part": {"_target_": target, "mode": mode, "theta": 0.9, "budgets": None}}
 
 
-LOSS = {"part": {"_target_": "segsuite.methods.mobile.loss.PixelCrossEntropy", "ohem_kept": 0.1}}
+LOSS = {"part": {"_target_": "segsuite.nn.pixel_loss.PixelCrossEntropy", "ohem_kept": 0.1}}
 NONE = {"part": {"_target_": "segsuite.methods.segvit.token_sharing.no_sharing", "windows": 9}}
 CTS = "segsuite.methods.segvit.token_sharing.ContentAwareSharing"
 

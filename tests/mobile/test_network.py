@@ -11,9 +11,9 @@ from segsuite.engine.inference.modes import MultiScale, Slide, Whole
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.record import plain
 from segsuite.engine.optim import parameter_groups
-from segsuite.methods.mobile.loss import PixelCrossEntropy
 from segsuite.methods.mobile.network import MobileSegmenter
 from segsuite.nn.folding import for_inference
+from segsuite.nn.pixel_loss import PixelCrossEntropy
 from tests.mobile.made import network, stirred
 
 BACKBONES = ["shufflenet_v2", "mobilenetv2", "timm method.backbone.name=mobilenetv4_conv_small"]

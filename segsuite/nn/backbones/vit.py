@@ -18,6 +18,7 @@ from segsuite.core.idle import counts
 from segsuite.core.sizes import Size, check_size
 from segsuite.nn.backbones.positions import resize_position
 from segsuite.nn.backbones.vit_weights import load_vit_weights
+from segsuite.nn.drop_path import DropPath
 from segsuite.ops.patches import patchify
 
 
@@ -214,28 +215,6 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
-
-
-# Not timm's, which draw and compute the same: importing timm takes a second of every start.
-class DropPath(nn.Module):
-    """Drops a branch of a residual block for whole images, in training (Huang et al., 2016).
-
-    Shapes: x (B, ...) -> (B, ...)
-    """
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.probability == 0:
-            return x
-        keep = 1 - self.probability
-        kept = x.new_empty((x.shape[0], *[1] * (x.ndim - 1))).bernoulli_(keep)
-        return x * kept.div_(keep)
-
-    def extra_repr(self) -> str:
-        return f"{self.probability:.3g}"
 
 
 def _initialise(module: nn.Module) -> None:

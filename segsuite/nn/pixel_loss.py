@@ -1,4 +1,4 @@
-"""Cross-entropy at the size of the labels, as the original code; more if asked for."""
+"""Cross-entropy of scores at the size of the labels; hard pixels alone or Dice if asked for."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from segsuite.core.hints import NotNegative
 from segsuite.core.idle import counts
 from segsuite.nn.class_weights import ClassWeights
 from segsuite.nn.dense_losses import HardPixels, dice_loss, summed_cross_entropy
-from segsuite.nn.predictions import StridedPrediction
+from segsuite.nn.segmenter import Prediction
 from segsuite.ops.class_weighting import mean_of
 
 
@@ -36,7 +36,7 @@ class PixelCrossEntropy(nn.Module):
         self.class_weights = ClassWeights(class_weights)
         self.dice, self.hard = dice, HardPixels(ohem, ohem_kept)
 
-    def forward(self, output: StridedPrediction, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, output: Prediction, labels: Tensor) -> dict[str, Tensor]:
         """`ce`, and `dice` where it has a weight; 0 where no pixel has a label.
 
         Shapes: labels (B, H, W) int64 with IGNORE

@@ -1,0 +1,1 @@
+"""HyCTAS: networks of convolutions and attention, found by search (Yu et al., 2024)."""

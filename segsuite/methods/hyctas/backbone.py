@@ -1,0 +1,110 @@
+"""The decoded network up to its head: stem, branches of cells, aggregation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.methods.hyctas.aggregation import AuxiliaryFusion, FeatureFusion, Rise
+from segsuite.methods.hyctas.genotype import SCALES, Genotype
+from segsuite.methods.hyctas.operations import CELLS
+from segsuite.methods.hyctas.stem import Stem
+
+
+@dataclass(frozen=True)
+class Features:
+    """What heads read.
+
+    Attributes:
+        main: the aggregated map, (B, C, H / 8, W / 8).
+        fine: the stem's map at 1/4.
+        coarse: the stem's map at 1/8.
+        auxiliary: maps at 1/16 and 1/32, where they were asked for.
+    """
+
+    main: Tensor
+    fine: Tensor
+    coarse: Tensor
+    auxiliary: Sequence[Tensor] = field(default=())
+
+
+class Backbone(nn.Module):
+    """The network of a genotype.
+
+    Args:
+        drop_path: probability with which the main path of a cell is dropped for an image.
+        gate: whether the aggregated channels are weighted by the whole image.
+        auxiliary: whether there are maps for auxiliary heads.
+
+    Attributes:
+        out_channels, fine_channels, coarse_channels: channels of the maps in `Features`.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        *,
+        drop_path: float,
+        gate: bool,
+        auxiliary: bool,
+    ) -> None:
+        super().__init__()
+        self.genotype, channels = genotype, genotype.channels
+        self.stem = Stem(channels)
+        self.fine_channels, self.coarse_channels = self.stem.fine, channels.end(8)
+        self.cells = nn.ModuleDict()
+        tapped = []
+        for number, branch in enumerate(genotype.branches):
+            width, taps = channels.end(8), []
+            for layer, operation in enumerate(branch.operations):
+                down, scale = layer in branch.downs, branch.scale(layer)
+                wide = channels.of(
+                    2 * scale if down else scale, branch.width(layer, ends=channels.ends)
+                )
+                if down:
+                    taps.append(width)
+                if genotype.shared[number][layer] == number:
+                    self.cells[_name(layer, number)] = CELLS[operation](
+                        width, wide, stride=2 if down else 1, drop=drop_path
+                    )
+                width = wide
+            tapped.append(taps)
+        self.rises = nn.ModuleList(
+            Rise(branch, channels, taps)
+            for branch, taps in zip(genotype.branches, tapped, strict=True)
+        )
+        self.out_channels = len(genotype.branches) * channels.end(SCALES[0])
+        self.fusion = FeatureFusion(self.out_channels, self.out_channels, gate=gate)
+        self.auxiliary = AuxiliaryFusion(genotype, tapped, gate=gate) if auxiliary else None
+
+    def forward(self, pixels: Tensor, *, auxiliary: bool = False) -> Features:
+        """See `Features`.
+
+        Args:
+            auxiliary: whether the maps for auxiliary heads are made too.
+
+        Shapes: pixels (B, 3, H, W)
+        """
+        fine, coarse = self.stem(pixels)
+        ends, taps, known = [], [], {}
+        for number, branch in enumerate(self.genotype.branches):
+            x, own = coarse, []
+            for layer in range(branch.depth):
+                if layer in branch.downs:
+                    own.append(x)
+                name = _name(layer, self.genotype.shared[number][layer])
+                if name not in known:
+                    known[name] = self.cells[name](x)
+                x = known[name]
+            ends.append(x)
+            taps.append(own)
+        risen = [rise(end, own) for rise, end, own in zip(self.rises, ends, taps, strict=True)]
+        main = self.fusion(torch.cat(risen, dim=1))
+        maps = self.auxiliary(ends, taps) if auxiliary and self.auxiliary is not None else ()
+        return Features(main, fine, coarse, maps)
+
+
+def _name(layer: int, branch: int) -> str:
+    """Of a cell, as the released checkpoints have it: layer, then branch."""
+    return f"{layer}-{branch}"
