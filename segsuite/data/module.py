@@ -28,6 +28,9 @@ from segsuite.data.samplers import EndlessBatches, ShardedOnce
 from segsuite.data.samples import Facts, Reader, Samples
 from segsuite.data.workers import leave_signals_to_the_training
 
+HELD_OUT = "held_out"
+"""The split of the training images that are held out."""
+
 
 class SegmentationData(L.LightningDataModule):
     """Loaders for training and evaluation of one data set.
@@ -52,6 +55,9 @@ class SegmentationData(L.LightningDataModule):
             reported.
         test_split: the split of `test_dataloader`, since many data sets keep their test labels;
             None for `test` where there is one, else `val`.
+        held_out: share of the training images that is not trained on, but a split of its own,
+            `held_out`, for a search to choose by: the last ones in the order of their names, so
+            that frames of one drive stay together.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class SegmentationData(L.LightningDataModule):
         verify_dir: str | None = None,
         strict: bool = True,
         test_split: str | None = "val",
+        held_out: Annotated[float, Between(0, 0.9)] = 0.0,
     ) -> None:
         super().__init__()
         self.classes = _class_table(reader, classes, num_classes)
@@ -86,7 +93,7 @@ class SegmentationData(L.LightningDataModule):
         self._instances, self._cache, self._strict = instances, cache, strict
         self._verify = verify
         self.verify_dir = None if verify_dir is None else Path(verify_dir).expanduser()
-        self._test_split = test_split
+        self._test_split, self._held_out = test_split, held_out
         self._ready: dict[str, Samples] = {}
         self._facts: dict[str, list[Facts]] = {}
         self._looked_at: set[str] = set()
@@ -140,15 +147,36 @@ class SegmentationData(L.LightningDataModule):
             warn_of_shared(self._ready, split)
 
     def samples(self, split: str) -> Samples:
-        """The samples of a split as they are stored, opened and verified once."""
+        """The samples of a split as they are stored, opened and verified once.
+
+        Raises:
+            ConfigError: it is `held_out`, and nothing was held out.
+        """
         if split not in self._ready:
-            samples = self.open(split, strict=self._strict)
+            if split == HELD_OUT and not self._held_out:
+                raise ConfigError("no training images were held out; type data.held_out=0.1")
+            whole = "train" if split == HELD_OUT else split
+            samples, facts = self.open(whole, strict=self._strict), []
             if self._verify:
-                samples, self._facts[split] = verified(
+                samples, facts = verified(
                     samples, self.classes, folder=self.verify_dir, strict=self._strict
                 )
-            self._ready[split] = Held(samples) if self._cache else samples
+            self._keep(whole, samples, facts)
         return self._ready[split]
+
+    def _keep(self, split: str, samples: Samples, facts: list[Facts]) -> None:
+        """As ready to be used; what is held out of the training images apart."""
+        if split == "train" and self._held_out:
+            first = len(samples) - max(round(self._held_out * len(samples)), 1)
+            if first < 1:
+                raise ConfigError(
+                    f"data.held_out={self._held_out} leaves none of {len(samples)} training images"
+                )
+            apart = samples.only(range(first, len(samples)))
+            self._ready[HELD_OUT], self._facts[HELD_OUT] = apart, facts[first:]
+            samples, facts = samples.only(range(first)), facts[:first]
+        self._ready[split] = Held(samples) if self._cache else samples
+        self._facts[split] = facts
 
     def images(self, split: str) -> int:
         """How many images a split has."""

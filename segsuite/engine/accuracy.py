@@ -67,13 +67,14 @@ def accuracy(
     size: Size,
     evaluator: "Evaluator",
     images: int | None = None,
+    split: str = "val",
 ) -> Accuracy:
-    """Over the whole validation split, or so many of its images, evenly spread.
+    """Over the whole split, or so many of its images, evenly spread.
 
     Args:
         labels: gives class ids (1, H, W) for an image (1, 3, *size) and the size of its labels.
     """
-    samples = data.samples("val")
+    samples = data.samples(split)
     count = len(samples) if images is None else min(images, len(samples))
     evaluator.reset()
     with torch.inference_mode():

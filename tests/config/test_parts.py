@@ -26,22 +26,22 @@ PARTS = [
     path.relative_to(CONF / "method").with_suffix("").as_posix()
     for path in sorted((CONF / "method").glob("*/**/*.yaml"))
 ]
-METHODS = ("segvit", "essnet", "mobile", "hyctas")
+METHODS = ("segvit", "essnet", "mobile", "hyctas", "hyctas_supernet")
 FITS = {
     "backbone/deeplab": {"essnet", "mobile"},
     "backbone/segvit": {"segvit"},
-    "distillation": {"segvit", "essnet", "mobile", "hyctas"},
+    "distillation": {"segvit", "essnet", "mobile", "hyctas", "hyctas_supernet"},
     "genotype/hyctas": {"hyctas"},
     "head/essnet": {"essnet"},
-    "head/hyctas": {"hyctas"},
+    "head/hyctas": {"hyctas", "hyctas_supernet"},
     "head/mobile": {"mobile"},
     "head/segvit": {"segvit"},
     "loss/essnet": {"essnet"},
     "pruning": {"segvit"},
     "pruning/scorer": {"segvit"},
-    "recipe": {"segvit", "essnet", "mobile", "hyctas"},
+    "recipe": {"segvit", "essnet", "mobile", "hyctas", "hyctas_supernet"},
     "recipe/deeplab": {"essnet", "mobile"},
-    "recipe/hyctas": {"hyctas"},
+    "recipe/hyctas": {"hyctas", "hyctas_supernet"},
     "recipe/mobile": {"mobile"},
     "recipe/segvit": {"segvit"},
     "regulariser": {"essnet"},

@@ -18,6 +18,7 @@ TINY = (
 SMALL = {
     "segvit": ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.depth=9"),
     "mobile": (),
+    "hyctas_supernet": ("method.space.layers=5", "method.space.filters=2"),
     "hyctas": ("method.genotype.filters=2",),
     "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
 }
@@ -27,7 +28,7 @@ ALIKE = re.compile(r"essnet_(cityscapes|ade20k|voc)_resnet.*|mobile_.*_cityscape
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if not ALIKE.fullmatch(e)])
 def test_every_experiment_runs_to_its_end(experiment, tmp_path, capfd):
-    family = next((f for f in ("essnet", "mobile", "hyctas") if experiment.startswith(f)), "segvit")
+    family = next((f for f in SMALL if experiment.startswith(f)), "segvit")
     small = () if "policy" in experiment or "lite0" in experiment else SMALL[family]
     speed = ("callbacks.speed=null",) if experiment == "quickstart" else ()
     paths = f"paths.logs={tmp_path}"

@@ -86,9 +86,13 @@ class Supernet(Segmenter):
 
     def run(self, genotype: Genotype, images: Tensor) -> Output:
         """What the sub-network answers, as `HybridSegmenter.forward`."""
-        with torch.device("meta"):
-            skeleton = self._made(genotype).train(self.training)
+        skeleton = self.skeleton(genotype).train(self.training)
         return functional_call(skeleton, self.state(genotype, skeleton), (images,))
+
+    def skeleton(self, genotype: Genotype) -> HybridSegmenter:
+        """The network of a genotype without memory for weights."""
+        with torch.device("meta"):
+            return self._made(genotype)
 
     def extracted(self, genotype: Genotype) -> HybridSegmenter:
         """A sub-network by itself, with a copy of its weights."""

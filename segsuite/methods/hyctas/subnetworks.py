@@ -1,0 +1,106 @@
+"""What a sub-network of a trained supernet is worth: accuracy without training it, and its cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segsuite.core.errors import DataError
+from segsuite.core.sizes import Size, check_size
+from segsuite.data.module import HELD_OUT
+from segsuite.engine.accuracy import accuracy
+from segsuite.engine.evaluators import Evaluator
+from segsuite.measure.images import resized
+from segsuite.measure.operations import OperationCounter, count_parameters
+from segsuite.methods.hyctas.genes import Genes
+from segsuite.methods.hyctas.genotype import Genotype
+from segsuite.methods.hyctas.recalibration import recalibrate
+from segsuite.methods.hyctas.supernet import Supernet
+
+
+class Subnetworks:
+    """Measures architectures of a supernet's space, always on the same images.
+
+    Args:
+        supernet: the trained supernet, on the device where it is to run.
+        data: the data module, with training images held out for the scores.
+        evaluator: scores predictions.
+        size: (height, width) that images are resized to.
+        norm_images: how many training images batch norms are gathered from.
+        scored_images: how many held-out images are scored.
+        batch_size: number of images in a batch of the former.
+    """
+
+    def __init__(
+        self,
+        *,
+        supernet: Supernet,
+        data: Any,
+        evaluator: Evaluator,
+        size: Size,
+        norm_images: int,
+        scored_images: int,
+        batch_size: int,
+    ) -> None:
+        check_size(size, supernet.size_divisor, key="size")
+        self.supernet, self.data, self.evaluator = supernet.eval(), data, evaluator
+        self.size, self.norm_images, self.scored_images = size, norm_images, scored_images
+        self.batch_size = batch_size
+        self.genes = Genes(supernet.space)
+
+    def metrics(self, genotype: Genotype, names: Sequence[str]) -> dict[str, float]:
+        """The metrics of that name: `miou` on held-out images, `gmacs` (1e9 multiply-adds of an
+        image) and `parameters`."""
+        known: dict[str, Callable[[Genotype], float]] = {
+            "miou": self._accuracy,
+            "gmacs": self._gmacs,
+            "parameters": self._parameters,
+        }
+        return {name: known[name](genotype) for name in names}
+
+    def _accuracy(self, genotype: Genotype) -> float:
+        network = self.supernet.extracted(genotype)
+        device = next(network.parameters()).device
+        recalibrate(network, (batch.to(device) for batch in self._batches))
+
+        def labels(image: Tensor, size: Size) -> Tensor:
+            return network.predict(image.to(device)).labels(size).cpu()
+
+        scored = accuracy(
+            labels,
+            self.data,
+            size=self.size,
+            evaluator=self.evaluator,
+            images=self.scored_images,
+            split=HELD_OUT,
+        )
+        if scored.value is None:
+            raise DataError("the held-out images have no label, so that nothing can be scored")
+        return scored.value
+
+    def _gmacs(self, genotype: Genotype) -> float:
+        skeleton = self.supernet.skeleton(genotype).eval()
+        image = torch.empty(1, 3, *self.size, dtype=torch.uint8, device="meta")
+        with torch.no_grad(), OperationCounter(skeleton) as counter:
+            skeleton.predict(image)
+        return counter.of("").gmacs
+
+    def _parameters(self, genotype: Genotype) -> float:
+        return float(count_parameters(self.supernet.skeleton(genotype)))
+
+    @cached_property
+    def _batches(self) -> list[Tensor]:
+        """Training images, evenly spread over the split; drawn once for all architectures."""
+        return list(self._spread())
+
+    def _spread(self) -> Iterator[Tensor]:
+        samples = self.data.samples("train")
+        count = min(self.norm_images, len(samples))
+        places = [number * len(samples) // count for number in range(count)]
+        whole = len(places) // self.batch_size * self.batch_size or len(places)
+        for start in range(0, whole, self.batch_size):  # equal batches, which count alike
+            chosen = places[start : start + self.batch_size]
+            images = (self.data.eval_transform(samples[place].image) for place in chosen)
+            yield torch.stack([resized(image, self.size) for image in images])

@@ -1,0 +1,51 @@
+"""`python -m segsuite.search`: architectures that no other beats, out of a trained supernet."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from segsuite.engine.launch.entry_point import entry_point
+from segsuite.engine.launch.rebuild import config_from_checkpoint
+
+
+@entry_point("search", prepare=config_from_checkpoint, goes_on_from=Path("archive.jsonl"))
+def main(cfg: DictConfig) -> None:
+    """Searches a supernet for architectures, by any of mIoU, multiply-adds and parameters at once.
+
+    python -m segsuite.search ckpt_path=SUPERNET objectives=[miou,gmacs] evaluations=400
+    python -m segsuite.search ckpt_path=SUPERNET method/search=random limits.gmacs=1.5
+    python -m segsuite.search ckpt_path=SUPERNET resume=true
+
+    Accuracy is that of the supernet's weights, on training images that it was not trained on
+    (data.held_out). Every evaluation is a line of archive.jsonl in the run's folder, from which a
+    search that was stopped goes on. Writes genotypes/KEY.yaml for each architecture of the front,
+    to be trained by method/genotype, and result.json.
+    """
+    import json
+
+    from rich.console import Console
+
+    from segsuite.engine.launch.record import write_result
+    from segsuite.engine.launch.run import Run
+    from segsuite.searching.launch import searched
+
+    console = Console(stderr=True)
+    run = Run(cfg)
+    found, written = searched(
+        run,
+        tell=lambda text: console.print(text, style="dim", markup=False, highlight=False),
+    )
+    found.show(Console())
+    own = {
+        "optimized": None,
+        "evaluated": len(found.entries),
+        "refused": found.refused,
+        "front": [{"key": e["key"], **e["metrics"]} for e in found.best],
+        "genotypes": str(written),
+    }
+    write_result(run, own, kind="search", entries=found.records())
+    print(json.dumps(own), flush=True)
+
+
+if __name__ == "__main__":
+    main()

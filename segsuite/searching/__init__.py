@@ -1,0 +1,1 @@
+"""Search for architectures: who proposes candidates, what is wanted of them, and an archive."""

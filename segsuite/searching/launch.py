@@ -1,0 +1,74 @@
+"""A search as it is typed: its supernet, images and folder."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from segsuite.core.errors import CheckpointError
+from segsuite.core.hardware import device_of
+from segsuite.core.seeding import seed_everything
+from segsuite.engine.accuracy import evaluator_of
+from segsuite.engine.inference.framing import pair
+from segsuite.engine.launch.rebuild import network_of
+from segsuite.engine.launch.run import Run
+from segsuite.methods.hyctas.genotype import Genotype
+from segsuite.methods.hyctas.subnetworks import Subnetworks
+from segsuite.methods.hyctas.supernet import Supernet
+from segsuite.searching.archive import Archive
+from segsuite.searching.search import ARCHIVE, Found, write_genotypes
+
+
+def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
+    """What was found, and the folder of its genotypes.
+
+    Raises:
+        CheckpointError: the checkpoint is of no supernet.
+        ConfigError: settings that do not fit, or an archive of another search.
+    """
+    cfg = run.config
+    search = run.build("searcher")
+    seed_everything(cfg.seed)
+    data = run.build("data")
+    network, _ = network_of(run, classes=data.classes)
+    if not isinstance(network, Supernet):
+        raise CheckpointError(
+            f"{cfg.ckpt_path} holds a {type(network).__name__}, which has no sub-networks; give "
+            "the checkpoint of a supernet, such as that of experiment=hyctas_supernet_camvid"
+        )
+    data.prepare_data()
+    data.setup("fit")
+    size = pair(cfg.size or cfg.data.crop_size)
+    device: torch.device = device_of(cfg.device)
+    measures = Subnetworks(
+        supernet=network.to(device),
+        data=data,
+        evaluator=evaluator_of(partial(run.build_optional, "method.task.evaluator"), data.classes),
+        size=size,
+        norm_images=cfg.norm_images,
+        scored_images=cfg.scored_images,
+        batch_size=cfg.batch_size,
+    )
+    about = {
+        "space": run.plain("method.space"),
+        "supernet": _digest(Path(cfg.ckpt_path)),
+        "size": list(size),
+        "norm_images": cfg.norm_images,
+        "scored_images": cfg.scored_images,
+        "batch_size": cfg.batch_size,
+        "metrics": sorted(search.goals.metrics),
+    }
+    archive = Archive(Path(cfg.archive) if cfg.archive else run.folder / ARCHIVE, about)
+    if len(archive):
+        tell(f"going on with {len(archive)} architectures that were evaluated")
+    found = search(measures, archive, tell=tell)
+    folder = run.folder / "genotypes"
+    write_genotypes(found, folder, f"{Genotype.__module__}.{Genotype.__name__}")
+    return found, folder
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,190 @@
+"""Who proposes the next candidates: at random, by evolution, or by NSGA-II.
+
+A strategy is a generator: it gives a batch of vectors of genes and is sent what they cost. Its
+draws depend on the seed alone, so that it proposes the same again when a search goes on.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segsuite.core.errors import MissingExtra
+from segsuite.core.hints import Count, Share
+
+Vector = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a candidate costs.
+
+    Attributes:
+        costs: the objectives, to be as low as possible.
+        excess: by how much each limit is exceeded; 0 or less where it is kept.
+    """
+
+    costs: NDArray[np.float64]
+    excess: NDArray[np.float64]
+
+    @property
+    def exceeds(self) -> float:
+        """All excesses together."""
+        return float(np.maximum(self.excess, 0).sum())
+
+
+Proposals = Generator[list[Vector], list[Judged], None]
+
+
+class Coded(Protocol):
+    """A search space in genes, such as `methods.hyctas.genes.Genes`."""
+
+    most: Vector
+    blocks: Sequence[slice]
+
+    def random(self, generator: np.random.Generator) -> Vector:
+        """A vector of an architecture at random."""
+
+    def repaired(self, vector: Vector, generator: np.random.Generator) -> Vector:
+        """The nearest vector of an architecture."""
+
+    def decoded(self, vector: Vector) -> Any:
+        """The architecture; equal ones are one."""
+
+
+Strategy = Callable[..., Proposals]
+"""Takes the genes, the number of objectives and of limits, and a seed."""
+
+
+class RandomSearch:
+    """Architectures at random, all alike: what every search must beat.
+
+    Args:
+        batch: how many are proposed at once.
+    """
+
+    def __init__(self, *, batch: Count = 40) -> None:
+        self.batch = batch
+
+    def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
+        generator = np.random.default_rng(seed)
+        while True:
+            yield [genes.random(generator) for _ in range(self.batch)]
+
+
+class Nsga2:
+    """NSGA-II (Deb et al., 2002) as the paper has it: section 3.4 and 4.2.
+
+    Branches are swapped whole or gene by gene; genes change at random. Architectures that were
+    proposed before are not proposed again.
+
+    Args:
+        population: number of architectures that each generation keeps.
+        crossover: probability that two parents are mixed.
+        mutation: probability that a gene is drawn anew.
+
+    Raises:
+        MissingExtra: pymoo is not installed.
+    """
+
+    def __init__(
+        self, *, population: Count = 40, crossover: Share = 0.9, mutation: Share = 0.02
+    ) -> None:
+        self.population, self.crossover, self.mutation = population, crossover, mutation
+
+    def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
+        try:
+            from segsuite.searching import nsga2
+        except ModuleNotFoundError as error:
+            raise MissingExtra("pymoo", "search") from error
+        algorithm = nsga2.algorithm(
+            genes,
+            population=self.population,
+            crossover=self.crossover,
+            mutation=self.mutation,
+            objectives=objectives,
+            limits=limits,
+            seed=seed,
+        )
+        while True:
+            asked = algorithm.ask()
+            judged = yield [vector.astype(np.int64) for vector in asked.get("X")]
+            nsga2.tell(algorithm, asked, judged)
+
+
+class RegularisedEvolution:
+    """The oldest of a population gives way to a changed copy of the best of a few (Real et al.,
+    AAAI 2019).
+
+    With several objectives, the best of a few is the one that the fewest of them beat.
+
+    Args:
+        population: how many architectures live at once.
+        sample: of how many the best has a child.
+        mutation: probability that a gene is drawn anew.
+        batch: how many children are proposed at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        population: Count = 40,
+        sample: Count = 10,
+        mutation: Share = 0.02,
+        batch: Count = 8,
+    ) -> None:
+        self.population, self.sample, self.mutation = population, sample, mutation
+        self.batch = batch
+
+    def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
+        generator = np.random.default_rng(seed)
+        born = [genes.random(generator) for _ in range(self.population)]
+        alive: list[tuple[Vector, Judged]] = []
+        while True:
+            judged = yield born
+            alive = [*alive, *zip(born, judged, strict=True)][-self.population :]
+            parents = (self._parent(alive, generator) for _ in range(self.batch))
+            born = [mutated(genes, parent, self.mutation, generator) for parent in parents]
+
+    def _parent(
+        self, alive: Sequence[tuple[Vector, Judged]], generator: np.random.Generator
+    ) -> Vector:
+        count = min(self.sample, len(alive))
+        few = [alive[place] for place in generator.choice(len(alive), size=count, replace=False)]
+
+        def beaten(one: Judged) -> int:
+            return sum(beats(other, one) for _, other in few)
+
+        return min(few, key=lambda pair: (pair[1].exceeds, beaten(pair[1])))[0]
+
+
+def mutated(
+    genes: Coded, vector: Vector, probability: float, generator: np.random.Generator
+) -> Vector:
+    """A copy of which each gene, and at least one, is drawn anew with that probability."""
+    changed = generator.random(len(vector)) < probability
+    if not changed.any():
+        changed[generator.integers(len(vector))] = True
+    drawn = generator.integers(0, genes.most + 1)
+    return genes.repaired(np.where(changed, drawn, vector), generator)
+
+
+def crossed(
+    genes: Coded, first: Vector, second: Vector, generator: np.random.Generator
+) -> tuple[Vector, Vector]:
+    """Two children: of each branch, its whole block is swapped, or gene by gene."""
+    swap = generator.random(len(first)) < 0.5
+    for block in genes.blocks:
+        if generator.random() < 0.5:
+            swap[block] = generator.random() < 0.5
+    pair = np.where(swap, second, first), np.where(swap, first, second)
+    return genes.repaired(pair[0], generator), genes.repaired(pair[1], generator)
+
+
+def beats(one: Judged, other: Judged) -> bool:
+    """Whether one is nowhere worse and somewhere better; keeping the limits counts first."""
+    if one.exceeds != other.exceeds:
+        return one.exceeds < other.exceeds
+    return bool((one.costs <= other.costs).all() and (one.costs < other.costs).any())
