@@ -1,7 +1,7 @@
 """NSGA-II of pymoo, asked and told: operators on genes, draws from the generator that it gives."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -12,14 +12,11 @@ from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 from pymoo.core.termination import NoTermination
 
-from segsuite.searching.strategies import crossed, mutated
-
-if TYPE_CHECKING:
-    from segsuite.searching.strategies import Coded, Judged
+from segsuite.searching.coded import Coded, Judged, crossed, mutated
 
 
 def algorithm(
-    genes: "Coded",
+    genes: Coded,
     *,
     population: int,
     crossover: float,
@@ -49,7 +46,7 @@ def algorithm(
     return found
 
 
-def tell(algorithm_: Any, asked: Any, judged: Sequence["Judged"]) -> None:
+def tell(algorithm_: Any, asked: Any, judged: Sequence[Judged]) -> None:
     """What the candidates that it asked for cost."""
     asked.set("F", np.stack([one.costs for one in judged]))
     asked.set("G", np.stack([one.excess for one in judged]))
@@ -59,7 +56,7 @@ def tell(algorithm_: Any, asked: Any, judged: Sequence["Judged"]) -> None:
 
 
 class _Random(Sampling):
-    def __init__(self, genes: "Coded") -> None:
+    def __init__(self, genes: Coded) -> None:
         super().__init__()
         self.genes = genes
 
@@ -68,7 +65,7 @@ class _Random(Sampling):
 
 
 class _Mixed(Crossover):
-    def __init__(self, genes: "Coded", probability: float) -> None:
+    def __init__(self, genes: Coded, probability: float) -> None:
         super().__init__(n_parents=2, n_offsprings=2, prob=probability)
         self.genes = genes
 
@@ -78,7 +75,7 @@ class _Mixed(Crossover):
 
 
 class _Changed(Mutation):
-    def __init__(self, genes: "Coded", probability: float) -> None:
+    def __init__(self, genes: Coded, probability: float) -> None:
         super().__init__(prob=1.0)
         self.genes, self.probability = genes, probability
 
@@ -89,7 +86,7 @@ class _Changed(Mutation):
 class _Alike(ElementwiseDuplicateElimination):
     """By the architecture: genes of branches that are not there make no difference."""
 
-    def __init__(self, genes: "Coded") -> None:
+    def __init__(self, genes: Coded) -> None:
         super().__init__()
         self.genes = genes
 

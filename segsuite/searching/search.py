@@ -15,8 +15,9 @@ from segsuite.core.files import write_json
 from segsuite.core.hints import Count
 from segsuite.core.results import Entry, metrics_of
 from segsuite.searching.archive import Archive, key_of
+from segsuite.searching.coded import Coded, Judged
 from segsuite.searching.objectives import CHEAP, Goals, front
-from segsuite.searching.strategies import Coded, Judged, Strategy
+from segsuite.searching.strategies import Strategy
 
 ARCHIVE = Path("archive.jsonl")
 """In the run's folder; what a search goes on from."""

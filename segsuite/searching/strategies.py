@@ -5,53 +5,14 @@ draws depend on the seed alone, so that it proposes the same again when a search
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segsuite.core.errors import MissingExtra
 from segsuite.core.hints import Count, Share
-
-Vector = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a candidate costs.
-
-    Attributes:
-        costs: the objectives, to be as low as possible.
-        excess: by how much each limit is exceeded; 0 or less where it is kept.
-    """
-
-    costs: NDArray[np.float64]
-    excess: NDArray[np.float64]
-
-    @property
-    def exceeds(self) -> float:
-        """All excesses together."""
-        return float(np.maximum(self.excess, 0).sum())
-
+from segsuite.searching.coded import Coded, Judged, Vector, mutated
 
 Proposals = Generator[list[Vector], list[Judged], None]
-
-
-class Coded(Protocol):
-    """A search space in genes, such as `methods.hyctas.genes.Genes`."""
-
-    most: Vector
-    blocks: Sequence[slice]
-
-    def random(self, generator: np.random.Generator) -> Vector:
-        """A vector of an architecture at random."""
-
-    def repaired(self, vector: Vector, generator: np.random.Generator) -> Vector:
-        """The nearest vector of an architecture."""
-
-    def decoded(self, vector: Vector) -> Any:
-        """The architecture; equal ones are one."""
 
 
 Strategy = Callable[..., Proposals]
@@ -158,29 +119,6 @@ class RegularisedEvolution:
             return sum(beats(other, one) for _, other in few)
 
         return min(few, key=lambda pair: (pair[1].exceeds, beaten(pair[1])))[0]
-
-
-def mutated(
-    genes: Coded, vector: Vector, probability: float, generator: np.random.Generator
-) -> Vector:
-    """A copy of which each gene, and at least one, is drawn anew with that probability."""
-    changed = generator.random(len(vector)) < probability
-    if not changed.any():
-        changed[generator.integers(len(vector))] = True
-    drawn = generator.integers(0, genes.most + 1)
-    return genes.repaired(np.where(changed, drawn, vector), generator)
-
-
-def crossed(
-    genes: Coded, first: Vector, second: Vector, generator: np.random.Generator
-) -> tuple[Vector, Vector]:
-    """Two children: of each branch, its whole block is swapped, or gene by gene."""
-    swap = generator.random(len(first)) < 0.5
-    for block in genes.blocks:
-        if generator.random() < 0.5:
-            swap[block] = generator.random() < 0.5
-    pair = np.where(swap, second, first), np.where(swap, first, second)
-    return genes.repaired(pair[0], generator), genes.repaired(pair[1], generator)
 
 
 def beats(one: Judged, other: Judged) -> bool:

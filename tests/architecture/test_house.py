@@ -16,7 +16,7 @@ FLOORS = [
     {"measure", "runtime"},
     {"engine"},
     {"methods"},
-    {"bench", "exporting", "search", "reporting"},
+    {"bench", "exporting", "searching", "reporting"},
 ]
 """From the ground up: a package imports those below it, and none beside it. Entry points (files
 directly in segsuite/) stand on top of everything."""

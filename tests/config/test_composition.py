@@ -23,8 +23,13 @@ NEEDS = {
 }
 """What must be chosen beside an option of some groups."""
 
-ELSEWHERE = {"scores": "evaluate", "submission": "evaluate", "probe": "benchmark"}
-"""Groups of other entry points than training."""
+ELSEWHERE = {
+    "scores": ("evaluate", "scores"),
+    "submission": ("evaluate", "submission"),
+    "probe": ("benchmark", "probe"),
+    "method/search": ("search", "strategy"),
+}
+"""Groups of other entry points than training, and where in the config they stand."""
 
 CLASSES = {
     "camvid": 11,
@@ -91,9 +96,10 @@ def test_every_part_can_be_chosen(part, tmp_path):
     """Parts of methods in each that they fit: backbones of ESSNet are none of SegViT's."""
     group, _, choice = part.partition("=")
     if group in ELSEWHERE:
-        cfg = compose(ELSEWHERE[group], [part])
+        entry_point, key = ELSEWHERE[group]
+        cfg = compose(entry_point, [part])
         cfg.run.folder = "some"
-        return check(cfg[group], path=group)
+        return check(cfg[key], path=key)
     root = own_data(tmp_path) if group == "data" else None
     needed = NEEDS.get(part, NEEDS.get(group, []))
     if not group.startswith("method/"):

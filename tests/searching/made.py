@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segsuite.searching.coded import Judged
 from segsuite.searching.objectives import Goals
-from segsuite.searching.strategies import Judged
 
 
 @dataclass(frozen=True)
