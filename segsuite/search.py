@@ -18,8 +18,11 @@ def main(cfg: DictConfig) -> None:
 
     Accuracy is that of the supernet's weights, on training images that it was not trained on
     (data.held_out). Every evaluation is a line of archive.jsonl in the run's folder, from which a
-    search that was stopped goes on. Writes genotypes/KEY.yaml for each architecture of the front,
-    to be trained by method/genotype, and result.json.
+    search that was stopped goes on. Writes result.json, and a genotype for each architecture of
+    the front, to be trained from random weights:
+
+    python -m segsuite.train experiment=hyctas_s_cityscapes --config-dir RUN/genotypes \\
+        method/genotype=KEY
     """
     import json
 

@@ -12,6 +12,7 @@ from segsuite.core.hardware import device_of
 from segsuite.core.seeding import seed_everything
 from segsuite.engine.accuracy import evaluator_of
 from segsuite.engine.inference.framing import pair
+from segsuite.engine.launch import record
 from segsuite.engine.launch.rebuild import network_of
 from segsuite.engine.launch.run import Run
 from segsuite.methods.hyctas.genotype import Genotype
@@ -30,6 +31,9 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
     """
     cfg = run.config
     search = run.build("searcher")
+    if changes := record.differences(run.folder, cfg):
+        tell(f"this search was begun with other settings: {'; '.join(changes)}")
+    record.write_start(run.folder, cfg)
     seed_everything(cfg.seed)
     data = run.build("data")
     network, _ = network_of(run, classes=data.classes)

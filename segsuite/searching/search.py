@@ -1,6 +1,5 @@
 """A search from its first candidate to the front, and what stays of it."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from segsuite.searching.strategies import Strategy
 ARCHIVE = Path("archive.jsonl")
 """In the run's folder; what a search goes on from."""
 
-_VAIN = 50
-"""Batches in a row without a candidate to evaluate, after which a search ends."""
+_VAIN = 1000
+"""Candidates in a row of which none was new and kept the limits, after which a search ends."""
 
 
 class Measures(Protocol):
@@ -79,7 +78,7 @@ class Search:
     Args:
         strategy: who proposes candidates.
         objectives: metrics that are optimised: miou, gmacs, parameters.
-        limits: the most that metrics may be; the least, of miou.
+        limits: the most that metrics may be; the least, of miou. None is no limit.
         evaluations: how many architectures are evaluated in all.
         seed: seed of the strategy.
     """
@@ -89,11 +88,12 @@ class Search:
         *,
         strategy: Strategy,
         objectives: Sequence[str],
-        limits: Mapping[str, float],
+        limits: Mapping[str, float | None],
         evaluations: Count,
         seed: int = 0,
     ) -> None:
-        self.goals = Goals(tuple(objectives), dict(limits))
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        self.goals = Goals(tuple(objectives), given)
         self.strategy, self.evaluations, self.seed = strategy, evaluations, seed
 
     def __call__(
@@ -117,18 +117,18 @@ class Search:
         )
         batch, vain = next(proposals), 0
         while len(search.order) < self.evaluations and vain < _VAIN:
-            before = len(search.order)
+            before, proposed = len(search.order), len(batch)
             batch = proposals.send([search.judged(vector) for vector in batch])
-            vain = 0 if len(search.order) > before else vain + 1
+            vain = 0 if len(search.order) > before else vain + proposed
         if not search.order:
             raise ConfigError(
                 f"none of {search.refused} architectures keeps {dict(self.goals.limits)}; raise "
                 "the limits, or take a smaller space (method.space of the supernet)"
             )
-        if vain == _VAIN:
+        if vain >= _VAIN:
             tell(
                 f"ended after {len(search.order)} of {self.evaluations} evaluations: {_VAIN} "
-                "batches in a row had nothing new that keeps the limits"
+                "candidates in a row had nothing new that keeps the limits"
             )
         return search.found()
 
@@ -192,21 +192,23 @@ class _Going:
 
 
 def write_genotypes(found: Found, folder: Path, target: str) -> list[Path]:
-    """A YAML file for each architecture of the front, to be retrained.
+    """A YAML file for each architecture of the front, to be retrained, where Hydra looks for it.
+
+    `--config-dir FOLDER method/genotype=KEY` chooses one.
 
     Args:
         target: import path of what makes an architecture of its plain form.
     """
     import yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths, group = [], folder / "method" / "genotype"
+    group.mkdir(parents=True, exist_ok=True)
     for entry in found.best:
-        path = folder / f"{entry['key']}.yaml"
+        path = group / f"{entry['key']}.yaml"
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in entry["metrics"].items())
         node = {"_target_": target, **entry["architecture"]}
         text = yaml.safe_dump(node, sort_keys=False, default_flow_style=None)
         path.write_text(f"# {metrics} (by the supernet)\n{text}")
         paths.append(path)
-    write_json(folder / "front.json", json.loads(json.dumps(found.best)))
+    write_json(folder / "front.json", found.best)
     return paths

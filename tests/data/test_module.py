@@ -195,3 +195,21 @@ def test_gaps_are_errors_before_training(tmp_path: Path) -> None:
     write_image(root / "val/alone.png")
     with pytest.raises(DataError, match=r"alone\.png has no mask"):
         of_camvid(root).setup("fit")
+
+
+def test_the_last_training_images_are_held_out(tmp_path: Path) -> None:
+    """Apart from those that are trained on, and together the same as without."""
+    root = camvid(tmp_path / "camvid")
+    whole = of_camvid(root).samples("train")
+    module = of_camvid(root, held_out=0.4)
+    trained, apart = module.samples("train"), module.samples("held_out")
+    assert len(apart) == round(0.4 * len(whole)) > 0
+    assert [*trained.ids, *apart.ids] == list(whole.ids)
+    assert torch.equal(apart[0].image, whole[len(trained)].image)
+    first_asked = of_camvid(root, held_out=0.4)
+    assert list(first_asked.samples("held_out").ids) == list(apart.ids)
+    assert len(of_camvid(root, held_out=0.4, cache=True).samples("train")) == len(trained)
+    with pytest.raises(ConfigError, match=r"type data\.held_out=0\.1"):
+        of_camvid(root).samples("held_out")
+    with pytest.raises(ConfigError, match="leaves none of"):
+        of_camvid(root, held_out=0.9).samples("train")

@@ -1,0 +1,113 @@
+"""`segsuite.search` from a supernet to a network that is trained, killed on the way."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from segsuite.search import main as search
+from segsuite.train import main as train
+from tests.engine.entry_points import called
+
+pytest.importorskip("pymoo")
+SCENES = (
+    *("data=scenes", "data.crop_size=[64,64]", "data.batch_size=2", "data.num_workers=0"),
+    *("data.reader.lengths={train: 8, val: 2}", "data.held_out=0.5"),
+)
+SMALL = ("method.space.layers=5", "method.space.filters=2", "callbacks.images=null")
+SHORT = ("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1")
+SEARCH = ("evaluations=14", "norm_images=2", "scored_images=2", "strategy.population=6")
+TYPED = ("device=cpu", "batch_size=2", "name=found", *SEARCH)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A tiny supernet, trained for an iteration."""
+    logs = tmp_path_factory.mktemp("logs")
+    given = ("method=hyctas_supernet", "name=super", *SCENES, *SMALL, *SHORT, f"paths.logs={logs}")
+    assert called(train, *given) == 0
+    (checkpoint,) = logs.glob("train/super/*/checkpoints/last.ckpt")
+    return checkpoint
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, capfd):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert called(search, f"ckpt_path={trained}", *TYPED, f"paths.logs={whole}") == 0
+    capfd.readouterr()
+    command = [sys.executable, "-m", "segsuite.search", f"ckpt_path={trained}", *TYPED]
+    process = subprocess.Popen([*command, f"paths.logs={parts}"], stderr=subprocess.DEVNULL)
+    while not any(len(lines(p)) > 4 for p in parts.rglob("archive.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (archive,) = parts.rglob("archive.jsonl")
+    before = archive.read_bytes().splitlines()[:4]
+    resumed = (f"ckpt_path={trained}", *TYPED, f"paths.logs={parts}", "resume=true")
+    assert called(search, *resumed) == 0
+    assert "going on with" in capfd.readouterr().err
+    assert archive.read_bytes().splitlines()[:4] == before
+    keys = [
+        [entry.get("key") for entry in lines(next(folder.rglob("archive.jsonl")))]
+        for folder in (whole, parts)
+    ]
+    assert keys[0] == keys[1] and len(keys[0]) == 15
+    fronts = [
+        json.loads(next(folder.rglob("result.json")).read_text())["front"]
+        for folder in (whole, parts)
+    ]
+    assert fronts[0] == fronts[1] and fronts[0]
+    _is_trained(next(parts.rglob("genotypes")), fronts[0][0]["key"], tmp_path)
+
+
+def _is_trained(genotypes: Path, key: str, folder: Path) -> None:
+    """The architecture by itself, from random weights, as the README has it."""
+    chosen = (f"hydra.searchpath=[file://{genotypes}]", f"method/genotype={key}")
+    given = ("method=hyctas", "name=again", *chosen, *SCENES, *SHORT, "callbacks.images=null")
+    assert called(train, *given, f"paths.logs={folder}") == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("objectives=[miou,joules]",), "`joules` is no metric that can be searched for"),
+        (
+            ("limits.gmacs=1e-9", "strategy.batch=5", "method/search=random"),
+            "architectures keeps {'gmacs': 1e-09}",
+        ),
+        (("data.held_out=0",), "no training images were held out; type data.held_out=0.1"),
+        (("size=[64,72]",), "multiples of 32"),
+        (("method/search=annealing",), "known: evolution, nsga2, random"),
+    ],
+)
+def test_mistakes_end_in_one_paragraph(trained, tmp_path, capfd, monkeypatch, typed, said):
+    monkeypatch.setattr("segsuite.searching.search._VAIN", 20)
+    kind = tuple(
+        key for key in TYPED if not key.startswith("strategy") or "method" not in typed[-1]
+    )
+    assert called(search, f"ckpt_path={trained}", *kind, *typed, f"paths.logs={tmp_path}") == 2
+    assert said in " ".join(capfd.readouterr().err.split())
+
+
+def test_a_checkpoint_of_no_supernet_is_refused(tmp_path, capfd):
+    given = ("method=hyctas", "method.genotype.filters=2", "name=one", "callbacks.images=null")
+    assert called(train, *given, *SCENES, *SHORT, f"paths.logs={tmp_path}") == 0
+    (checkpoint,) = tmp_path.glob("train/one/*/checkpoints/last.ckpt")
+    assert called(search, f"ckpt_path={checkpoint}", *TYPED, f"paths.logs={tmp_path}") == 2
+    assert "HybridSegmenter, which has no sub-networks" in " ".join(capfd.readouterr().err.split())
+
+
+def test_an_archive_of_another_supernet_is_refused(trained, tmp_path, capfd):
+    archive = tmp_path / "archive.jsonl"
+    archive.write_text('{"version": 1, "supernet": "another"}\n')
+    given = (f"ckpt_path={trained}", *TYPED, f"archive={archive}", f"paths.logs={tmp_path}")
+    assert called(search, *given) == 2
+    assert "is the archive of another search" in " ".join(capfd.readouterr().err.split())
