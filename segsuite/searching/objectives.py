@@ -17,8 +17,8 @@ CHEAP = ("gmacs", "parameters")
 KNOWN = (*HIGHER, *CHEAP)
 
 _FAR = 1e6
-"""How bad a candidate is that was not evaluated: finite, since one that is nan is never dominated
-and would take over the population."""
+"""How bad a candidate is that was not evaluated: finite, since pymoo takes nan for a tie, so that
+cheap failures would win (findings/pymoo_nan_counts_as_a_tie.sh)."""
 
 
 @dataclass(frozen=True)
