@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> None:
 
     from rich.console import Console
 
+    from segsuite.core.hardware import device_of
     from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
     from segsuite.searching.launch import searched
@@ -46,7 +47,7 @@ def main(cfg: DictConfig) -> None:
         "front": [{"key": e["key"], **e["metrics"]} for e in found.best],
         "genotypes": str(written),
     }
-    write_result(run, own, kind="search", entries=found.records())
+    write_result(run, own, kind="search", entries=found.records(), device=device_of(cfg.device))
     print(json.dumps(own), flush=True)
 
 

@@ -154,7 +154,9 @@ class SegmentationData(L.LightningDataModule):
         """
         if split not in self._ready:
             if split == HELD_OUT and not self._held_out:
-                raise ConfigError("no training images were held out; type data.held_out=0.1")
+                raise ConfigError(
+                    "no training images were held out to choose by; train with data.held_out=0.1"
+                )
             whole = "train" if split == HELD_OUT else split
             samples, facts = self.open(whole, strict=self._strict), []
             if self._verify:
@@ -173,7 +175,8 @@ class SegmentationData(L.LightningDataModule):
                     f"data.held_out={self._held_out} leaves none of {len(samples)} training images"
                 )
             apart = samples.only(range(first, len(samples)))
-            self._ready[HELD_OUT], self._facts[HELD_OUT] = apart, facts[first:]
+            self._ready[HELD_OUT] = Held(apart) if self._cache else apart
+            self._facts[HELD_OUT] = facts[first:]
             samples, facts = samples.only(range(first)), facts[:first]
         self._ready[split] = Held(samples) if self._cache else samples
         self._facts[split] = facts

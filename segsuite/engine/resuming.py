@@ -82,7 +82,7 @@ class ResumePoint:
         self.step: int = checkpoint["global_step"]
         self.shapes = {name: tuple(weight.shape) for name, weight in state.items()}
         self.classes = classes_of(checkpoint, path)
-        self.samples = _stored_samples(checkpoint, path)
+        self.samples = stored_samples(checkpoint, path)
         self.optimizer = _optimizer(self.config)
         self.groups = _groups(checkpoint["optimizer_states"][0], path)
         self.odd = not_finite(state)
@@ -165,10 +165,11 @@ def fingerprints(data: Any) -> dict[str, Tensor]:
     """
     if not callable(getattr(data, "samples", None)):
         return {}
-    return {split: _fingerprint(data.samples(split)) for split in _SPLITS}
+    return {split: fingerprint(data.samples(split)) for split in _SPLITS}
 
 
-def _fingerprint(samples: Samples) -> Tensor:
+def fingerprint(samples: Samples) -> Tensor:
+    """(N, 2) int64: a digest of each sample's id, and one of its files' sizes."""
     rows = [
         (_digest(sample), _digest(*map(_size, samples.files(index))))
         for index, sample in enumerate(samples.ids)
@@ -246,7 +247,12 @@ def _check_whole(checkpoint: Mapping[str, Any], path: Path) -> None:
         ) from error
 
 
-def _stored_samples(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def stored_samples(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The fingerprints of the images that a checkpoint was trained with, by split.
+
+    Raises:
+        CheckpointError: they are damaged.
+    """
     stored = part(checkpoint, SAMPLES_KEY, dict, path) if SAMPLES_KEY in checkpoint else {}
     for split in stored:
         rows = part(stored, split, Tensor, path)

@@ -41,9 +41,11 @@ def _(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 
 def _padded(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """By a kernel that goes through the pairs in blocks."""
-    width = value.shape[-1]
-    wide = width if query.device.type == "cpu" else -(-width // _STEP) * _STEP
-    narrow = wide if query.device.type == "cpu" else -(-query.shape[-1] // _STEP) * _STEP
+    width, deep = value.shape[-1], query.shape[-1]
+    if query.device.type == "cpu":
+        wide = narrow = max(width, deep)
+    else:
+        wide, narrow = (-(-channels // _STEP) * _STEP for channels in (width, deep))
     # One head each: kernels take four dimensions, and fall back where there are three.
     query, key = (F.pad(x, (0, narrow - x.shape[-1])).unsqueeze(1) for x in (query, key))
     value = F.pad(value, (0, wide - width)).unsqueeze(1)

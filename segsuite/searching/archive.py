@@ -20,11 +20,14 @@ VERSION = 1
 def key_of(plain: Mapping[str, Any]) -> str:
     """A short name of an architecture, of its plain form; equal architectures have one."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    # A letter in front, since a config would read digits alone as a number.
+    return "g" + hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class Archive:
     """What is known of architectures, by their keys, in the order in which it was found.
+
+    One search at a time writes to a file; several may share it one after the other.
 
     Args:
         path: the file; made with the first line where there is none.
@@ -85,10 +88,13 @@ class Archive:
                 ) from error
             whole += len(line)
         self._check(entries[0])
-        os.truncate(self.path, whole)
+        if whole < sum(map(len, lines)):
+            os.truncate(self.path, whole)
         self._known = {entry["key"]: entry for entry in entries[1:]}
 
-    def _check(self, first: Mapping[str, Any]) -> None:
+    def _check(self, first: Any) -> None:
+        if not isinstance(first, Mapping) or first.get("version") != VERSION:
+            raise ConfigError(f"{self.path} is no archive of a search; type another name")
         there = {"version": VERSION, **json.loads(json.dumps(self.about))}
         for name in sorted({*there, *first}):
             if there.get(name) != first.get(name):

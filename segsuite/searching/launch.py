@@ -6,15 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from segsuite.core.errors import CheckpointError
+from segsuite.core.checkpoint import read_checkpoint
+from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.hardware import device_of
 from segsuite.core.seeding import seed_everything
+from segsuite.data.module import HELD_OUT
 from segsuite.engine.accuracy import evaluator_of
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch import record
 from segsuite.engine.launch.rebuild import network_of
 from segsuite.engine.launch.run import Run
+from segsuite.engine.resuming import fingerprint, stored_samples
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.subnetworks import Subnetworks
 from segsuite.methods.hyctas.supernet import Supernet
@@ -31,9 +35,6 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
     """
     cfg = run.config
     search = run.build("searcher")
-    if changes := record.differences(run.folder, cfg):
-        tell(f"this search was begun with other settings: {'; '.join(changes)}")
-    record.write_start(run.folder, cfg)
     seed_everything(cfg.seed)
     data = run.build("data")
     network, _ = network_of(run, classes=data.classes)
@@ -44,6 +45,8 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
         )
     data.prepare_data()
     data.setup("fit")
+    apart = fingerprint(data.samples(HELD_OUT))
+    _check_apart(apart, str(cfg.ckpt_path))
     size = pair(cfg.size or cfg.data.crop_size)
     device: torch.device = device_of(cfg.device)
     measures = Subnetworks(
@@ -56,8 +59,11 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
         batch_size=cfg.batch_size,
     )
     about = {
-        "space": run.plain("method.space"),
+        "network": run.plain("method.network"),
         "supernet": _digest(Path(cfg.ckpt_path)),
+        "images": [_digest_of(fingerprint(data.samples("train"))), _digest_of(apart)],
+        "eval_transform": run.plain("data.eval_transform"),
+        "evaluator": run.plain("method.task.evaluator"),
         "size": list(size),
         "norm_images": cfg.norm_images,
         "scored_images": cfg.scored_images,
@@ -65,6 +71,9 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
         "metrics": sorted(search.goals.metrics),
     }
     archive = Archive(Path(cfg.archive) if cfg.archive else run.folder / ARCHIVE, about)
+    if changes := record.differences(run.folder, cfg):
+        tell(f"this search was begun with other settings: {'; '.join(changes)}")
+    record.write_start(run.folder, cfg)
     if len(archive):
         tell(f"going on with {len(archive)} architectures that were evaluated")
     found = search(measures, archive, tell=tell)
@@ -73,6 +82,24 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
     return found, folder
 
 
+def _check_apart(held_out: Tensor, path: str) -> None:
+    """Raises ConfigError where the supernet was trained on images that candidates are scored on."""
+    trained = stored_samples(read_checkpoint(path), Path(path)).get("train")
+    if trained is None:
+        return
+    seen = {tuple(row) for row in trained.tolist()} & {tuple(row) for row in held_out.tolist()}
+    if seen:
+        raise ConfigError(
+            f"{len(seen)} of {len(held_out)} held-out images are among those that {path} was "
+            "trained on, so that scores would flatter; train the supernet with the same "
+            "data.held_out"
+        )
+
+
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _digest_of(rows: Tensor) -> str:
+    return hashlib.sha256(rows.numpy().tobytes()).hexdigest()[:16]

@@ -16,7 +16,7 @@ CHEAP = ("gmacs", "parameters")
 
 KNOWN = (*HIGHER, *CHEAP)
 
-_FAR = 1e6
+_FAR = 1e15
 """How bad a candidate is that was not evaluated: finite, since pymoo takes nan for a tie, so that
 cheap failures would win (findings/pymoo_nan_counts_as_a_tie.sh)."""
 

@@ -116,19 +116,23 @@ class Search:
             seed=self.seed,
         )
         batch, vain = next(proposals), 0
-        while len(search.order) < self.evaluations and vain < _VAIN:
+        while batch and len(search.order) < self.evaluations and vain < _VAIN:
             before, proposed = len(search.order), len(batch)
-            batch = proposals.send([search.judged(vector) for vector in batch])
+            judged = [search.judged(vector) for vector in batch]
             vain = 0 if len(search.order) > before else vain + proposed
+            try:
+                batch = proposals.send(judged)
+            except StopIteration:  # nothing new to propose
+                batch = []
         if not search.order:
             raise ConfigError(
                 f"none of {search.refused} architectures keeps {dict(self.goals.limits)}; raise "
                 "the limits, or take a smaller space (method.space of the supernet)"
             )
-        if vain >= _VAIN:
+        if len(search.order) < self.evaluations:
             tell(
-                f"ended after {len(search.order)} of {self.evaluations} evaluations: {_VAIN} "
-                "candidates in a row had nothing new that keeps the limits"
+                f"ended after {len(search.order)} of {self.evaluations} evaluations: nothing new "
+                "that keeps the limits is proposed any more"
             )
         return search.found()
 
@@ -155,16 +159,19 @@ class _Going:
         goals, architecture = self.search.goals, self.measures.genes.decoded(vector)
         plain = architecture.to_dict()
         key = key_of(plain)
-        if key in self.archive:
-            metrics = self.archive[key]["metrics"]
+        known = self.archive[key]["metrics"] if key in self.archive else None
+        if known is None:
+            metrics = self.measures.metrics(architecture, self._cheap)
+        else:
+            metrics = {name: known[name] for name in self._cheap}
+        if not goals.kept(metrics):
+            self._refused.add(key)
+        elif known is not None:
+            metrics = known
             if len(self.order) < self.search.evaluations:
                 self.order.setdefault(key)
-        else:
-            metrics = self.measures.metrics(architecture, self._cheap)
-            if not goals.kept(metrics):
-                self._refused.add(key)
-            elif len(self.order) < self.search.evaluations:
-                metrics = self._evaluated(key, architecture, plain, metrics)
+        elif len(self.order) < self.search.evaluations:
+            metrics = self._evaluated(key, architecture, plain, metrics)
         return Judged(goals.costs(metrics), goals.excess(metrics))
 
     def _evaluated(

@@ -30,7 +30,7 @@ class RandomSearch:
         self.batch = batch
 
     def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed % 2**63)
         while True:
             yield [genes.random(generator) for _ in range(self.batch)]
 
@@ -38,8 +38,8 @@ class RandomSearch:
 class Nsga2:
     """NSGA-II (Deb et al., 2002) as the paper has it: section 3.4 and 4.2.
 
-    Branches are swapped whole or gene by gene; genes change at random. Architectures that were
-    proposed before are not proposed again.
+    Branches are swapped whole or gene by gene; genes change at random. No architecture stands twice
+    in a population; one that was dropped may come again, and its answer is looked up.
 
     Args:
         population: number of architectures that each generation keeps.
@@ -67,10 +67,12 @@ class Nsga2:
             mutation=self.mutation,
             objectives=objectives,
             limits=limits,
-            seed=seed,
+            seed=seed % 2**31,
         )
         while True:
             asked = algorithm.ask()
+            if asked is None:  # mating gave nothing but duplicates
+                return
             judged = yield [vector.astype(np.int64) for vector in asked.get("X")]
             nsga2.tell(algorithm, asked, judged)
 
@@ -100,7 +102,7 @@ class RegularisedEvolution:
         self.batch = batch
 
     def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed % 2**63)
         born = [genes.random(generator) for _ in range(self.population)]
         alive: list[tuple[Vector, Judged]] = []
         while True:

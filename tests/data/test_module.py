@@ -209,7 +209,7 @@ def test_the_last_training_images_are_held_out(tmp_path: Path) -> None:
     first_asked = of_camvid(root, held_out=0.4)
     assert list(first_asked.samples("held_out").ids) == list(apart.ids)
     assert len(of_camvid(root, held_out=0.4, cache=True).samples("train")) == len(trained)
-    with pytest.raises(ConfigError, match=r"type data\.held_out=0\.1"):
+    with pytest.raises(ConfigError, match=r"train with data\.held_out=0\.1"):
         of_camvid(root).samples("held_out")
     with pytest.raises(ConfigError, match="leaves none of"):
         of_camvid(root, held_out=0.9).samples("train")

@@ -89,7 +89,7 @@ class HybridSegmenter(Segmenter):
             for channels in (deep.out_channels if deep and auxiliary_heads == "trained" else ())
         )
         self._drop_path = drop_path
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, images: Tensor) -> Output:
         """Scores of the head, and in training those of the auxiliary heads.
@@ -126,9 +126,9 @@ class HybridSegmenter(Segmenter):
         return F.interpolate(scores, size=size, mode="bilinear", align_corners=False).log_softmax(1)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """As the released code: He's normal draw for every convolution, biases of 0."""
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -44,7 +44,7 @@ class SelfAttention(nn.Module):
             part(x).flatten(2).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
         answer = attention(query, key, value).transpose(1, 2).reshape(x.shape)
-        return torch.addcmul(x, self.gamma.view(1, 1, 1, 1), answer)
+        return torch.addcmul(x, self.gamma.to(x.dtype).view(1, 1, 1, 1), answer)
 
 
 class Skip(nn.Sequential):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segsuite.core.errors import DataError
+from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.sizes import Size, check_size
 from segsuite.data.module import HELD_OUT
 from segsuite.engine.accuracy import accuracy
@@ -16,6 +16,7 @@ from segsuite.measure.images import resized
 from segsuite.measure.operations import OperationCounter, count_parameters
 from segsuite.methods.hyctas.genes import Genes
 from segsuite.methods.hyctas.genotype import Genotype
+from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.supernet import Supernet
 
@@ -45,6 +46,11 @@ class Subnetworks:
         batch_size: int,
     ) -> None:
         check_size(size, supernet.size_divisor, key="size")
+        if min(norm_images, batch_size) < 2:
+            raise ConfigError(
+                f"norm_images={norm_images} batch_size={batch_size}: batch norms are gathered from "
+                "batches of 2 images or more"
+            )
         self.supernet, self.data, self.evaluator = supernet.eval(), data, evaluator
         self.size, self.norm_images, self.scored_images = size, norm_images, scored_images
         self.batch_size = batch_size
@@ -53,12 +59,13 @@ class Subnetworks:
     def metrics(self, genotype: Genotype, names: Sequence[str]) -> dict[str, float]:
         """The metrics of that name: `miou` on held-out images, `gmacs` (1e9 multiply-adds of an
         image) and `parameters`."""
-        known: dict[str, Callable[[Genotype], float]] = {
-            "miou": self._accuracy,
-            "gmacs": self._gmacs,
-            "parameters": self._parameters,
+        skeleton = self.supernet.skeleton(genotype).eval()
+        known: dict[str, Callable[[], float]] = {
+            "miou": lambda: self._accuracy(genotype),
+            "gmacs": lambda: self._gmacs(skeleton),
+            "parameters": lambda: float(count_parameters(skeleton)),
         }
-        return {name: known[name](genotype) for name in names}
+        return {name: known[name]() for name in names}
 
     def _accuracy(self, genotype: Genotype) -> float:
         network = self.supernet.extracted(genotype)
@@ -80,15 +87,11 @@ class Subnetworks:
             raise DataError("the held-out images have no label, so that nothing can be scored")
         return scored.value
 
-    def _gmacs(self, genotype: Genotype) -> float:
-        skeleton = self.supernet.skeleton(genotype).eval()
+    def _gmacs(self, skeleton: HybridSegmenter) -> float:
         image = torch.empty(1, 3, *self.size, dtype=torch.uint8, device="meta")
         with torch.no_grad(), OperationCounter(skeleton) as counter:
             skeleton.predict(image)
         return counter.of("").gmacs
-
-    def _parameters(self, genotype: Genotype) -> float:
-        return float(count_parameters(self.supernet.skeleton(genotype)))
 
     @cached_property
     def _batches(self) -> list[Tensor]:

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import Size
 from segsuite.methods.hyctas.genotype import SCALES, Genotype
-from segsuite.methods.hyctas.network import HybridSegmenter, Output
+from segsuite.methods.hyctas.network import HybridSegmenter, Output, initialise
 from segsuite.methods.hyctas.operations import CELLS, AttentionCell
 from segsuite.methods.hyctas.slimmable import cut, slimmable
 from segsuite.methods.hyctas.space import ENDINGS, SearchSpace
@@ -48,6 +48,7 @@ class Supernet(Segmenter):
         self.space, self.num_classes, self._make = space, num_classes, network
         self.largest, self.smallest = (space.extreme(largest=which) for which in (True, False))
         self.places = nn.ModuleDict({_key(*place): self._cell(*place) for place in self._places()})
+        self.places.apply(initialise)
         self.tails = nn.ModuleDict()
         for lasts in ENDINGS:
             like = self._made(space.widest(lasts))

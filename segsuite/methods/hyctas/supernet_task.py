@@ -17,6 +17,11 @@ from segsuite.methods.hyctas.genotype import Genotype
 class SupernetTask(SegmentationTask):
     """Trains a `Supernet`; its validation is that of the largest sub-network.
 
+    That validation is without recalibration, so that it tells whether the supernet learns, not how
+    good sub-networks are; a search takes the last checkpoint. Over several processes
+    `trainer.strategy=ddp_find_unused_parameters_true` is needed, and batch norms are each process's
+    own.
+
     Which sub-networks an iteration trains depends on `seed` and the iteration alone: all processes
     draw the same, and a training that goes on draws what it would have drawn.
 
