@@ -41,7 +41,7 @@ class PixelCrossEntropy(nn.Module):
 
         Shapes: labels (B, H, W) int64 with IGNORE
         """
-        scores = output.scores(tuple(labels.shape[1:])).float()
+        scores = output.scores((labels.shape[1], labels.shape[2])).float()
         weights = self.class_weights.of(scores.shape[1])
         losses = {"ce": mean_of(*summed_cross_entropy(scores, labels, weights, self.hard))}
         if self.dice:

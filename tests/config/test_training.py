@@ -22,8 +22,12 @@ SMALL = {
     "hyctas": ("method.genotype.filters=2",),
     "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
 }
-ALIKE = re.compile(r"essnet_(cityscapes|ade20k|voc)_resnet.*|mobile_.*_cityscapes_coarse")
-"""Made small, these are essnet_..._mobilenetv2 and mobile_..._fine; test_composition builds all."""
+ALIKE = re.compile(
+    r"essnet_(cityscapes|ade20k|voc)_resnet.*|mobile_.*_cityscapes_coarse|hyctas_[sm]_ade20k"
+    r"|hyctas_m_cityscapes|hyctas_supernet_cityscapes"
+)
+"""Made small, these are essnet_..._mobilenetv2, mobile_..._fine, and hyctas_s_cityscapes,
+hyctas_l_... and hyctas_supernet_camvid; test_composition builds all."""
 
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if not ALIKE.fullmatch(e)])
