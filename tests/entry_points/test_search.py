@@ -20,7 +20,7 @@ SCENES = (
 )
 SMALL = ("method.space.layers=5", "method.space.filters=2", "callbacks.images=null")
 SHORT = ("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1")
-SEARCH = ("evaluations=14", "norm_images=2", "scored_images=2", "strategy.population=6")
+SEARCH = ("evaluations=9", "norm_images=2", "scored_images=2", "strategy.population=4")
 TYPED = ("device=cpu", "batch_size=2", "name=found", *SEARCH)
 
 
@@ -59,7 +59,7 @@ def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, ca
         [entry.get("key") for entry in lines(next(folder.rglob("archive.jsonl")))]
         for folder in (whole, parts)
     ]
-    assert keys[0] == keys[1] and len(keys[0]) == 15
+    assert keys[0] == keys[1] and len(keys[0]) == 10
     fronts = [
         json.loads(next(folder.rglob("result.json")).read_text())["front"]
         for folder in (whole, parts)
@@ -91,7 +91,7 @@ def _is_trained(genotypes: Path, key: str, folder: Path) -> None:
     ],
 )
 def test_mistakes_end_in_one_paragraph(trained, tmp_path, capfd, monkeypatch, typed, said):
-    monkeypatch.setattr("segsuite.searching.search._VAIN", 20)
+    monkeypatch.setattr("segsuite.searching.search._VAIN", 5)
     kind = tuple(
         key for key in TYPED if not key.startswith("strategy") or "method" not in typed[-1]
     )
