@@ -123,7 +123,10 @@ def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) 
         }
         entry = Entry(name=name, metrics=metrics_of(numbers), artefacts=files)
         device = trainer.strategy.root_device
-        record.write_result(run, own, kind="train", entries=[entry], device=device)
+        written = record.write_result(run, own, kind="train", entries=[entry], device=device)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_record"):  # wandb
+                logger.log_record(written)
         what = str(metric)
         if what.startswith("test/"):
             what += f" ({tested(trainer.datamodule, checkpoint)})"

@@ -48,9 +48,11 @@ class BaseTask(LightningModule, ABC):
 
     Attributes:
         classifies_pixels: whether it answers with a class of the data for each pixel.
+        trains_all_weights: whether each iteration has a gradient for every weight that is trained.
     """
 
     classifies_pixels = False
+    trains_all_weights = True
 
     def __init__(
         self,

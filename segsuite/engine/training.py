@@ -154,6 +154,7 @@ def check_task(
     for callback in trainer.callbacks:
         if callable(getattr(callback, "check_task", None)):  # of those that do not fit every task
             callback.check_task(task)
+    settings.check_strategy(run.config.trainer, trainer.world_size, task.trains_all_weights)
     settings.check_metrics(run.config, task.metric_names, trainer.callbacks)
     iterations.check_validated(trainer, task.resolved(run.config.optimized_metric))
 

@@ -31,7 +31,7 @@ METHODS = ("segvit", "essnet", "mobile", "hyctas", "hyctas_supernet")
 FITS = {
     "backbone/deeplab": {"essnet", "mobile"},
     "backbone/segvit": {"segvit"},
-    "distillation": {"segvit", "essnet", "mobile", "hyctas", "hyctas_supernet"},
+    "distillation": {"segvit", "essnet", "mobile", "hyctas"},
     "genotype/hyctas": {"hyctas"},
     "head/essnet": {"essnet"},
     "head/hyctas": {"hyctas", "hyctas_supernet"},

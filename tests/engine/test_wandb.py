@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from segsuite.core.results import Entry, Metric, Record
 from segsuite.engine.launch.record import run_id
 from segsuite.engine.loggers import CsvLogger, WandbLogger
 from segsuite.engine.loggers.journal import Journal
@@ -43,6 +44,19 @@ def test_six_jobs_of_a_process_are_six_finished_runs(tmp_path):
         assert second == {"test/miou": theta - seed, "trainer/global_step": 1}
     assert len({run["name"] for run in found}) == len({run["id"] for run in found}) == 6
     assert "WANDB_MODE" not in os.environ, "another run of the process may be online"
+
+
+def test_the_record_of_results_stands_in_the_summary(tmp_path):
+    entry = Entry(name="job", metrics={"test/miou": Metric(value=0.5)}, own={"segvit": {"a": [1]}})
+    kind = {"kind": "train", "name": "job", "config": ["seed=1"], "machine": {"cores": 2}}
+    written = Record(**kind, commit={"commit": "abc", "dirty": False}, entries=[entry]).to_dict()
+    job = logger(tmp_path / "job")
+    with opened([job], {}):
+        job.log_metrics({"test/miou": 0.5}, step=3)
+        job.log_record(written)
+    (found,) = map(read, runs(tmp_path))
+    again = Record.from_dict(found["summary"]["record"], source="W&B")
+    assert again == Record.from_dict(written, source="here")
 
 
 def test_a_run_that_fails_is_a_run_that_failed(tmp_path):

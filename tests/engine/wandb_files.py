@@ -18,7 +18,7 @@ def runs(folder: Path) -> list[Path]:
 
 
 def read(path: Path, *, seconds: float = 30.0) -> dict[str, Any]:
-    """id, name, group, exit code, config, and rows of figures by step, without W&B's own.
+    """id, name, group, exit code, config, summary, and rows of metrics by step, without W&B's own.
 
     W&B's own process writes the file, and may do so a moment after the run was finished.
     """
@@ -29,7 +29,7 @@ def read(path: Path, *, seconds: float = 30.0) -> dict[str, Any]:
 
 
 def _as_it_is(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"config": {}, "rows": {}, "exit": None}
+    found: dict[str, Any] = {"config": {}, "summary": {}, "rows": {}, "exit": None}
     for record in _records(path.read_bytes()):
         updates = record.run.config.update or record.config.update
         found["config"] |= {_name(update): json.loads(update.value_json) for update in updates}
@@ -38,6 +38,8 @@ def _as_it_is(path: Path) -> dict[str, Any]:
             found |= {"id": run.run_id, "name": run.display_name, "group": run.run_group}
         if record.HasField("exit"):
             found["exit"] = record.exit.exit_code
+        for update in record.summary.update:
+            found["summary"][_name(update)] = json.loads(update.value_json)
         items = {_name(item): item.value_json for item in record.history.item}
         row = {name: json.loads(value) for name, value in items.items() if name[0] != "_"}
         if row:

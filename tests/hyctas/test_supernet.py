@@ -1,5 +1,6 @@
 """The supernet: a sub-network is its genotype's network with cut weights, trained and taken out."""
 
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.engine.launch.settings import check_strategy
+from segsuite.engine.task import SegmentationTask
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.heads import LightHead, QuarterHead
 from segsuite.methods.hyctas.loss import HybridLoss
@@ -155,3 +158,13 @@ def test_it_is_a_network_itself():
     with torch.no_grad():
         assert net.predict(images()).labels((64, 96)).shape == (2, 64, 96)
     assert isinstance(net, nn.Module) and net.size_divisor == 32
+
+
+@pytest.mark.parametrize(
+    ("strategy", "processes", "fits"),
+    [("ddp", 2, False), ("ddp_find_unused_parameters_true", 2, True), ("ddp", 1, True)],
+)
+def test_processes_do_not_wait_for_gradients_that_nobody_makes(strategy, processes, fits):
+    with nullcontext() if fits else pytest.raises(ConfigError, match="find_unused_parameters_true"):
+        check_strategy({"strategy": strategy}, processes, SupernetTask.trains_all_weights)
+    check_strategy({"strategy": strategy}, processes, SegmentationTask.trains_all_weights)

@@ -105,8 +105,10 @@ def earlier_config(folder: Path) -> dict[str, Any] | None:
 
 def write_result(
     run: Run, own: Mapping[str, Any], *, kind: str, entries: Sequence[Entry], device: Any = "cpu"
-) -> None:
+) -> dict[str, Any]:
     """Writes result.json, which marks the run as finished: what is its own, and the record.
+
+    The record comes back, for loggers.
 
     Args:
         own: what this entry point or probe writes beside the record.
@@ -116,6 +118,7 @@ def write_result(
     name = str(run.config.name or kind)
     record = record_of(kind, name, typed=run.typed, entries=entries, device=device)
     write_json(run.folder / folders.RESULT, {**own, "record": record})
+    return record
 
 
 def record_of(

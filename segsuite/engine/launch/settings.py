@@ -65,6 +65,9 @@ _EVALUATING = {
 }
 """What an evaluation heeds of a trainer; the rest is about training."""
 
+_UNUSED = "find_unused_parameters_true"
+"""How Lightning's strategies are called that expect weights without a gradient."""
+
 _STAGES = ("train/", "val/", "test/")
 HEADLINE = "headline"
 """The name that stands for the headline of whatever task it is: `monitor: val/headline`."""
@@ -187,6 +190,17 @@ def check_precision(settings: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"trainer.precision={settings['precision']} is another tool's name for it; type "
             f"trainer.precision={precision}"
+        )
+
+
+def check_strategy(settings: Mapping[str, Any], processes: int, trains_all_weights: bool) -> None:
+    """Raises ConfigError where processes would wait for gradients that nobody makes."""
+    strategy = str(settings.get("strategy"))
+    if processes > 1 and not trains_all_weights and not strategy.endswith(_UNUSED):
+        raise ConfigError(
+            f"trainer.strategy={strategy}: an iteration of this method trains a part of the "
+            "weights, and processes would wait for gradients of the others; type "
+            f"trainer.strategy=ddp_{_UNUSED}"
         )
 
 

@@ -91,6 +91,12 @@ class WandbLogger(Lightnings):
         super().log_image(key, images, step, **kwargs)
 
     @rank_zero_only
+    def log_record(self, record: Mapping[str, Any]) -> None:
+        """Puts the record of results into the run's summary, as `record`: what every other record
+        says, with machine and commit, beside the metrics of the training."""
+        self.experiment.summary["record"] = dict(record)
+
+    @rank_zero_only
     def finish(self, *, failed: bool = False) -> None:
         """Ends wandb's run; the next training of this process begins its own."""
         if self._experiment is not None:

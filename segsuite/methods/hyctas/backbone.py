@@ -29,6 +29,15 @@ class Features:
     auxiliary: Sequence[Tensor] = field(default=())
 
 
+@dataclass(frozen=True)
+class FeatureChannels:
+    """Channels of the maps in `Features` of the same names."""
+
+    main: int
+    fine: int
+    coarse: int
+
+
 class Backbone(nn.Module):
     """The network of a genotype.
 
@@ -38,7 +47,7 @@ class Backbone(nn.Module):
         auxiliary: whether there are maps for auxiliary heads.
 
     Attributes:
-        out_channels, fine_channels, coarse_channels: channels of the maps in `Features`.
+        channels: channels of its maps.
     """
 
     def __init__(
@@ -52,7 +61,6 @@ class Backbone(nn.Module):
         super().__init__()
         self.genotype, channels = genotype, genotype.channels
         self.stem = Stem(channels)
-        self.fine_channels, self.coarse_channels = self.stem.fine, channels.end(8)
         self.cells = nn.ModuleDict()
         tapped = []
         for number, branch in enumerate(genotype.branches):
@@ -74,8 +82,9 @@ class Backbone(nn.Module):
             Rise(branch, channels, taps)
             for branch, taps in zip(genotype.branches, tapped, strict=True)
         )
-        self.out_channels = len(genotype.branches) * channels.end(SCALES[0])
-        self.fusion = FeatureFusion(self.out_channels, self.out_channels, gate=gate)
+        main = len(genotype.branches) * channels.end(SCALES[0])
+        self.channels = FeatureChannels(main, self.stem.fine, channels.end(SCALES[0]))
+        self.fusion = FeatureFusion(main, main, gate=gate)
         self.auxiliary = AuxiliaryFusion(genotype, tapped, gate=gate) if auxiliary else None
 
     def forward(self, pixels: Tensor, *, auxiliary: bool = False) -> Features:

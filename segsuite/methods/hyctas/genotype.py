@@ -125,10 +125,14 @@ class Genotype:
         }
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Genotype) and self.to_dict() == other.to_dict()
+        return isinstance(other, Genotype) and self._content == other._content
 
     def __hash__(self) -> int:
-        return hash((self.branches, self.channels))
+        return hash(self._content)
+
+    @property
+    def _content(self) -> tuple[tuple[Branch, ...], Channels]:
+        return self.branches, self.channels
 
     def __str__(self) -> str:
         """Each branch's operations, with `|` where the resolution halves."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.methods.hyctas.backbone import Features
+from segsuite.methods.hyctas.backbone import FeatureChannels, Features
 from segsuite.methods.hyctas.operations import LightConvolution2, SelfAttention, halved
 from segsuite.nn.blocks import ConvNorm
 from segsuite.ops.bilinear import resized
@@ -83,96 +83,91 @@ class LightHead(nn.Module):
     """Attention, then scores at 1/8; the paper's choice for S.
 
     Args:
-        in_channels: channels of the aggregated map.
-        fine_channels, coarse_channels: channels of the stem's maps at 1/4 and 1/8.
+        read: channels of the maps that a head may read.
     """
 
-    def __init__(
-        self, *, in_channels: int, fine_channels: int, coarse_channels: int, num_classes: int
-    ) -> None:
+    auxiliary = AuxiliaryHead
+
+    def __init__(self, *, read: FeatureChannels, num_classes: int) -> None:
         super().__init__()
-        del fine_channels, coarse_channels  # every head is told; this one reads neither
-        self.attention = HeadAttention(in_channels, in_channels)
-        self.scores = _Scores(in_channels, middle_of(in_channels), num_classes)
+        self.attention = HeadAttention(read.main, read.main)
+        self.scores = _Scores(read.main, middle_of(read.main), num_classes)
 
     def forward(self, features: Features) -> Tensor:
         """(B, num_classes, H / 8, W / 8)."""
         return self.scores(self.attention(features.main))
 
-    auxiliary = AuxiliaryHead
 
+class _AtQuarter(nn.Module):
+    """Scores at 1/4, of attention at 1/8 with the stem's map at 1/4 beside it."""
 
-class QuarterHead(nn.Module):
-    """Attention at 1/8, then scores at 1/4 with the stem's map beside it.
-
-    Args: see `LightHead`.
-    """
-
-    def __init__(
-        self, *, in_channels: int, fine_channels: int, coarse_channels: int, num_classes: int
-    ) -> None:
-        super().__init__()
-        del coarse_channels
-        self.attention = HeadAttention(in_channels, in_channels)
-        self.fine = ConvNorm(fine_channels, 48, relu=False)
-        self.scores = _Scores(in_channels + 48, middle_of(in_channels), num_classes)
+    attention: nn.Module
+    fine: nn.Module
+    scores: nn.Module
 
     def forward(self, features: Features) -> Tensor:
         """(B, num_classes, H / 4, W / 4)."""
         return self.scores(_beside(self.attention(features.main), self.fine(features.fine)))
 
+
+class QuarterHead(_AtQuarter):
+    """Attention at 1/8, then scores at 1/4 with the stem's map beside it.
+
+    Args:
+        read: channels of the maps that a head may read.
+    """
+
     auxiliary = AuxiliaryHead
+
+    def __init__(self, *, read: FeatureChannels, num_classes: int) -> None:
+        super().__init__()
+        self.attention = HeadAttention(read.main, read.main)
+        self.fine = ConvNorm(read.fine, 48, relu=False)
+        self.scores = _Scores(read.main + 48, middle_of(read.main), num_classes)
 
 
 class StepwiseHead(nn.Module):
     """Attention at 1/8, the stem's map at 1/8 beside it, then that at 1/4 and scores there.
 
-    Args: see `LightHead`.
+    Args:
+        read: channels of the maps that a head may read.
     """
 
-    def __init__(
-        self, *, in_channels: int, fine_channels: int, coarse_channels: int, num_classes: int
-    ) -> None:
+    auxiliary = AuxiliaryHead
+
+    def __init__(self, *, read: FeatureChannels, num_classes: int) -> None:
         super().__init__()
-        self.attention = HeadAttention(in_channels, in_channels)
-        self.coarse = ConvNorm(coarse_channels, 64, relu=False)
-        self.fuse = LightConvolution2(in_channels + 64, in_channels, stride=1, drop=0.0)
-        self.fine = ConvNorm(fine_channels, 32, relu=False)
-        self.scores = _Scores(in_channels + 32, middle_of(in_channels), num_classes)
+        self.attention = HeadAttention(read.main, read.main)
+        self.coarse = ConvNorm(read.coarse, 64, relu=False)
+        self.fuse = LightConvolution2(read.main + 64, read.main, stride=1, drop=0.0)
+        self.fine = ConvNorm(read.fine, 32, relu=False)
+        self.scores = _Scores(read.main + 32, middle_of(read.main), num_classes)
 
     def forward(self, features: Features) -> Tensor:
         """(B, num_classes, H / 4, W / 4)."""
         coarse = _beside(self.attention(features.main), self.coarse(features.coarse))
         return self.scores(_beside(self.fuse(coarse), self.fine(features.fine)))
 
-    auxiliary = AuxiliaryHead
 
-
-class LiteHead(nn.Module):
+class LiteHead(_AtQuarter):
     """Attention that is halved first, the stem's map at 1/4 beside it, one 3 x 3 and the classes.
 
     That of the sibling code (CyDAS); with it, and no gate, the paper's counts of L come out.
 
-    Args: see `LightHead`.
+    Args:
+        read: channels of the maps that a head may read.
     """
 
-    def __init__(
-        self, *, in_channels: int, fine_channels: int, coarse_channels: int, num_classes: int
-    ) -> None:
+    auxiliary = partial(AuxiliaryHead, lite=True)
+
+    def __init__(self, *, read: FeatureChannels, num_classes: int) -> None:
         super().__init__()
-        del coarse_channels
-        middle = middle_of(in_channels)
-        self.attention = HeadAttention(in_channels, middle, first=True)
-        self.fine = ConvNorm(fine_channels, 48)
+        middle = middle_of(read.main)
+        self.attention = HeadAttention(read.main, middle, first=True)
+        self.fine = ConvNorm(read.fine, 48)
         self.scores = nn.Sequential(
             ConvNorm(middle + 48, middle, kernel=3), nn.Conv2d(middle, num_classes, 1)
         )
-
-    def forward(self, features: Features) -> Tensor:
-        """(B, num_classes, H / 4, W / 4)."""
-        return self.scores(_beside(self.attention(features.main), self.fine(features.fine)))
-
-    auxiliary = partial(AuxiliaryHead, lite=True)
 
 
 def _beside(coarse: Tensor, fine: Tensor) -> Tensor:

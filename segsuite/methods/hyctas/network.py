@@ -42,8 +42,7 @@ class HybridSegmenter(Segmenter):
 
     Args:
         genotype: the architecture.
-        head: makes the head; takes `in_channels`, `fine_channels`, `coarse_channels` and
-            `num_classes`.
+        head: makes the head; takes `read`, the channels of the maps, and `num_classes`.
         gate: whether the aggregated channels are weighted by what the whole image shows.
         auxiliary_heads: `trained` beside the network at 1/16 and 1/32, and not run otherwise;
             `none`; or `fusions`, what makes the maps for such heads without the heads, which
@@ -77,12 +76,7 @@ class HybridSegmenter(Segmenter):
             gate=gate,
             auxiliary=auxiliary_heads != "none",
         )
-        self.head = head(
-            in_channels=self.backbone.out_channels,
-            fine_channels=self.backbone.fine_channels,
-            coarse_channels=self.backbone.coarse_channels,
-            num_classes=num_classes,
-        )
+        self.head = head(read=self.backbone.channels, num_classes=num_classes)
         deep = self.backbone.auxiliary
         self.auxiliary_heads = nn.ModuleList(
             self.head.auxiliary(channels, num_classes)

@@ -9,18 +9,19 @@ from torch import Tensor
 
 from segsuite.core.arguments import with_arguments_of
 from segsuite.core.hints import Between, NotNegative
+from segsuite.core.idle import counts
 from segsuite.data.samples import Batch
 from segsuite.engine.task import SegmentationTask
 from segsuite.methods.hyctas.genotype import Genotype
 
 
+@counts(taught={"sandwich": ()})
 class SupernetTask(SegmentationTask):
     """Trains a `Supernet`; its validation is that of the largest sub-network.
 
     That validation is without recalibration, so that it tells whether the supernet learns, not how
-    good sub-networks are; a search takes the last checkpoint. Over several processes
-    `trainer.strategy=ddp_find_unused_parameters_true` is needed, and batch norms are each process's
-    own.
+    good sub-networks are; a search takes the last checkpoint. Over several processes, batch norms
+    are each process's own.
 
     Which sub-networks an iteration trains depends on `seed` and the iteration alone: all processes
     draw the same, and a training that goes on draws what it would have drawn.
@@ -34,6 +35,8 @@ class SupernetTask(SegmentationTask):
             stride; with `sandwich` alone.
         seed: seed of the draws.
     """
+
+    trains_all_weights = False
 
     @with_arguments_of(SegmentationTask)
     def __init__(
