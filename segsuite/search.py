@@ -35,19 +35,19 @@ def main(cfg: DictConfig) -> None:
 
     console = Console(stderr=True)
     run = Run(cfg)
-    found, written = searched(
+    result, written = searched(
         run,
         tell=lambda text: console.print(text, style="dim", markup=False, highlight=False),
     )
-    found.show(Console())
+    result.show(Console())
     own = {
         "optimized": None,
-        "evaluated": len(found.entries),
-        "refused": found.refused,
-        "front": [{"key": e["key"], **e["metrics"]} for e in found.best],
+        "evaluated": len(result.entries),
+        "refused": result.refused,
+        "front": [{"key": e["key"], **e["metrics"]} for e in result.best],
         "genotypes": str(written),
     }
-    write_result(run, own, kind="search", entries=found.records(), device=device_of(cfg.device))
+    write_result(run, own, kind="search", entries=result.records(), device=device_of(cfg.device))
     print(json.dumps(own), flush=True)
 
 

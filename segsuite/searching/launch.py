@@ -23,10 +23,10 @@ from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.subnetworks import Subnetworks
 from segsuite.methods.hyctas.supernet import Supernet
 from segsuite.searching.archive import Archive
-from segsuite.searching.search import ARCHIVE, Found, write_genotypes
+from segsuite.searching.search import ARCHIVE, SearchResult, write_genotypes
 
 
-def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
+def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[SearchResult, Path]:
     """What was found, and the folder of its genotypes.
 
     Raises:
@@ -76,10 +76,10 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[Found, Path]:
     record.write_start(run.folder, cfg)
     if len(archive):
         tell(f"going on with {len(archive)} architectures that were evaluated")
-    found = search(measures, archive, tell=tell)
+    result = search(measures, archive, tell=tell)
     folder = run.folder / "genotypes"
-    write_genotypes(found, folder, f"{Genotype.__module__}.{Genotype.__name__}")
-    return found, folder
+    write_genotypes(result, folder, f"{Genotype.__module__}.{Genotype.__name__}")
+    return result, folder
 
 
 def _check_apart(held_out: Tensor, path: str) -> None:

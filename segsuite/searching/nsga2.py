@@ -12,11 +12,11 @@ from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 from pymoo.core.termination import NoTermination
 
-from segsuite.searching.coded import Coded, Judged, crossed, mutated
+from segsuite.searching.encoding import Encoding, Judged, crossed, mutated
 
 
 def algorithm(
-    genes: Coded,
+    genes: Encoding,
     *,
     population: int,
     crossover: float,
@@ -26,7 +26,7 @@ def algorithm(
     seed: int,
 ) -> Any:
     """The algorithm, ready to be asked; it never ends by itself."""
-    found = NSGA2(
+    nsga2 = NSGA2(
         pop_size=population,
         sampling=_Random(genes),
         crossover=_Mixed(genes, crossover),
@@ -42,8 +42,8 @@ def algorithm(
         vtype=int,
     )
     # Of its own: a termination that pymoo chooses would end the search without a word.
-    found.setup(problem, termination=NoTermination(), seed=seed, verbose=False)
-    return found
+    nsga2.setup(problem, termination=NoTermination(), seed=seed, verbose=False)
+    return nsga2
 
 
 def tell(algorithm_: Any, asked: Any, judged: Sequence[Judged]) -> None:
@@ -56,7 +56,7 @@ def tell(algorithm_: Any, asked: Any, judged: Sequence[Judged]) -> None:
 
 
 class _Random(Sampling):
-    def __init__(self, genes: Coded) -> None:
+    def __init__(self, genes: Encoding) -> None:
         super().__init__()
         self.genes = genes
 
@@ -65,7 +65,7 @@ class _Random(Sampling):
 
 
 class _Mixed(Crossover):
-    def __init__(self, genes: Coded, probability: float) -> None:
+    def __init__(self, genes: Encoding, probability: float) -> None:
         super().__init__(n_parents=2, n_offsprings=2, prob=probability)
         self.genes = genes
 
@@ -75,7 +75,7 @@ class _Mixed(Crossover):
 
 
 class _Changed(Mutation):
-    def __init__(self, genes: Coded, probability: float) -> None:
+    def __init__(self, genes: Encoding, probability: float) -> None:
         super().__init__(prob=1.0)
         self.genes, self.probability = genes, probability
 
@@ -86,7 +86,7 @@ class _Changed(Mutation):
 class _Alike(ElementwiseDuplicateElimination):
     """By the architecture: genes of branches that are not there make no difference."""
 
-    def __init__(self, genes: Coded) -> None:
+    def __init__(self, genes: Encoding) -> None:
         super().__init__()
         self.genes = genes
 

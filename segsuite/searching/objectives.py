@@ -63,12 +63,12 @@ class Goals:
 
         In shares of the limit.
         """
-        found = []
+        shares = []
         for name, limit in self.limits.items():
             value = metrics.get(name)
             apart = 0.0 if value is None else _signed(name, value) - _signed(name, limit)
-            found.append(apart / max(abs(limit), 1e-12))
-        return np.array(found)
+            shares.append(apart / max(abs(limit), 1e-12))
+        return np.array(shares)
 
     def kept(self, metrics: Mapping[str, float]) -> bool:
         """Whether no limit is exceeded by the metrics that are there."""

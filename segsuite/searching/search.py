@@ -14,7 +14,7 @@ from segsuite.core.files import write_json
 from segsuite.core.hints import Count
 from segsuite.core.results import Entry, metrics_of
 from segsuite.searching.archive import Archive, key_of
-from segsuite.searching.coded import Coded, Judged
+from segsuite.searching.encoding import Encoding, Judged
 from segsuite.searching.objectives import CHEAP, Goals, front
 from segsuite.searching.strategies import Strategy
 
@@ -28,14 +28,14 @@ _VAIN = 1000
 class Measures(Protocol):
     """What is known of architectures, such as `methods.hyctas.subnetworks.Subnetworks`."""
 
-    genes: Coded
+    genes: Encoding
 
     def metrics(self, architecture: Any, names: Sequence[str]) -> dict[str, float]:
         """The metrics of that name."""
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -102,13 +102,13 @@ class Search:
         archive: Archive,
         *,
         tell: Callable[[str], None] = lambda text: None,
-    ) -> Found:
+    ) -> SearchResult:
         """Goes on from what stands in the archive, if anything does.
 
         Raises:
             ConfigError: no architecture keeps the limits that cost nothing to check.
         """
-        search = _Going(self, measures, archive, tell)
+        search = _Progress(self, measures, archive, tell)
         proposals = self.strategy(
             measures.genes,
             objectives=len(self.goals.names),
@@ -134,10 +134,10 @@ class Search:
                 f"ended after {len(search.order)} of {self.evaluations} evaluations: nothing new "
                 "that keeps the limits is proposed any more"
             )
-        return search.found()
+        return search.result()
 
 
-class _Going:
+class _Progress:
     """A search under way."""
 
     def __init__(
@@ -147,7 +147,7 @@ class _Going:
         self.order: dict[str, None] = {}
         self._refused: set[str] = set()
         self._cheap = [name for name in search.goals.metrics if name in CHEAP]
-        self._dear = [name for name in search.goals.metrics if name not in CHEAP]
+        self._expensive = [name for name in search.goals.metrics if name not in CHEAP]
 
     @property
     def refused(self) -> int:
@@ -178,7 +178,7 @@ class _Going:
         self, key: str, architecture: Any, plain: Mapping[str, Any], cheap: Mapping[str, float]
     ) -> dict[str, float]:
         begun = time.perf_counter()
-        metrics = {**cheap, **self.measures.metrics(architecture, self._dear)}
+        metrics = {**cheap, **self.measures.metrics(architecture, self._expensive)}
         seconds = time.perf_counter() - begun
         self.archive.add(key, {"metrics": metrics, "seconds": seconds, "architecture": plain})
         self.order.setdefault(key)
@@ -189,16 +189,18 @@ class _Going:
         )
         return metrics
 
-    def found(self) -> Found:
+    def result(self) -> SearchResult:
         goals = self.search.goals
         entries = [self.archive[key] for key in self.order]
         kept = [entry for entry in entries if goals.kept(entry["metrics"])]
         best = [kept[place] for place in front([goals.costs(e["metrics"]) for e in kept])]
         best.sort(key=lambda entry: tuple(goals.costs(entry["metrics"])))
-        return Found(goals, entries, best, self.refused)
+        if not best:
+            self.tell(f"none of {len(entries)} keeps {dict(goals.limits)}: there is no front")
+        return SearchResult(goals, entries, best, self.refused)
 
 
-def write_genotypes(found: Found, folder: Path, target: str) -> list[Path]:
+def write_genotypes(result: SearchResult, folder: Path, target: str) -> list[Path]:
     """A YAML file for each architecture of the front, to be retrained, where Hydra looks for it.
 
     `--config-dir FOLDER method/genotype=KEY` chooses one.
@@ -210,12 +212,12 @@ def write_genotypes(found: Found, folder: Path, target: str) -> list[Path]:
 
     paths, group = [], folder / "method" / "genotype"
     group.mkdir(parents=True, exist_ok=True)
-    for entry in found.best:
+    for entry in result.best:
         path = group / f"{entry['key']}.yaml"
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in entry["metrics"].items())
         node = {"_target_": target, **entry["architecture"]}
         text = yaml.safe_dump(node, sort_keys=False, default_flow_style=None)
         path.write_text(f"# {metrics} (by the supernet)\n{text}")
         paths.append(path)
-    write_json(folder / "front.json", found.best)
+    write_json(folder / "front.json", result.best)
     return paths

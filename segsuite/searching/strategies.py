@@ -10,7 +10,7 @@ import numpy as np
 
 from segsuite.core.errors import MissingExtra
 from segsuite.core.hints import Count, Share
-from segsuite.searching.coded import Coded, Judged, Vector, mutated
+from segsuite.searching.encoding import Encoding, Judged, Vector, mutated
 
 Proposals = Generator[list[Vector], list[Judged], None]
 
@@ -29,7 +29,7 @@ class RandomSearch:
     def __init__(self, *, batch: Count = 40) -> None:
         self.batch = batch
 
-    def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
+    def __call__(self, genes: Encoding, *, objectives: int, limits: int, seed: int) -> Proposals:
         generator = np.random.default_rng(seed % 2**63)
         while True:
             yield [genes.random(generator) for _ in range(self.batch)]
@@ -55,7 +55,7 @@ class Nsga2:
     ) -> None:
         self.population, self.crossover, self.mutation = population, crossover, mutation
 
-    def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
+    def __call__(self, genes: Encoding, *, objectives: int, limits: int, seed: int) -> Proposals:
         try:
             from segsuite.searching import nsga2
         except ModuleNotFoundError as error:
@@ -101,7 +101,7 @@ class RegularisedEvolution:
         self.population, self.sample, self.mutation = population, sample, mutation
         self.batch = batch
 
-    def __call__(self, genes: Coded, *, objectives: int, limits: int, seed: int) -> Proposals:
+    def __call__(self, genes: Encoding, *, objectives: int, limits: int, seed: int) -> Proposals:
         generator = np.random.default_rng(seed % 2**63)
         born = [genes.random(generator) for _ in range(self.population)]
         alive: list[tuple[Vector, Judged]] = []

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segsuite.searching.coded import Judged
+from segsuite.searching.encoding import Judged
 from segsuite.searching.objectives import Goals
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segsuite.searching.coded import crossed, mutated
+from segsuite.searching.encoding import crossed, mutated
 from segsuite.searching.objectives import Goals
 from segsuite.searching.strategies import Nsga2, RandomSearch, RegularisedEvolution, Strategy
 from tests.searching.made import Words, hypervolume, judged

@@ -172,8 +172,8 @@ def _referred(plain: Any, key: str) -> str | None:
     names = key.split(".")
     for depth, name in enumerate(names, start=1):
         plain = plain.get(name) if isinstance(plain, Mapping) else None
-        if isinstance(plain, str) and (found := re.fullmatch(r"\$\{([\w.]+)\}", plain)):
-            return ".".join([found[1], *names[depth:]])
+        if isinstance(plain, str) and (reference := re.fullmatch(r"\$\{([\w.]+)\}", plain)):
+            return ".".join([reference[1], *names[depth:]])
     return None
 
 

@@ -35,7 +35,7 @@ class FeatureFusion(nn.Module):
         return mixed + mixed * torch.sigmoid(self.gate(mixed.mean((2, 3), keepdim=True)))
 
 
-class Rise(nn.Module):
+class BranchDecoder(nn.Module):
     """From the end of a branch to 1/8, one scale at a time, beside what it had there before.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from segsuite.methods.hyctas.aggregation import AuxiliaryFusion, FeatureFusion, Rise
+from segsuite.methods.hyctas.aggregation import AuxiliaryFusion, BranchDecoder, FeatureFusion
 from segsuite.methods.hyctas.genotype import SCALES, Genotype
 from segsuite.methods.hyctas.operations import CELLS
 from segsuite.methods.hyctas.stem import Stem
@@ -78,8 +78,8 @@ class Backbone(nn.Module):
                     )
                 width = wide
             tapped.append(taps)
-        self.rises = nn.ModuleList(
-            Rise(branch, channels, taps)
+        self.decoders = nn.ModuleList(
+            BranchDecoder(branch, channels, taps)
             for branch, taps in zip(genotype.branches, tapped, strict=True)
         )
         main = len(genotype.branches) * channels.end(SCALES[0])
@@ -108,8 +108,10 @@ class Backbone(nn.Module):
                 x = known[name]
             ends.append(x)
             taps.append(own)
-        risen = [rise(end, own) for rise, end, own in zip(self.rises, ends, taps, strict=True)]
-        main = self.fusion(torch.cat(risen, dim=1))
+        decoded = [
+            decode(end, own) for decode, end, own in zip(self.decoders, ends, taps, strict=True)
+        ]
+        main = self.fusion(torch.cat(decoded, dim=1))
         maps = self.auxiliary(ends, taps) if auxiliary and self.auxiliary is not None else ()
         return Features(main, fine, coarse, maps)
 

@@ -112,7 +112,7 @@ class AttentionCell(nn.Module):
     Args:
         drop: probability of drop path; the shortcut stays.
         convolved: whether the shortcut has a convolution even where the channels are as many, for
-            narrower cells to be cut out of this one.
+            narrower cells to be slices of this one.
     """
 
     def __init__(

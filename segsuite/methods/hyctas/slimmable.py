@@ -1,4 +1,4 @@
-"""Weights of many widths in one: convolutions are cut, and each width has batch norms of its own.
+"""Weights of many widths in one: convolutions are sliced, and each width has its own batch norms.
 
 Yu et al., "Slimmable Neural Networks" (ICLR 2019).
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class NormTable(nn.Module):
+class SwitchableBatchNorm(nn.Module):
     """The batch norms of one place, a row for each number of channels that it may have.
 
     The names of its tensors are those of a batch norm; each has one more dimension, the first.
@@ -47,11 +47,11 @@ def slimmable(largest: nn.Module, sizes: Sequence[int] = ()) -> nn.Module:
     """
     for name, part in list(largest.named_modules()):
         if isinstance(part, nn.BatchNorm2d):
-            largest.set_submodule(name, NormTable(sizes or [part.num_features]))
+            largest.set_submodule(name, SwitchableBatchNorm(sizes or [part.num_features]))
     return largest
 
 
-def cut(store: nn.Module, skeleton: nn.Module) -> dict[str, Tensor]:
+def sliced(store: nn.Module, skeleton: nn.Module) -> dict[str, Tensor]:
     """The state of a narrower module of the same build: views of the weights of `store`.
 
     Args:

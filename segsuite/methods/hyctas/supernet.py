@@ -2,7 +2,7 @@
 
 There is a cell for each layer, scale, operation and stride, and a tail (aggregation and head) for
 each combination of scales that branches end at. A sub-network is a network of its genotype whose
-weights are cut out of these: what is trained, scored and taken out is one computation.
+weights are slices of these: what is trained, scored and taken out is one computation.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from segsuite.core.sizes import Size
 from segsuite.methods.hyctas.genotype import SCALES, Genotype
 from segsuite.methods.hyctas.network import HybridSegmenter, Output, initialise
 from segsuite.methods.hyctas.operations import CELLS, AttentionCell
-from segsuite.methods.hyctas.slimmable import cut, slimmable
+from segsuite.methods.hyctas.slimmable import sliced, slimmable
 from segsuite.methods.hyctas.space import ENDINGS, SearchSpace
 from segsuite.nn.predictions import GridPrediction
 from segsuite.nn.segmenter import Segmenter
@@ -25,7 +25,7 @@ Make = Callable[..., HybridSegmenter]
 """Makes the network of a genotype; takes `genotype` and `num_classes`."""
 
 _SHARED = ("normalize", "backbone.stem")
-_TAIL = ("backbone.rises", "backbone.fusion", "head")
+_TAIL = ("backbone.decoders", "backbone.fusion", "head")
 
 
 class Supernet(Segmenter):
@@ -82,7 +82,7 @@ class Supernet(Segmenter):
         return {
             f"{name}.{leaf}": tensor
             for name, store in sources
-            for leaf, tensor in cut(store, skeleton.get_submodule(name)).items()
+            for leaf, tensor in sliced(store, skeleton.get_submodule(name)).items()
         }
 
     def run(self, genotype: Genotype, images: Tensor) -> Output:
@@ -126,7 +126,7 @@ class Supernet(Segmenter):
                     yield from ((layer, scale, name, True) for name in self.space.halving)
 
     def _cell(self, layer: int, scale: int, operation: str, down: bool) -> nn.Module:
-        """A cell of the greatest width, for narrower ones to be cut out of it."""
+        """A cell of the greatest width, for narrower ones to be slices of it."""
         channels, to = self.space.channels, 2 * scale if down else scale
         widths = {*self.space.widths, channels.ends}
         sizes = [channels.of(to, width) for width in widths]

@@ -28,7 +28,7 @@ class Judged:
         return float(np.maximum(self.excess, 0).sum())
 
 
-class Coded(Protocol):
+class Encoding(Protocol):
     """A search space in genes, such as `methods.hyctas.genes.Genes`."""
 
     most: Vector
@@ -45,7 +45,7 @@ class Coded(Protocol):
 
 
 def mutated(
-    genes: Coded, vector: Vector, probability: float, generator: np.random.Generator
+    genes: Encoding, vector: Vector, probability: float, generator: np.random.Generator
 ) -> Vector:
     """A copy of which each gene, and at least one, is drawn anew with that probability."""
     changed = generator.random(len(vector)) < probability
@@ -56,7 +56,7 @@ def mutated(
 
 
 def crossed(
-    genes: Coded, first: Vector, second: Vector, generator: np.random.Generator
+    genes: Encoding, first: Vector, second: Vector, generator: np.random.Generator
 ) -> tuple[Vector, Vector]:
     """Two children: of each branch, its whole block is swapped, or gene by gene."""
     swap = generator.random(len(first)) < 0.5
