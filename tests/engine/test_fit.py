@@ -92,13 +92,14 @@ def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
         metric_names=SemanticEvaluator(classes=classes).metric_names,
         classifies_pixels=True,
         optimisation=lambda max_steps: (None, None),
+        trains_all_weights=True,
         resolved=lambda metric: metric,
     )
     settings = {"checkpoint": {"monitor": "val/miou"}}
     cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}
     run = Run(OmegaConf.create({**cfg, "allow": allow}))
     report = CityscapesReport(folder="", categories={}, average_sizes={})
-    trainer = SimpleNamespace(callbacks=[report])
+    trainer = SimpleNamespace(callbacks=[report], world_size=1)
     if near is None:
         return check_task(run, task, trainer)
     with pytest.raises(ConfigError, match=f"optimized_metric={name} .* did you mean `{near}`"):
@@ -118,6 +119,7 @@ def test_the_final_figure_is_called_what_it_is(tmp_path, caplog, split, checkpoi
     trainer = SimpleNamespace(
         is_global_zero=True,
         global_step=1,
+        loggers=[],
         datamodule=SimpleNamespace(test_split=split),
         strategy=SimpleNamespace(root_device="cpu"),
         profiler=SimpleNamespace(dirpath=tmp_path, filename="profile"),
