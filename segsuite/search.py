@@ -10,19 +10,24 @@ from segsuite.engine.launch.rebuild import config_from_checkpoint
 
 @entry_point("search", prepare=config_from_checkpoint, goes_on_from=Path("archive.jsonl"))
 def main(cfg: DictConfig) -> None:
-    """Searches a supernet for architectures, by any of mIoU, multiply-adds and parameters at once.
+    """Searches a supernet for architectures, by any of mIoU, latency, multiply-adds, parameters and
+    memory at once.
 
     python -m segsuite.search ckpt_path=SUPERNET objectives=[miou,gmacs] evaluations=400
+    python -m segsuite.search ckpt_path=SUPERNET objectives=[miou,latency] method/search=predictor
+    python -m segsuite.search ckpt_path=SUPERNET objectives=[miou,latency] runtime=onnxruntime
     python -m segsuite.search ckpt_path=SUPERNET method/search=random limits.gmacs=1.5
     python -m segsuite.search ckpt_path=SUPERNET resume=true
 
     Accuracy is that of the supernet's weights, on training images that it was not trained on
     (data.held_out). Every evaluation is a line of archive.jsonl in the run's folder, from which a
-    search that was stopped goes on. Writes result.json, and a genotype for each architecture of
-    the front, to be trained from random weights:
+    search that was stopped goes on. Writes result.json, progress.csv and front.png as it goes, and
+    of each architecture of the front a genotype and a checkpoint with the supernet's weights, which
+    all entry points read. A small, a middle and a large one are there by these names:
 
+    python -m segsuite.evaluate ckpt_path=RUN/weights/small.ckpt
     python -m segsuite.train experiment=hyctas_s_cityscapes --config-dir RUN/genotypes \\
-        method/genotype=KEY
+        method/genotype=small init_from=RUN/weights/small.ckpt
     """
     import json
 
@@ -45,7 +50,7 @@ def main(cfg: DictConfig) -> None:
         "evaluated": len(result.entries),
         "refused": result.refused,
         "front": [{"key": e["key"], **e["metrics"]} for e in result.best],
-        "genotypes": str(written),
+        **written,
     }
     write_result(run, own, kind="search", entries=result.records(), device=device_of(cfg.device))
     print(json.dumps(own), flush=True)

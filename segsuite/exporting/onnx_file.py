@@ -5,12 +5,12 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segsuite.core.errors import CheckpointError
 from segsuite.exporting.errors import ExportError, needed
@@ -31,19 +31,40 @@ def to_onnx(graph: Graph, *, opset: int = 18, with_scores: bool = False) -> Any:
         ExportError: ONNX knows no such operator, or torch cannot trace the network.
         MissingExtra: onnx or onnxscript is not installed.
     """
-    for module in ("onnx", "onnxscript"):
-        needed(module, EXTRA)
-    example = torch.zeros(1, 3, *graph.size, dtype=torch.uint8)
     outputs = [graph.output, *(["scores"] if with_scores else [])]
+    example = torch.zeros(1, 3, *graph.size, dtype=torch.uint8)
+    module = WithScores(graph) if with_scores else graph
+    return onnx_of(module, [example], inputs=[INPUT], outputs=outputs, opset=opset)
+
+
+def onnx_of(
+    module: nn.Module,
+    examples: Sequence[Tensor],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str] | None = None,
+    opset: int = 18,
+) -> Any:
+    """Any module as an onnx.ModelProto, for tensors of the examples' shapes.
+
+    Args:
+        inputs, outputs: names of what it takes and gives.
+
+    Raises:
+        ExportError: ONNX knows no such operator, or torch cannot trace the module.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    for package in ("onnx", "onnxscript"):
+        needed(package, EXTRA)
     try:
         with quietly():
             program = torch.onnx.export(
-                (WithScores(graph) if with_scores else graph).eval(),
-                (example,),
+                module.eval(),
+                tuple(examples),
                 dynamo=True,
                 opset_version=opset,
-                input_names=[INPUT],
-                output_names=outputs,
+                input_names=list(inputs),
+                output_names=None if outputs is None else list(outputs),
                 verbose=False,
             )
     except Exception as error:

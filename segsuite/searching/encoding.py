@@ -1,11 +1,13 @@
 """Search spaces in genes: what strategies know of one, and how vectors change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segsuite.searching.objectives import Goals
 
 Vector = NDArray[np.int64]
 
@@ -17,10 +19,12 @@ class Judged:
     Attributes:
         costs: the objectives, to be as low as possible.
         excess: by how much each limit is exceeded; 0 or less where it is kept.
+        metrics: what is known of it; those that need an evaluation are not there if it had none.
     """
 
     costs: NDArray[np.float64]
     excess: NDArray[np.float64]
+    metrics: Mapping[str, float]
 
     @property
     def exceeds(self) -> float:
@@ -42,6 +46,35 @@ class Encoding(Protocol):
 
     def decoded(self, vector: Vector) -> Any:
         """The architecture; equal ones are one."""
+
+    def canonical(self, vector: Vector) -> Vector:
+        """The one vector that stands for all of the same architecture."""
+
+    def features(self, vector: Vector) -> NDArray[np.float64]:
+        """Numbers from which its accuracy may be predicted by a sum."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a strategy is to solve.
+
+    Attributes:
+        genes: the search space.
+        goals: what is optimised, and what must not be exceeded.
+        known: the metrics of a vector that need no evaluation.
+    """
+
+    genes: Encoding
+    goals: Goals
+    known: Callable[[Vector], Mapping[str, float]]
+
+    def judged(self, metrics: Mapping[str, float]) -> Judged:
+        """What a candidate costs of which this is known."""
+        return Judged(self.goals.costs(metrics), self.goals.excess(metrics), metrics)
+
+    def name(self, vector: Vector) -> bytes:
+        """Equal for vectors of one architecture."""
+        return self.genes.canonical(vector).tobytes()
 
 
 def mutated(

@@ -1,9 +1,10 @@
 """A search as it is typed: its supernet, images and folder."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,30 +20,32 @@ from segsuite.engine.launch import record
 from segsuite.engine.launch.rebuild import network_of
 from segsuite.engine.launch.run import Run
 from segsuite.engine.resuming import fingerprint, stored_samples
-from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.subnetworks import Subnetworks
 from segsuite.methods.hyctas.supernet import Supernet
 from segsuite.searching.archive import Archive
-from segsuite.searching.search import ARCHIVE, SearchResult, write_genotypes
+from segsuite.searching.latency.model import LatencyModel
+from segsuite.searching.objectives import CHEAP, HIGHER, LATENCY, Goals
+from segsuite.searching.peers import costs_of
+from segsuite.searching.progress import Progress
+from segsuite.searching.result import ARCHIVE, SearchResult
+from segsuite.searching.written import write_found
+
+Tell = Callable[[str], None]
 
 
-def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[SearchResult, Path]:
-    """What was found, and the folder of its genotypes.
+def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
+    """What was found, and where it was written.
 
     Raises:
         CheckpointError: the checkpoint is of no supernet.
-        ConfigError: settings that do not fit, or an archive of another search.
+        ConfigError: settings that do not fit, or an archive or a table of another search.
     """
     cfg = run.config
     search = run.build("searcher")
+    _check_latency(run, search.goals)
     seed_everything(cfg.seed)
     data = run.build("data")
-    network, _ = network_of(run, classes=data.classes)
-    if not isinstance(network, Supernet):
-        raise CheckpointError(
-            f"{cfg.ckpt_path} holds a {type(network).__name__}, which has no sub-networks; give "
-            "the checkpoint of a supernet, such as that of experiment=hyctas_supernet_camvid"
-        )
+    supernet = supernet_of(*network_of(run, classes=data.classes)[:1], source=str(cfg.ckpt_path))
     data.prepare_data()
     data.setup("fit")
     apart = fingerprint(data.samples(HELD_OUT))
@@ -50,7 +53,7 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[SearchResult, Pa
     size = pair(cfg.size or cfg.data.crop_size)
     device: torch.device = device_of(cfg.device)
     measures = Subnetworks(
-        supernet=network.to(device),
+        supernet=supernet.to(device),
         data=data,
         evaluator=evaluator_of(partial(run.build_optional, "method.task.evaluator"), data.classes),
         size=size,
@@ -58,6 +61,7 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[SearchResult, Pa
         scored_images=cfg.scored_images,
         batch_size=cfg.batch_size,
     )
+    latency, table = _latency(run, measures, search.goals, tell)
     about = {
         "network": run.plain("method.network"),
         "supernet": _digest(Path(cfg.ckpt_path)),
@@ -69,6 +73,7 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[SearchResult, Pa
         "scored_images": cfg.scored_images,
         "batch_size": cfg.batch_size,
         "metrics": sorted(search.goals.metrics),
+        **({"latency_table": table} if table else {}),
     }
     archive = Archive(Path(cfg.archive) if cfg.archive else run.folder / ARCHIVE, about)
     if changes := record.differences(run.folder, cfg):
@@ -76,10 +81,69 @@ def searched(run: Run, *, tell: Callable[[str], None]) -> tuple[SearchResult, Pa
     record.write_start(run.folder, cfg)
     if len(archive):
         tell(f"going on with {len(archive)} architectures that were evaluated")
-    result = search(measures, archive, tell=tell)
-    folder = run.folder / "genotypes"
-    write_genotypes(result, folder, f"{Genotype.__module__}.{Genotype.__name__}")
-    return result, folder
+    names = search.goals.costly
+    progress = Progress(
+        run.folder,
+        _reference(measures, latency, search.goals),
+        costs_of(list(cfg.beside), names, size, latency and latency.runtime, tell=tell),
+    )
+    result = search(
+        measures,
+        archive,
+        latency=latency,
+        tell=tell,
+        grown=lambda grown: tell(progress(grown)),
+    )
+    tell(progress(result))
+    return result, write_found(result, run, measures, data.classes)
+
+
+def supernet_of(network: Any, *, source: str) -> Supernet:
+    """The network, if it is a supernet.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not isinstance(network, Supernet):
+        raise CheckpointError(
+            f"{source} holds a {type(network).__name__}, which has no sub-networks; give the "
+            "checkpoint of a supernet, such as that of experiment=hyctas_supernet_camvid"
+        )
+    return network
+
+
+def _check_latency(run: Run, goals: Goals) -> None:
+    """Raises ConfigError for settings of a latency that is not wanted."""
+    typed = [t for t in run.typed if t.lstrip("+").startswith(("latency.", "runtime", "latency="))]
+    if typed and LATENCY not in goals.metrics:
+        raise ConfigError(
+            f"{typed[0]} would change nothing, since latency is neither an objective nor a limit; "
+            "type objectives=[miou,latency], or limits.latency=MILLISECONDS"
+        )
+
+
+def _latency(
+    run: Run, measures: Subnetworks, goals: Goals, tell: Tell
+) -> tuple[LatencyModel | None, str | None]:
+    """What tells latencies, if any are wanted, and a digest of its table."""
+    if LATENCY not in goals.metrics:
+        return None, None
+    source = run.build("latency")
+    table = source(measures.pieces, run.folder, tell=tell)
+    tell(f"latencies of {table.about}; on other networks {table.error_text}")
+    model = LatencyModel(table, measures.pieces, source.runtime, rounds=source.rounds)
+    return model, table.digest
+
+
+def _reference(
+    measures: Subnetworks, latency: LatencyModel | None, goals: Goals
+) -> Mapping[str, float]:
+    """The largest network, and a mIoU of 0."""
+    largest = measures.supernet.largest
+    known = measures.cheap(largest, [name for name in goals.metrics if name in CHEAP])
+    if latency is not None:
+        known[LATENCY] = latency.estimate(largest).seconds
+    return {**known, **dict.fromkeys(HIGHER, 0.0)}
 
 
 def _check_apart(held_out: Tensor, path: str) -> None:

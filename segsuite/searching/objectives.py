@@ -11,10 +11,17 @@ from segsuite.core.errors import ConfigError, did_you_mean
 HIGHER = ("miou",)
 """Metrics of which more is better."""
 
-CHEAP = ("gmacs", "parameters")
-"""Metrics that need no image and no weights."""
+CHEAP = ("gmacs", "parameters", "memory")
+"""Metrics that need no image and no weights: 1e9 multiply-adds, their number, and 1e6 bytes held at
+most on the way to labels."""
 
-KNOWN = (*HIGHER, *CHEAP)
+LATENCY = "latency"
+"""Milliseconds of one image: predicted, and measured where that decides (`latency.model`)."""
+
+UNITS = {"miou": "mIoU", LATENCY: "latency, ms", "gmacs": "GMACs", "memory": "memory, MB"}
+"""How plots call them."""
+
+KNOWN = (*HIGHER, LATENCY, *CHEAP)
 
 _FAR = 1e15
 """How bad a candidate is that was not evaluated: finite, since pymoo takes nan for a tie, so that
@@ -52,6 +59,16 @@ class Goals:
     def metrics(self) -> tuple[str, ...]:
         """All metrics that are needed."""
         return tuple(dict.fromkeys((*self.names, *self.limits)))
+
+    @property
+    def quality(self) -> str | None:
+        """The objective of which more is better, if there is one."""
+        return next((name for name in self.names if name in HIGHER), None)
+
+    @property
+    def costly(self) -> tuple[str, ...]:
+        """All metrics of which less is better."""
+        return tuple(name for name in self.metrics if name not in HIGHER)
 
     def costs(self, metrics: Mapping[str, float]) -> NDArray[np.float64]:
         """The objectives of one architecture, all to be as low as possible."""

@@ -1,22 +1,23 @@
-"""Who proposes the next candidates: at random, by evolution, or by NSGA-II.
+"""Who proposes the next candidates: at random, by evolution, or by NSGA-II (see also `predictor`).
 
 A strategy is a generator: it gives a batch of vectors of genes and is sent what they cost. Its
 draws depend on the seed alone, so that it proposes the same again when a search goes on.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import numpy as np
 
 from segsuite.core.errors import MissingExtra
 from segsuite.core.hints import Count, Share
-from segsuite.searching.encoding import Encoding, Judged, Vector, mutated
+from segsuite.searching.encoding import Judged, Problem, Vector, mutated
 
 Proposals = Generator[list[Vector], list[Judged], None]
 
 
 Strategy = Callable[..., Proposals]
-"""Takes the genes, the number of objectives and of limits, and a seed."""
+"""Takes a `Problem` and `seed`."""
 
 
 class RandomSearch:
@@ -29,14 +30,15 @@ class RandomSearch:
     def __init__(self, *, batch: Count = 40) -> None:
         self.batch = batch
 
-    def __call__(self, genes: Encoding, *, objectives: int, limits: int, seed: int) -> Proposals:
+    def __call__(self, problem: Problem, *, seed: int) -> Proposals:
         generator = np.random.default_rng(seed % 2**63)
         while True:
-            yield [genes.random(generator) for _ in range(self.batch)]
+            yield [problem.genes.random(generator) for _ in range(self.batch)]
 
 
 class Nsga2:
-    """NSGA-II (Deb et al., 2002) as the paper has it: section 3.4 and 4.2.
+    """NSGA-II (Deb et al., 2002) as the paper has it: section 3.4 and 4.2; from three objectives on
+    NSGA-III (Deb and Jain, 2014).
 
     Branches are swapped whole or gene by gene; genes change at random. No architecture stands twice
     in a population; one that was dropped may come again, and its answer is looked up.
@@ -55,26 +57,34 @@ class Nsga2:
     ) -> None:
         self.population, self.crossover, self.mutation = population, crossover, mutation
 
-    def __call__(self, genes: Encoding, *, objectives: int, limits: int, seed: int) -> Proposals:
-        try:
-            from segsuite.searching import nsga2
-        except ModuleNotFoundError as error:
-            raise MissingExtra("pymoo", "search") from error
-        algorithm = nsga2.algorithm(
-            genes,
+    def __call__(self, problem: Problem, *, seed: int) -> Proposals:
+        pareto = needed_pareto()
+        algorithm = pareto.algorithm(
+            problem,
             population=self.population,
             crossover=self.crossover,
             mutation=self.mutation,
-            objectives=objectives,
-            limits=limits,
-            seed=seed % 2**31,
+            seed=seed,
         )
         while True:
             asked = algorithm.ask()
             if asked is None:  # mating gave nothing but duplicates
                 return
             judged = yield [vector.astype(np.int64) for vector in asked.get("X")]
-            nsga2.tell(algorithm, asked, judged)
+            pareto.tell(algorithm, asked, judged)
+
+
+def needed_pareto() -> Any:
+    """The module that needs pymoo.
+
+    Raises:
+        MissingExtra: pymoo is not installed.
+    """
+    try:
+        from segsuite.searching import pareto
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pymoo", "search") from error
+    return pareto
 
 
 class RegularisedEvolution:
@@ -101,8 +111,8 @@ class RegularisedEvolution:
         self.population, self.sample, self.mutation = population, sample, mutation
         self.batch = batch
 
-    def __call__(self, genes: Encoding, *, objectives: int, limits: int, seed: int) -> Proposals:
-        generator = np.random.default_rng(seed % 2**63)
+    def __call__(self, problem: Problem, *, seed: int) -> Proposals:
+        genes, generator = problem.genes, np.random.default_rng(seed % 2**63)
         born = [genes.random(generator) for _ in range(self.population)]
         alive: list[tuple[Vector, Judged]] = []
         while True:

@@ -16,7 +16,8 @@ FLOORS = [
     {"measure", "runtime"},
     {"engine"},
     {"methods"},
-    {"bench", "exporting", "searching", "reporting"},
+    {"exporting"},
+    {"bench", "searching", "reporting"},
 ]
 """From the ground up: a package imports those below it, and none beside it. Entry points (files
 directly in segsuite/) stand on top of everything."""
@@ -125,7 +126,7 @@ def test_no_modules_import_each_other_in_a_circle():
     [
         ("bench/report.py", "from segsuite.measure import latency", ""),
         ("ops/upsample.py", "from segsuite.nn.blocks import X", "imports upward: nn.blocks"),
-        ("bench/report.py", "import segsuite.exporting.graph", "imports sideways: exporting.graph"),
+        ("bench/report.py", "import segsuite.searching.graph", "imports sideways: searching.graph"),
         ("engine/launch/typed.py", "from segsuite.engine.task import Task", "imports upward"),
         ("methods/essnet/a.py", "from segsuite.methods.mobile.b import X", "another method"),
         ("core/errors.py", "from segsuite.train import main", "imports an entry point"),
@@ -133,7 +134,7 @@ def test_no_modules_import_each_other_in_a_circle():
 )
 def test_a_wrong_import_is_found(tmp_path, where, content, said):
     """A house of two files, in which one import is wrong."""
-    rooms = ("measure/latency.py", "nn/blocks.py", "exporting/graph.py", "engine/task.py")
+    rooms = ("measure/latency.py", "nn/blocks.py", "searching/graph.py", "engine/task.py")
     for name in (*rooms, "methods/mobile/b.py", "train.py"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """`segsuite.search` from a supernet to a network that is trained, killed on the way."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from segsuite.benchmark import main as benchmark
+from segsuite.evaluate import main as evaluate
 from segsuite.search import main as search
 from segsuite.train import main as train
 from tests.engine.entry_points import called
@@ -21,7 +24,7 @@ SCENES = (
 SMALL = ("method.space.layers=5", "method.space.filters=2", "callbacks.images=null")
 SHORT = ("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1")
 SEARCH = ("evaluations=9", "norm_images=2", "scored_images=2", "strategy.population=4")
-TYPED = ("device=cpu", "batch_size=2", "name=found", *SEARCH)
+TYPED = ("device=cpu", "batch_size=2", "name=found", "beside=[]", *SEARCH)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +68,44 @@ def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, ca
         for folder in (whole, parts)
     ]
     assert fronts[0] == fronts[1] and fronts[0]
-    _is_trained(next(parts.rglob("genotypes")), fronts[0][0]["key"], tmp_path)
+    run = next(parts.rglob("genotypes")).parent
+    assert {"progress.csv", "front.png", "architectures.png"} <= {p.name for p in run.iterdir()}
+    _goes_on_from_its_weights(run, fronts[0][-1], tmp_path, capfd)
 
 
-def _is_trained(genotypes: Path, key: str, folder: Path) -> None:
-    """The architecture by itself, from random weights, as the README has it."""
-    chosen = (f"hydra.searchpath=[file://{genotypes}]", f"method/genotype={key}")
-    given = ("method=hyctas", "name=again", *chosen, *SCENES, *SHORT, "callbacks.images=null")
-    assert called(train, *given, f"paths.logs={folder}") == 0
+def _goes_on_from_its_weights(run: Path, best: dict, folder: Path, capfd) -> None:
+    """The architecture by itself, as the README has it: evaluated and trained."""
+    weights = run / "weights" / f"{best['key']}.ckpt"
+    given = (f"ckpt_path={weights}", "trainer=cpu", f"paths.logs={folder}", "name=seen")
+    assert called(evaluate, *given, "data.num_workers=0") == 0
+    chosen = (f"hydra.searchpath=[file://{run / 'genotypes'}]", "method/genotype=large")
+    kind = ("method=hyctas", "name=again", *chosen, f"init_from={run / 'weights' / 'large.ckpt'}")
+    given = (*kind, *SCENES, *SHORT, "callbacks.images=null", f"paths.logs={folder}")
+    capfd.readouterr()
+    assert called(train, *given) == 0
+    told = " ".join(capfd.readouterr().out.split())  # one at 1/8 has no auxiliary heads
+    assert re.search(r"took \d+ weights from .*large.ckpt .*left fresh: (nothing|auxiliary)", told)
+
+
+def test_latency_is_predicted_and_measured_where_it_decides(trained, tmp_path, capfd):
+    """By a table that a probe made before: of the same machine and size, and of no other."""
+    table = tmp_path / "bench" / "latency.json"
+    kind = ("probe=latency_table", f"checkpoints=[{trained}]", "size=[64,64]", "device=cpu")
+    short = ("rounds=1", "probe.source.networks=8", "probe.unseen=3")
+    assert called(benchmark, *kind, *short, f"hydra.run.dir={table.parent}") == 0
+    told = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert told["whole_networks"] == 11 and told["parts"] > 100 and -1 <= told["spearman"] <= 1
+    timed = ("objectives=[miou,latency]", "latency.rounds=1", "method/search=random")
+    given = (f"ckpt_path={trained}", *TYPED[:-1], f"paths.logs={tmp_path}", *timed)
+    given = (*given, "evaluations=4", f"latency.table={table}")
+    assert called(search, *given) == 0
+    result = json.loads(next(tmp_path.glob("search/found/*/result.json")).read_text())
+    assert result["front"] and all(one["latency"] > 0 for one in result["front"])
+    capfd.readouterr()
+    assert called(search, *given, "size=[64,96]") == 2
+    assert "was measured at another size" in " ".join(capfd.readouterr().err.split())
+    assert called(search, *given, "runtime.threads=2") == 2
+    assert "threads was 1, and is 2" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -83,11 +116,12 @@ def _is_trained(genotypes: Path, key: str, folder: Path) -> None:
             ("limits.gmacs=1e-9", "strategy.batch=5", "method/search=random"),
             "architectures keeps {'gmacs': 1e-09}",
         ),
+        (("latency.rounds=3",), "latency.rounds=3 would change nothing, since latency is neither"),
         (("data.held_out=0",), "held out to choose by; train with data.held_out=0.1"),
         (("data.held_out=0.75",), "2 of 6 held-out images are among those that"),
         (("batch_size=1",), "batches of 2 images or more"),
         (("size=[64,72]",), "multiples of 32"),
-        (("method/search=annealing",), "known: evolution, nsga2, random"),
+        (("method/search=annealing",), "known: evolution, nsga2, predictor, random"),
     ],
 )
 def test_mistakes_end_in_one_paragraph(trained, tmp_path, capfd, monkeypatch, typed, said):

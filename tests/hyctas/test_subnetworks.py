@@ -9,10 +9,12 @@ import torch
 from segsuite.core.errors import ConfigError
 from segsuite.data.module import HELD_OUT
 from segsuite.engine.evaluators import SemanticEvaluator
+from segsuite.measure.memory import peak_bytes
 from segsuite.measure.operations import count, count_parameters
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.subnetworks import Subnetworks
+from segsuite.searching.objectives import CHEAP
 from tests.hyctas.made import TWO_BRANCHES, stirred
 from tests.hyctas.test_supernet import CLASSES, images, supernet
 from tests.toy import toy_classes
@@ -55,10 +57,14 @@ def measured(data: Data, **changes) -> Subnetworks:
 def test_metrics_are_those_of_the_network_taken_out():
     data, genotype = Data(), Genotype(**TWO_BRANCHES)
     subnetworks = measured(data)
-    found = subnetworks.metrics(genotype, ["miou", "gmacs", "parameters"])
+    found = subnetworks.evaluated(genotype) | subnetworks.cheap(genotype, CHEAP)
     network = subnetworks.supernet.extracted(genotype)
     assert found["parameters"] == count_parameters(network)
-    assert found["gmacs"] == count(network, images(1)).everything.gmacs
+    assert found["gmacs"] == pytest.approx(count(network, images(1)).everything.gmacs, rel=1e-12)
+    image = images(1)
+    with torch.no_grad():
+        held = peak_bytes(lambda: network.predict(image).labels(SIZE), torch.device("cpu"))
+    assert found["memory"] == pytest.approx(held / 1e6, rel=1e-3)
     chosen = torch.stack([data.splits["train"][place].image for place in (0, 2, 4, 6, 8, 10)])
     recalibrate(network, chosen.split(2))
     evaluator = SemanticEvaluator(classes=toy_classes(CLASSES))
@@ -73,14 +79,14 @@ def test_metrics_are_those_of_the_network_taken_out():
 def test_measured_again_it_is_the_same_whatever_was_measured_between():
     subnetworks, genotype = measured(Data()), Genotype(**TWO_BRANCHES)
     other = subnetworks.supernet.space.random(np.random.default_rng(0))
-    first = subnetworks.metrics(genotype, ["miou"])
-    subnetworks.metrics(other, ["miou"])
-    assert subnetworks.metrics(genotype, ["miou"]) == first
+    first = subnetworks.evaluated(genotype)
+    subnetworks.evaluated(other)
+    assert subnetworks.evaluated(genotype) == first
 
 
 def test_what_costs_nothing_needs_no_image():
     data = Data()
-    found = measured(data).metrics(Genotype(**TWO_BRANCHES), ["gmacs", "parameters"])
+    found = measured(data).cheap(Genotype(**TWO_BRANCHES), CHEAP)
     assert data.asked == [] and min(found.values()) > 0
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segsuite.searching.encoding import Judged
+from segsuite.searching.encoding import Problem
 from segsuite.searching.objectives import Goals
 
 
@@ -34,6 +34,12 @@ class Words:
         letters = [int(gene) for gene in vector]
         return Word((*letters[:15], 0) if letters[0] == 0 else tuple(letters))
 
+    def canonical(self, vector: np.ndarray) -> np.ndarray:
+        return np.array(self.decoded(vector).letters)
+
+    def features(self, vector: np.ndarray) -> np.ndarray:
+        return np.eye(5)[vector].ravel()
+
     def metrics(self, word: Word) -> dict[str, float]:
         places = range(len(word.letters))
         return {
@@ -41,16 +47,5 @@ class Words:
             "gmacs": float(self.price[places, word.letters].sum()),
         }
 
-
-def judged(goals: Goals, metrics: dict[str, float]) -> Judged:
-    return Judged(goals.costs(metrics), goals.excess(metrics))
-
-
-def hypervolume(costs: np.ndarray, reference: tuple[float, float]) -> float:
-    """Of two objectives that are to be low: the area that the front covers below a point."""
-    area, least = 0.0, reference[1]
-    for first, second in sorted(costs.tolist()):
-        if first < reference[0] and second < least:
-            area += (reference[0] - first) * (least - second)
-            least = second
-    return area
+    def problem(self, goals: Goals) -> Problem:
+        return Problem(self, goals, lambda v: {"gmacs": self.metrics(self.decoded(v))["gmacs"]})

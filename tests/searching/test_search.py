@@ -10,8 +10,12 @@ import pytest
 
 from segsuite.core.errors import ConfigError
 from segsuite.searching.archive import Archive
-from segsuite.searching.search import Search, write_genotypes
+from segsuite.searching.latency.table import Estimate
+from segsuite.searching.predictor import Predictor
+from segsuite.searching.result import write_genotypes
+from segsuite.searching.search import Search
 from segsuite.searching.strategies import Nsga2, RandomSearch, RegularisedEvolution
+from segsuite.searching.workers import Workers
 from tests.searching.made import Word, Words
 
 pytest.importorskip("pymoo")
@@ -19,6 +23,7 @@ STRATEGIES = (
     RandomSearch(batch=10),
     Nsga2(population=10),
     RegularisedEvolution(population=10, batch=5),
+    Predictor(begin=20, best=6, doubted=2, population=10, generations=8, patience=50),
 )
 
 
@@ -41,18 +46,21 @@ class Measured:
         self.genes = self
         self.most, self.blocks = self.words.most, self.words.blocks
         self.random, self.repaired = self.words.random, self.words.repaired
+        self.canonical, self.features = self.words.canonical, self.words.features
         self.asked: list[Word] = []
         self.stop_after = stop_after
 
     def decoded(self, vector: np.ndarray) -> Plain:
         return Plain(self.words.decoded(vector).letters)
 
-    def metrics(self, word: Word, names: list[str]) -> dict[str, float]:
-        if "miou" in names:
-            if len(self.asked) == self.stop_after:
-                raise Killed
-            self.asked.append(word)
+    def cheap(self, word: Word, names: list[str]) -> dict[str, float]:
         return {name: self.words.metrics(word)[name] for name in names}
+
+    def evaluated(self, word: Word) -> dict[str, float]:
+        if len(self.asked) == self.stop_after:
+            raise Killed
+        self.asked.append(word)
+        return {"miou": self.words.metrics(word)["miou"]}
 
 
 def searched(folder: Path, measured: Measured, strategy=STRATEGIES[1], **changes):
@@ -123,6 +131,97 @@ def test_a_space_that_is_used_up_is_said(tmp_path):
 def test_genotypes_are_files_to_be_trained(tmp_path):
     found = searched(tmp_path, Measured())
     paths = write_genotypes(found, tmp_path / "genotypes", "some.Genotype")
-    assert len(paths) == len(found.best) and "_target_: some.Genotype" in paths[0].read_text()
+    names = [path.stem for path in paths]
+    assert names == [*(e["key"] for e in found.best), *found.chosen()]
+    assert "_target_: some.Genotype" in paths[0].read_text()
     front = json.loads((tmp_path / "genotypes" / "front.json").read_text())
-    assert [entry["key"] for entry in front] == [path.stem for path in paths]
+    assert [entry["key"] for entry in front] == names[: len(found.best)]
+
+
+class Stopwatch:
+    """Expects half a unit too much of words that begin with 0, and knows its error."""
+
+    def __init__(self) -> None:
+        self.measured_words: list[Word] = []
+        self.learnt: list[tuple[Word, float]] = []
+        self.words = Words()
+
+    def estimate(self, word: Word) -> Estimate:
+        wrong = 0.5 if word.letters[0] == 0 else 0.0
+        return Estimate(self.truth(word) + wrong, 0.6)
+
+    def measured(self, word: Word) -> float:
+        self.measured_words.append(word)
+        return self.truth(word)
+
+    def learn(self, word: Word, milliseconds: float) -> None:
+        self.learnt.append((word, milliseconds))
+
+    def truth(self, word: Word) -> float:
+        return self.words.metrics(word)["gmacs"]
+
+
+def timed_search(folder: Path, measured: Measured, watch: Stopwatch, **changes):
+    kind = {"objectives": ["miou", "latency"], "limits": {}, "evaluations": 60, "seed": 1}
+    archive = Archive(folder / "archive.jsonl", {"of": "words"})
+    search = Search(strategy=STRATEGIES[1], **kind | changes)
+    return search(measured, archive, latency=watch)
+
+
+def test_only_what_may_be_of_the_front_is_measured_and_once(tmp_path):
+    watch = Stopwatch()
+    found = timed_search(tmp_path, Measured(), watch)
+    words = [word.letters for word in watch.measured_words]
+    assert 5 < len(words) < 50 and len(set(words)) == len(words)
+    assert [word.letters for word, _ in watch.learnt] == words
+    for entry in found.best:
+        assert entry["measured"]
+        word = Word(tuple(entry["architecture"]["branches"]))
+        assert entry["metrics"]["latency"] == watch.truth(word)
+
+
+def test_a_limit_is_measured_where_it_may_be_crossed(tmp_path):
+    watch = Stopwatch()
+    limits = {"latency": 7.0}
+    found = timed_search(tmp_path, Measured(), watch, objectives=["miou"], limits=limits)
+    assert found.refused > 0 and found.best
+    for entry in found.entries:
+        word = Word(tuple(entry["architecture"]["branches"]))
+        near = abs(watch.estimate(word).seconds - 7.0) < 0.6
+        assert entry.get("measured", False) or not near
+        assert watch.estimate(word).seconds - 0.6 <= 7.0
+
+
+def test_measured_latencies_are_found_again_by_a_search_that_was_killed(tmp_path):
+    """Also by one that was killed between an evaluation and its measurement."""
+    whole = timed_search(tmp_path / "whole", Measured(), Stopwatch())
+    for stop_after in (7, 20):
+        with pytest.raises(Killed):
+            timed_search(tmp_path / "parts", Measured(stop_after=stop_after), Stopwatch())
+    path = tmp_path / "parts" / "archive.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if '"measured"' in line)
+    path.write_text("".join(lines[:last]))
+    again = Stopwatch()
+    parts = timed_search(tmp_path / "parts", Measured(), again)
+    assert parts.entries == [
+        {**entry, "seconds": other["seconds"]}
+        for entry, other in zip(whole.entries, parts.entries, strict=True)
+    ]
+    assert len(again.learnt) > len(again.measured_words) > 0
+
+
+def test_workers_evaluate_the_same(tmp_path):
+    """In two processes: what is found does not depend on it."""
+    pytest.importorskip("joblib")
+    one = searched(tmp_path / "one", Measured(), STRATEGIES[0], evaluations=20)
+    two = searched(
+        tmp_path / "two", Measured(), STRATEGIES[0], evaluations=20, workers=Workers(jobs=2)
+    )
+    assert [e["key"] for e in one.entries] == [e["key"] for e in two.entries]
+    assert [e["metrics"] for e in one.entries] == [e["metrics"] for e in two.entries]
+
+
+def test_workers_on_a_cluster_need_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"say how many at once, such as workers.jobs=8"):
+        Workers(engine="ray")

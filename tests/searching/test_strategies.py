@@ -5,8 +5,10 @@ import pytest
 
 from segsuite.searching.encoding import crossed, mutated
 from segsuite.searching.objectives import Goals
+from segsuite.searching.pareto import hypervolume
+from segsuite.searching.predictor import Predictor
 from segsuite.searching.strategies import Nsga2, RandomSearch, RegularisedEvolution, Strategy
-from tests.searching.made import Words, hypervolume, judged
+from tests.searching.made import Words
 
 pytest.importorskip("pymoo")
 GOALS = Goals(("miou", "gmacs"), {})
@@ -14,20 +16,28 @@ STRATEGIES = {
     "random": RandomSearch(batch=20),
     "nsga2": Nsga2(population=20, mutation=0.1),
     "evolution": RegularisedEvolution(population=20, mutation=0.1, batch=20),
+    "predictor": Predictor(begin=50, best=12, doubted=4, population=20, generations=40, patience=9),
 }
+KNOWN = (-4.0, 12.0)
+"""What every word of use beats."""
 
 
 def proposed(strategy: Strategy, budget: int, *, seed: int = 0, goals: Goals = GOALS):
     """Vectors in the order of their proposal, and what they cost."""
     words, vectors, found = Words(), [], []
-    proposals = strategy(words, objectives=len(goals.names), limits=len(goals.limits), seed=seed)
+    problem = words.problem(goals)
+    proposals = strategy(problem, seed=seed)
     batch = next(proposals)
     while len(vectors) < budget:
-        answers = [judged(goals, words.metrics(words.decoded(vector))) for vector in batch]
+        answers = [problem.judged(words.metrics(words.decoded(vector))) for vector in batch]
         vectors += batch
         found += answers
         batch = proposals.send(answers)
     return np.stack(vectors[:budget]), found[:budget]
+
+
+def volume(found) -> float:
+    return hypervolume(np.stack([one.costs for one in found]), KNOWN)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -45,15 +55,30 @@ def test_the_same_seed_proposes_the_same(name):
 @pytest.mark.parametrize("name", ["nsga2", "evolution"])
 @pytest.mark.parametrize("seed", range(3))
 def test_better_than_chance_for_as_many_evaluations(name, seed):
-    reference = (-4.0, 12.0)
     areas = {
-        kind: hypervolume(
-            np.stack([one.costs for one in proposed(STRATEGIES[kind], 400, seed=seed)[1]]),
-            reference,
-        )
-        for kind in (name, "random")
+        kind: volume(proposed(STRATEGIES[kind], 400, seed=seed)[1]) for kind in (name, "random")
     }
     assert areas[name] > 1.1 * areas["random"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_predictor_needs_a_quarter_of_the_evaluations(seed):
+    """The truth is a sum of genes, which a ridge regression can learn."""
+    few = volume(proposed(STRATEGIES["predictor"], 150, seed=seed)[1])
+    assert few > 0.98 * volume(proposed(STRATEGIES["nsga2"], 600, seed=seed)[1])
+
+
+def test_a_predictor_ends_when_rounds_bring_nothing():
+    strategy = Predictor(begin=50, population=20, generations=40, growth=0.5, patience=1)
+    words = Words()
+    problem = words.problem(GOALS)
+    proposals = strategy(problem, seed=0)
+    batch, count = next(proposals), 0
+    with pytest.raises(StopIteration):
+        while count < 2000:
+            count += len(batch)
+            batch = proposals.send([problem.judged(words.metrics(words.decoded(v))) for v in batch])
+    assert count < 200
 
 
 def test_nsga2_proposes_no_architecture_twice():
@@ -62,6 +87,29 @@ def test_nsga2_proposes_no_architecture_twice():
     generations = vectors.reshape(10, 20, -1)
     for generation in generations:
         assert len({words.decoded(vector) for vector in generation}) == 20
+
+
+def test_three_objectives_are_searched_by_directions():
+    """By NSGA-III, whose directions are no more than a generation can follow."""
+    words, goals = Words(), Goals(("miou", "gmacs", "memory"), {})
+
+    def metrics(vector):
+        known = words.metrics(words.decoded(vector))
+        return {**known, "memory": float(vector.max())}
+
+    problem = words.problem(goals)
+    proposals = Nsga2(population=20, mutation=0.1)(problem, seed=0)
+    batch, found = next(proposals), []
+    for _ in range(10):
+        assert len(batch) == 20
+        answers = [problem.judged(metrics(vector)) for vector in batch]
+        found += answers
+        batch = proposals.send(answers)
+    first, last = (
+        hypervolume(np.stack([one.costs for one in part]), (-4.0, 12.0, 5.0))
+        for part in (found[:20], found)
+    )
+    assert last > 1.3 * first
 
 
 def test_limits_are_learnt():
@@ -75,7 +123,8 @@ def test_limits_are_learnt():
 
 def test_candidates_that_were_not_evaluated_do_not_take_over():
     """nan would never be dominated; what is far and exceeds a limit is."""
-    unknown = judged(Goals(("miou",), {"gmacs": 6.0}), {"gmacs": 9.0})
+    goals = Goals(("miou",), {"gmacs": 6.0})
+    unknown = Words().problem(goals).judged({"gmacs": 9.0})
     assert np.isfinite(unknown.costs).all() and unknown.exceeds > 0
 
 

@@ -1,12 +1,12 @@
 """The decoded network up to its head: stem, branches of cells, aggregation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from segsuite.methods.hyctas.aggregation import AuxiliaryFusion, BranchDecoder, FeatureFusion
+from segsuite.methods.hyctas.aggregation import BranchDecoder, FeatureFusion
 from segsuite.methods.hyctas.genotype import SCALES, Genotype
 from segsuite.methods.hyctas.operations import CELLS
 from segsuite.methods.hyctas.stem import Stem
@@ -20,13 +20,15 @@ class Features:
         main: the aggregated map, (B, C, H / 8, W / 8).
         fine: the stem's map at 1/4.
         coarse: the stem's map at 1/8.
-        auxiliary: maps at 1/16 and 1/32, where they were asked for.
+        ends: the last map of each branch, where branches were asked for.
+        taps: the maps of each branch before it halved their resolution, likewise.
     """
 
     main: Tensor
     fine: Tensor
     coarse: Tensor
-    auxiliary: Sequence[Tensor] = field(default=())
+    ends: Sequence[Tensor] = ()
+    taps: Sequence[Sequence[Tensor]] = ()
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,10 @@ class Backbone(nn.Module):
     Args:
         drop_path: probability with which the main path of a cell is dropped for an image.
         gate: whether the aggregated channels are weighted by the whole image.
-        auxiliary: whether there are maps for auxiliary heads.
 
     Attributes:
         channels: channels of its maps.
+        tapped: channels of each branch's maps before it halves their resolution.
     """
 
     def __init__(
@@ -56,13 +58,12 @@ class Backbone(nn.Module):
         *,
         drop_path: float,
         gate: bool,
-        auxiliary: bool,
     ) -> None:
         super().__init__()
         self.genotype, channels = genotype, genotype.channels
         self.stem = Stem(channels)
         self.cells = nn.ModuleDict()
-        tapped = []
+        self.tapped: list[list[int]] = []
         for number, branch in enumerate(genotype.branches):
             width, taps = channels.end(8), []
             for layer, operation in enumerate(branch.operations):
@@ -77,21 +78,20 @@ class Backbone(nn.Module):
                         width, wide, stride=2 if down else 1, drop=drop_path
                     )
                 width = wide
-            tapped.append(taps)
+            self.tapped.append(taps)
         self.decoders = nn.ModuleList(
             BranchDecoder(branch, channels, taps)
-            for branch, taps in zip(genotype.branches, tapped, strict=True)
+            for branch, taps in zip(genotype.branches, self.tapped, strict=True)
         )
         main = len(genotype.branches) * channels.end(SCALES[0])
         self.channels = FeatureChannels(main, self.stem.fine, channels.end(SCALES[0]))
         self.fusion = FeatureFusion(main, main, gate=gate)
-        self.auxiliary = AuxiliaryFusion(genotype, tapped, gate=gate) if auxiliary else None
 
-    def forward(self, pixels: Tensor, *, auxiliary: bool = False) -> Features:
+    def forward(self, pixels: Tensor, *, branches: bool = False) -> Features:
         """See `Features`.
 
         Args:
-            auxiliary: whether the maps for auxiliary heads are made too.
+            branches: whether the maps of branches are kept too.
 
         Shapes: pixels (B, 3, H, W)
         """
@@ -112,8 +112,9 @@ class Backbone(nn.Module):
             decode(end, own) for decode, end, own in zip(self.decoders, ends, taps, strict=True)
         ]
         main = self.fusion(torch.cat(decoded, dim=1))
-        maps = self.auxiliary(ends, taps) if auxiliary and self.auxiliary is not None else ()
-        return Features(main, fine, coarse, maps)
+        if not branches:
+            return Features(main, fine, coarse)
+        return Features(main, fine, coarse, ends, taps)
 
 
 def _name(layer: int, branch: int) -> str:

@@ -89,6 +89,36 @@ class Genes:
                     operations[down] = halving[generator.integers(len(halving))]
         return vector
 
+    def canonical(self, vector: Vector) -> Vector:
+        """The vector with 0 for all genes of branches that are not there."""
+        vector = vector.copy()
+        for block in self.blocks:
+            if not vector[block.start]:
+                vector[block] = 0
+        return vector
+
+    def features(self, vector: Vector) -> NDArray[np.float64]:
+        """Of each branch, zeros where it is not there: the operation and width of each layer
+        (one-hot), how many layers of each operation there are at each scale, and how wide they are.
+        """
+        space, parts = self.space, []
+        for last, block in enumerate(self.blocks):
+            there, downs, operations, widths = self._split(vector[block], last)
+            scales = (downs[:, None] < np.arange(space.layers)).sum(0)  # of what each layer reads
+            counts = np.zeros((len(SCALES), len(space.operations)))
+            np.add.at(counts, (scales, operations), 1)
+            wide = np.zeros(len(SCALES))
+            np.add.at(wide, scales[:-1], np.asarray(space.widths)[widths] / max(space.widths))
+            own = [
+                np.ones(1),
+                np.eye(len(space.operations))[operations].ravel(),
+                np.eye(len(space.widths))[widths].ravel(),
+                counts.ravel(),
+                wide,
+            ]
+            parts.append(np.concatenate(own) * there)
+        return np.concatenate(parts)
+
     def _split(self, genes: Vector, last: int) -> tuple[bool, Vector, Vector, Vector]:
         """Views of a block's parts."""
         layers = self.space.layers

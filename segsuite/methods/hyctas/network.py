@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from segsuite.core.hints import Count, Positive, Share
 from segsuite.core.sizes import Size
+from segsuite.methods.hyctas.aggregation import AuxiliaryFusion
 from segsuite.methods.hyctas.backbone import Backbone
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.nn.drop_path import DropPath
@@ -74,10 +75,15 @@ class HybridSegmenter(Segmenter):
             genotype,
             drop_path=drop_path,
             gate=gate,
-            auxiliary=auxiliary_heads != "none",
         )
         self.head = head(read=self.backbone.channels, num_classes=num_classes)
-        deep = self.backbone.auxiliary
+        # Beside the backbone, so that one without them is a whole backbone to begin with.
+        self.auxiliary_maps = (
+            AuxiliaryFusion(genotype, self.backbone.tapped, gate=gate)
+            if auxiliary_heads != "none"
+            else None
+        )
+        deep = self.auxiliary_maps
         self.auxiliary_heads = nn.ModuleList(
             self.head.auxiliary(channels, num_classes)
             for channels in (deep.out_channels if deep and auxiliary_heads == "trained" else ())
@@ -95,9 +101,12 @@ class HybridSegmenter(Segmenter):
         if not torch.compiler.is_exporting():  # other runtimes have layouts of their own
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         learning = self.training and len(self.auxiliary_heads) > 0
-        features = self.backbone(pixels, auxiliary=learning)
-        heads = zip(self.auxiliary_heads if learning else (), features.auxiliary, strict=True)
-        auxiliary = [GridPrediction(head(map_)) for head, map_ in heads]
+        features = self.backbone(pixels, branches=learning)
+        auxiliary = []
+        if learning and self.auxiliary_maps is not None:
+            maps = self.auxiliary_maps(features.ends, features.taps)
+            heads = zip(self.auxiliary_heads, maps, strict=True)
+            auxiliary = [GridPrediction(head(map_)) for head, map_ in heads]
         return Output(GridPrediction(self.head(features)), auxiliary)
 
     def predict(self, images: Tensor) -> GridPrediction:

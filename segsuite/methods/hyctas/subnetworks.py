@@ -13,10 +13,11 @@ from segsuite.data.module import HELD_OUT
 from segsuite.engine.accuracy import accuracy
 from segsuite.engine.evaluators import Evaluator
 from segsuite.measure.images import resized
-from segsuite.measure.operations import OperationCounter, count_parameters
+from segsuite.measure.memory import peak_bytes
 from segsuite.methods.hyctas.genes import Genes
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.network import HybridSegmenter
+from segsuite.methods.hyctas.pieces import Pieces
 from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.supernet import Supernet
 
@@ -55,22 +56,37 @@ class Subnetworks:
         self.size, self.norm_images, self.scored_images = size, norm_images, scored_images
         self.batch_size = batch_size
         self.genes = Genes(supernet.space)
+        self.pieces = Pieces(supernet.network_of, supernet.space, size)
 
-    def metrics(self, genotype: Genotype, names: Sequence[str]) -> dict[str, float]:
-        """The metrics of that name: `miou` on held-out images, `gmacs` (1e9 multiply-adds of an
-        image) and `parameters`."""
-        skeleton = self.supernet.skeleton(genotype).eval()
+    def to(self, device: str) -> "Subnetworks":
+        """Itself, with the supernet there."""
+        self.supernet.to(device)
+        return self
+
+    def cheap(self, genotype: Genotype, names: Sequence[str]) -> dict[str, float]:
+        """The metrics of that name: `gmacs` (1e9 multiply-adds of an image), `parameters`, and
+        `memory` (1e6 bytes held at most on the way to labels, see `measure.memory`)."""
         known: dict[str, Callable[[], float]] = {
-            "miou": lambda: self._accuracy(genotype),
-            "gmacs": lambda: self._gmacs(skeleton),
-            "parameters": lambda: float(count_parameters(skeleton)),
+            "gmacs": lambda: self.pieces.gmacs(genotype),
+            "parameters": lambda: float(self.pieces.parameters(genotype)),
+            "memory": lambda: self._memory(genotype),
         }
         return {name: known[name]() for name in names}
 
-    def _accuracy(self, genotype: Genotype) -> float:
+    def evaluated(self, genotype: Genotype) -> dict[str, float]:
+        """`miou` on held-out images, with the weights of the supernet."""
+        return {"miou": self._accuracy(genotype)}
+
+    def calibrated(self, genotype: Genotype) -> HybridSegmenter:
+        """A sub-network by itself, the statistics of its batch norms gathered anew."""
         network = self.supernet.extracted(genotype)
         device = next(network.parameters()).device
         recalibrate(network, (batch.to(device) for batch in self._batches))
+        return network
+
+    def _accuracy(self, genotype: Genotype) -> float:
+        network = self.calibrated(genotype)
+        device = next(network.parameters()).device
 
         def labels(image: Tensor, size: Size) -> Tensor:
             return network.predict(image.to(device)).labels(size).cpu()
@@ -87,11 +103,13 @@ class Subnetworks:
             raise DataError("the held-out images have no label, so that nothing can be scored")
         return scored.value
 
-    def _gmacs(self, skeleton: HybridSegmenter) -> float:
-        image = torch.empty(1, 3, *self.size, dtype=torch.uint8, device="meta")
-        with torch.no_grad(), OperationCounter(skeleton) as counter:
-            skeleton.predict(image)
-        return counter.of("").gmacs
+    def _memory(self, genotype: Genotype) -> float:
+        """On the meta device, where nothing is computed: bytes are those of a CPU."""
+        network, meta = self.supernet.skeleton(genotype).eval(), torch.device("meta")
+        image = torch.empty(1, 3, *self.size, dtype=torch.uint8, device=meta)
+        with torch.no_grad():
+            held = peak_bytes(lambda: network.predict(image).labels(self.size), meta)
+        return held / 1e6
 
     @cached_property
     def _batches(self) -> list[Tensor]:

@@ -51,8 +51,8 @@ class Supernet(Segmenter):
         self.places.apply(initialise)
         self.tails = nn.ModuleDict()
         for lasts in ENDINGS:
-            like = self._made(space.widest(lasts))
-            if like.backbone.auxiliary is not None:
+            like = self.network_of(space.widest(lasts))
+            if like.auxiliary_maps is not None:
                 raise ConfigError(
                     "a supernet is trained without auxiliary heads; type "
                     "method.auxiliary_heads=none"
@@ -93,11 +93,11 @@ class Supernet(Segmenter):
     def skeleton(self, genotype: Genotype) -> HybridSegmenter:
         """The network of a genotype without memory for weights."""
         with torch.device("meta"):
-            return self._made(genotype)
+            return self.network_of(genotype)
 
     def extracted(self, genotype: Genotype) -> HybridSegmenter:
         """A sub-network by itself, with a copy of its weights."""
-        network = self._made(genotype).train(self.training)
+        network = self.network_of(genotype).train(self.training)
         state = self.state(genotype, network)
         network.load_state_dict({name: state[name] for name in network.state_dict()})
         return network.to(next(self.parameters()).device)
@@ -114,7 +114,8 @@ class Supernet(Segmenter):
         """(B, K, *size)."""
         return output.main.scores(size).float().log_softmax(1)
 
-    def _made(self, genotype: Genotype) -> HybridSegmenter:
+    def network_of(self, genotype: Genotype) -> HybridSegmenter:
+        """The network of a genotype, with weights of its own at random."""
         return self._make(genotype=genotype, num_classes=self.num_classes)
 
     def _places(self) -> Iterator[tuple[int, int, str, bool]]:

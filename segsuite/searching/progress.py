@@ -1,0 +1,158 @@
+"""How a search gets on: hypervolume, the best of each number of branches, a plot that grows."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segsuite.core.files import written_whole
+from segsuite.searching.objectives import HIGHER, UNITS, Goals
+from segsuite.searching.result import SearchResult
+from segsuite.searching.strategies import needed_pareto
+
+TABLE, PLOT = "progress.csv", "front.png"
+_COLORS = {1: "#3b6ea8", 2: "#d9822b", 3: "#4d9a5b"}
+
+
+def volumes(result: SearchResult, reference: Mapping[str, float]) -> list[float]:
+    """The hypervolume after each evaluation, in shares of the whole.
+
+    The whole is between the reference and the best that there could be: a mIoU of 1, and nothing of
+    anything else. Architectures that exceed a limit do not count.
+
+    Args:
+        reference: metrics of what every architecture of use should beat.
+    """
+    goals, pareto = result.goals, needed_pareto()
+    shares = [_shares(goals, entry["metrics"], reference) for entry in result.entries]
+    kept = [goals.kept(entry["metrics"]) for entry in result.entries]
+    found, least, volume = [], [], 0.0
+    for own, fine in zip(shares, kept, strict=True):
+        if fine and not any((other <= own).all() for other in least):
+            least = [other for other in least if not (own <= other).all()] + [own]
+            volume = pareto.hypervolume(np.stack(least), np.ones(len(own)))
+        found.append(volume)
+    return found
+
+
+def _shares(goals: Goals, metrics: Mapping[str, float], reference: Mapping[str, float]) -> Any:
+    """What is missing from the best, by objective: 0 for the best, 1 for the reference."""
+    return np.array(
+        [
+            1 - (metrics[name] if name in HIGHER else 1 - metrics[name] / reference[name])
+            for name in goals.names
+        ]
+    )
+
+
+def best_of_branches(result: SearchResult) -> dict[int, dict[str, Any]]:
+    """Of each number of branches, the most accurate architecture within limits."""
+    name = result.goals.quality or result.goals.names[0]
+    sign = -1 if name in HIGHER else 1
+    found: dict[int, dict[str, Any]] = {}
+    for entry in result.entries:
+        best = found.get(_branches(entry))
+        better = best is None or sign * entry["metrics"][name] < sign * best["metrics"][name]
+        if better and result.goals.kept(entry["metrics"]):
+            found[_branches(entry)] = entry
+    return dict(sorted(found.items()))
+
+
+class Progress:
+    """Writes what was found so far into a folder.
+
+    Args:
+        reference: see `volumes`.
+        beside: metrics of other networks by their names, for the same axes; those without a mIoU
+            are lines.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        reference: Mapping[str, float],
+        beside: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        self.folder, self.reference, self.beside = folder, reference, beside or {}
+
+    def __call__(self, result: SearchResult) -> str:
+        """Writes; one sentence."""
+        grown = volumes(result, self.reference)
+        self._write_table(result, grown)
+        save_front(result, self.folder / PLOT, beside=self.beside)
+        first = result.goals.quality or result.goals.names[0]
+        best = ", ".join(
+            f"{count} {entry['metrics'][first]:.4g}"
+            for count, entry in best_of_branches(result).items()
+        )
+        return (
+            f"hypervolume {grown[-1]:.4f} after {len(grown)} evaluations; best {first} by the "
+            f"number of branches: {best}"
+        )
+
+    def _write_table(self, result: SearchResult, grown: Sequence[float]) -> None:
+        names = list(result.goals.metrics)
+        with written_whole(self.folder / TABLE) as beside, open(beside, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["evaluation", "key", "branches", *names, "hypervolume"])
+            for number, (entry, volume) in enumerate(
+                zip(result.entries, grown, strict=True), start=1
+            ):
+                branches = len(entry["architecture"]["branches"])
+                own = [entry["metrics"][name] for name in names]
+                writer.writerow([number, entry["key"], branches, *own, volume])
+
+
+def save_front(
+    result: SearchResult, path: Path, *, beside: Mapping[str, Mapping[str, float]]
+) -> None:
+    """All that was evaluated, the front, and other networks; accuracy is upright."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
+
+    upright = result.goals.quality or result.goals.names[0]
+    others = [name for name in result.goals.metrics if name != upright] or [upright]
+    figure = Figure(figsize=(6.2 * len(others), 4.6), dpi=110)
+    FigureCanvasAgg(figure)  # no window system is needed
+    for place, across in enumerate(others):
+        axes = figure.add_subplot(1, len(others), place + 1)
+        for count, color in _COLORS.items():
+            own = [e["metrics"] for e in result.entries if _branches(e) == count]
+            if own:
+                x, y = [m[across] for m in own], [m[upright] for m in own]
+                label = f"{count} branch{'es' if count > 1 else ''}"
+                axes.scatter(x, y, s=9, color=color, alpha=0.5, linewidths=0, label=label)
+        best = sorted((e["metrics"][across], e["metrics"][upright]) for e in result.best)
+        axes.plot([x for x, _ in best], [y for _, y in best], "o-k", lw=0.8, ms=3.5, label="best")
+        for name, metrics in beside.items():
+            if across not in metrics:
+                continue
+            if upright in metrics:
+                axes.scatter([metrics[across]], [metrics[upright]], marker="x", color="crimson")
+                axes.annotate(name, (metrics[across], metrics[upright]), fontsize=7)
+            else:
+                axes.axvline(metrics[across], color="crimson", lw=0.6, ls=":")
+                axes.annotate(
+                    name,
+                    (metrics[across], 0.02),
+                    xycoords=("data", "axes fraction"),
+                    rotation=90,
+                    fontsize=7,
+                )
+        axes.set_xscale("log")
+        for part in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            part(LogFormatter(minor_thresholds=(2, 0.5)))
+        axes.set_xlabel(UNITS.get(across, across))
+        axes.set_ylabel(UNITS.get(upright, upright))
+        if place == 0:
+            axes.legend(fontsize=7)
+    figure.tight_layout()
+    with written_whole(path) as written:
+        figure.savefig(written)
+
+
+def _branches(entry: Mapping[str, Any]) -> int:
+    return len(entry["architecture"]["branches"])

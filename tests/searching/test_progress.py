@@ -1,0 +1,61 @@
+"""How a search gets on: what its table and its sentence say."""
+
+import csv
+
+import pytest
+
+from segsuite.searching.objectives import Goals
+from segsuite.searching.progress import PLOT, TABLE, Progress, volumes
+from segsuite.searching.result import SearchResult
+
+pytest.importorskip("pymoo")
+GOALS = Goals(("miou", "gmacs"), {"parameters": 10})
+REFERENCE = {"miou": 0.0, "gmacs": 4.0}
+
+
+def entry(key: str, miou: float, gmacs: float, branches: int, parameters: float = 1):
+    metrics = {"miou": miou, "gmacs": gmacs, "parameters": parameters}
+    return {"key": key, "metrics": metrics, "architecture": {"branches": [0] * branches}}
+
+
+ENTRIES = [
+    entry("a", 0.5, 2.0, 1),
+    entry("b", 0.9, 0.1, 2, parameters=11),  # exceeds a limit
+    entry("c", 0.25, 1.0, 3),
+    entry("d", 0.4, 3.0, 1),  # beaten
+    entry("e", 0.6, 1.0, 2),
+]
+RESULT = SearchResult(GOALS, ENTRIES, [ENTRIES[4]], 0)
+
+
+def test_hypervolume_is_a_share_of_what_there_could_be():
+    """Half of the accuracy for half of the cost is a quarter; a limit counts."""
+    assert volumes(RESULT, REFERENCE) == pytest.approx([0.25, 0.25, 0.3125, 0.3125, 0.45])
+
+
+def test_what_is_written_while_it_goes_on(tmp_path):
+    told = Progress(tmp_path, REFERENCE, {"some": {"gmacs": 2.5}})(RESULT)
+    assert told == (
+        "hypervolume 0.4500 after 5 evaluations; best miou by the number of branches: "
+        "1 0.5, 2 0.6, 3 0.25"
+    )
+    with open(tmp_path / TABLE) as file:
+        rows = list(csv.DictReader(file))
+    assert [row["key"] for row in rows] == list("abcde")
+    assert float(rows[-1]["hypervolume"]) == pytest.approx(0.45)
+    assert (tmp_path / PLOT).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_small_middle_and_large():
+    """The most accurate, and the most accurate of the lower two thirds and third of the costs."""
+    best = [entry(*row, 1) for row in (("a", 0.1, 1.0), ("b", 0.2, 1.9), ("c", 0.4, 3.0))]
+    best += [entry("d", 0.5, 4.0, 1)]
+    chosen = SearchResult(GOALS, best, best, 0).chosen()
+    assert {name: e["key"] for name, e in chosen.items()} == {
+        "small": "b",
+        "middle": "c",
+        "large": "d",
+    }
+    assert [*SearchResult(GOALS, best[:1], best[:1], 0).chosen()] == ["large"]
+    costs = SearchResult(Goals(("gmacs",), {}), best, best[:1], 0)
+    assert costs.chosen() == {}
