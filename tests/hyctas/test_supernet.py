@@ -133,10 +133,17 @@ def test_losses_are_those_of_the_sub_networks():
     drawn = list(plain.drawn(3))
     each = [plain.loss(plain.network.run(g, batch["image"]), batch["label"])["ce"] for g in drawn]
     torch.testing.assert_close(plain.losses(batch)["ce"], sum(each))
-    sandwich = task(sandwich=True, taught=0.5)
+
+
+@pytest.mark.parametrize("kind", ["widths", "space"])
+def test_the_larger_teaches(kind):
+    batch = {"image": images(), "label": torch.randint(CLASSES, (2, 64, 96))}
+    sandwich = task(sandwich=kind, taught=0.5)
     sandwich.network.eval()
     net, losses = sandwich.network, sandwich.losses(batch)
-    trained = [net.largest, *sandwich.drawn(3), net.smallest]
+    (drawn,) = sandwich.drawn(3)
+    wide, narrow = (net.space.at_width(drawn, w) for w in (max(net.space.widths), 4))
+    trained = [wide, drawn, narrow] if kind == "widths" else [net.largest, drawn, net.smallest]
     each = [sandwich.loss(net.run(g, batch["image"]), batch["label"])["ce"] for g in trained]
     torch.testing.assert_close(losses["ce"], sum(each))
     scores = [net.run(g, batch["image"]).main.grid_scores for g in trained]

@@ -117,6 +117,11 @@ class SearchSpace:
         ]
         return self.genotype(branches)
 
+    def at_width(self, genotype: Genotype, width: int) -> Genotype:
+        """The same operations, in layers of this width."""
+        branches = genotype.to_dict()["branches"]
+        return self.genotype([{**b, "widths": [width] * len(b["widths"])} for b in branches])
+
     def genotype(self, branches: Sequence[dict[str, Any]]) -> Genotype:
         """A genotype of these branches with the channels of this space."""
         return Genotype(branches=branches, **vars(self.channels))
