@@ -2,32 +2,27 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from segsuite.core.checkpoint import read_checkpoint
-from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import device_of
 from segsuite.core.seeding import seed_everything
 from segsuite.data.module import HELD_OUT
-from segsuite.engine.accuracy import evaluator_of
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch import record
 from segsuite.engine.launch.rebuild import network_of
 from segsuite.engine.launch.run import Run
-from segsuite.engine.resuming import fingerprint, stored_samples
+from segsuite.engine.resuming import fingerprint
 from segsuite.methods.hyctas.subnetworks import Subnetworks
-from segsuite.methods.hyctas.supernet import Supernet
 from segsuite.searching.archive import Archive
 from segsuite.searching.latency.model import LatencyModel
 from segsuite.searching.objectives import CHEAP, HIGHER, LATENCY, Goals
 from segsuite.searching.peers import costs_of
 from segsuite.searching.progress import Progress
 from segsuite.searching.result import ARCHIVE, SearchResult
+from segsuite.searching.supernets import measures_of
 from segsuite.searching.written import write_found
 
 Tell = Callable[[str], None]
@@ -45,18 +40,15 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
     _check_latency(run, search.goals)
     seed_everything(cfg.seed)
     data = run.build("data")
-    supernet = supernet_of(*network_of(run, classes=data.classes)[:1], source=str(cfg.ckpt_path))
-    data.prepare_data()
-    data.setup("fit")
-    apart = fingerprint(data.samples(HELD_OUT))
-    _check_apart(apart, str(cfg.ckpt_path))
+    network, _ = network_of(run, classes=data.classes)
     size = pair(cfg.size or cfg.data.crop_size)
-    device: torch.device = device_of(cfg.device)
-    measures = Subnetworks(
-        supernet=supernet.to(device),
-        data=data,
-        evaluator=evaluator_of(partial(run.build_optional, "method.task.evaluator"), data.classes),
+    measures = measures_of(
+        network,
+        data,
+        source=str(cfg.ckpt_path),
         size=size,
+        device=device_of(cfg.device),
+        evaluator=run.build_optional,
         norm_images=cfg.norm_images,
         scored_images=cfg.scored_images,
         batch_size=cfg.batch_size,
@@ -65,7 +57,7 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
     about = {
         "network": run.plain("method.network"),
         "supernet": _digest(Path(cfg.ckpt_path)),
-        "images": [_digest_of(fingerprint(data.samples("train"))), _digest_of(apart)],
+        "images": [_digest_of(fingerprint(data.samples(part))) for part in ("train", HELD_OUT)],
         "eval_transform": run.plain("data.eval_transform"),
         "evaluator": run.plain("method.task.evaluator"),
         "size": list(size),
@@ -96,20 +88,6 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
     )
     tell(progress(result))
     return result, write_found(result, run, measures, data.classes)
-
-
-def supernet_of(network: Any, *, source: str) -> Supernet:
-    """The network, if it is a supernet.
-
-    Raises:
-        CheckpointError: it is not.
-    """
-    if not isinstance(network, Supernet):
-        raise CheckpointError(
-            f"{source} holds a {type(network).__name__}, which has no sub-networks; give the "
-            "checkpoint of a supernet, such as that of experiment=hyctas_supernet_camvid"
-        )
-    return network
 
 
 def _check_latency(run: Run, goals: Goals) -> None:
@@ -144,20 +122,6 @@ def _reference(
     if latency is not None:
         known[LATENCY] = latency.estimate(largest).seconds
     return {**known, **dict.fromkeys(HIGHER, 0.0)}
-
-
-def _check_apart(held_out: Tensor, path: str) -> None:
-    """Raises ConfigError where the supernet was trained on images that candidates are scored on."""
-    trained = stored_samples(read_checkpoint(path), Path(path)).get("train")
-    if trained is None:
-        return
-    seen = {tuple(row) for row in trained.tolist()} & {tuple(row) for row in held_out.tolist()}
-    if seen:
-        raise ConfigError(
-            f"{len(seen)} of {len(held_out)} held-out images are among those that {path} was "
-            "trained on, so that scores would flatter; train the supernet with the same "
-            "data.held_out"
-        )
 
 
 def _digest(path: Path) -> str:

@@ -20,6 +20,8 @@ NEEDS = {
     "runtime=command": ["runtime.command=time {file}", "runtime.where=here"],
     "method/pruning/scorer": ["method/pruning=exits"],
     "method/backbone=timm": ["method.backbone.name=resnet18"],
+    "sweep=distortions": ["experiment=hyctas_l_cityscapes", "data=scenes"],
+    "sweep=random_architectures": ["experiment=hyctas_m_cityscapes", "data=scenes"],
     "sweep": ["experiment=cts_dtop_vitt", "data=scenes"],
 }
 """What must be chosen beside an option of some groups."""

@@ -108,6 +108,31 @@ def test_latency_is_predicted_and_measured_where_it_decides(trained, tmp_path, c
     assert "threads was 1, and is 2" in " ".join(capfd.readouterr().err.split())
 
 
+def test_a_supernet_is_judged_by_networks_and_by_more_images(trained, tmp_path, capfd):
+    """Networks with the supernet's own weights, since this is no training."""
+    given = (f"ckpt_path={trained}", *TYPED, f"paths.logs={tmp_path}", "method/search=random")
+    given = tuple(key for key in given if not key.startswith("strategy"))
+    assert called(search, *given, "objectives=[miou,gmacs,parameters]", "strategy.batch=9") == 0
+    networks = [p for p in tmp_path.rglob("weights/g*.ckpt") if not p.is_symlink()][:3]
+    assert len(networks) == 3
+    kind = ("device=cpu", "size=[64,64]", f"paths.logs={tmp_path}", *SCENES)
+    few = ("probe.norm_images=2", "probe.scored_images=2", "probe.batch_size=2")
+    listed = ",".join(map(str, [trained, *networks]))
+    capfd.readouterr()
+    assert called(benchmark, "probe=rank_correlation", f"checkpoints=[{listed}]", *kind, *few) == 0
+    told = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert told["networks"] == 3 and {"pearson", "kendall"} <= {*told}
+    images = ("probe.few=[2,1]", "probe.many=[4,2]", "probe.batch_size=2", "probe.architectures=3")
+    kind = (*kind, *images, f"checkpoints=[{trained}]")
+    assert called(benchmark, "probe=estimate_cost", *kind) == 0
+    told = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert told["images"] == {"few": [2, 1], "many": [4, 2]} and told["share_of_time"] > 0
+    assert (
+        called(benchmark, "probe=rank_correlation", f"checkpoints=[{networks[0]}]", *kind[:4]) == 2
+    )
+    assert "takes checkpoints=[SUPERNET,A,B,C,...]" in " ".join(capfd.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -119,6 +144,7 @@ def test_latency_is_predicted_and_measured_where_it_decides(trained, tmp_path, c
         (("latency.rounds=3",), "latency.rounds=3 would change nothing, since latency is neither"),
         (("data.held_out=0",), "held out to choose by; train with data.held_out=0.1"),
         (("data.held_out=0.75",), "2 of 6 held-out images are among those that"),
+        (("method.space.widths=[4,12]",), "does not fit Supernet"),
         (("batch_size=1",), "batches of 2 images or more"),
         (("size=[64,72]",), "multiples of 32"),
         (("method/search=annealing",), "known: evolution, nsga2, predictor, random"),

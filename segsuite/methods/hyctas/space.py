@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Above, Between, Count
+from segsuite.core.hints import Between, Count, Share
 from segsuite.methods.hyctas.channels import FULL, Channels, Rounding
 from segsuite.methods.hyctas.genotype import OPERATIONS, SCALES, Genotype
 
@@ -44,7 +44,7 @@ class SearchSpace:
         rounding: Rounding = "round",
         widths: Sequence[Annotated[int, Between(1, FULL)]] = (4, 6, 8, 10, 12),
         operations: Sequence[str] = OPERATIONS,
-        branch_shares: Sequence[Annotated[float, Above(0, 1)]] = (0.2, 0.3, 0.5),
+        branch_shares: Sequence[Share] = (0.2, 0.3, 0.5),
     ) -> None:
         self.layers, self.channels = layers, Channels(filters, ends, rounding)
         self.widths, self.operations = tuple(sorted(set(widths))), tuple(operations)
@@ -154,3 +154,16 @@ class SearchSpace:
             "widths": [drawn(self.widths) for _ in range(self.layers - 1)],
             "downs": downs,
         }
+
+
+def random_genotype(
+    *, branches: Annotated[int, Between(1, len(SCALES))], seed: int = 0, **space: Any
+) -> Genotype:
+    """An architecture at random of so many branches.
+
+    Args:
+        space: of the search space, see `SearchSpace`.
+    """
+    shares = [float(count == branches) for count in range(1, 1 + len(SCALES))]
+    drawn = SearchSpace(branch_shares=shares, **space)
+    return drawn.random(np.random.default_rng(seed % 2**63))

@@ -14,7 +14,6 @@ from segsuite.data.samples import Batch
 from segsuite.engine.task import SegmentationTask
 from segsuite.methods.hyctas.genotype import Genotype
 
-
 Sandwich = Literal["none", "widths", "space"]
 
 
