@@ -1,4 +1,5 @@
-"""Every architecture that was evaluated, a line of JSON each: the only state of a search.
+"""Every architecture that was evaluated, a line of JSON each, and another one where its latency was
+measured: the only state of a search.
 
 A search that goes on asks for the same candidates again and finds their answers here, so that
 nothing else need be kept, and a kill at any moment costs the evaluation that was under way.
@@ -10,6 +11,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from segsuite.core.errors import ConfigError
 
@@ -27,7 +30,8 @@ def key_of(plain: Mapping[str, Any]) -> str:
 class Archive:
     """What is known of architectures, by their keys, in the order in which it was found.
 
-    One search at a time writes to a file; several may share it one after the other.
+    One search at a time writes to a file; several may share it one after the other. While one does,
+    a file beside it is locked.
 
     Args:
         path: the file; made with the first line where there is none.
@@ -35,17 +39,25 @@ class Archive:
             line.
 
     Raises:
-        ConfigError: the file is of other circumstances, or damaged in another place than its last
-            line, which a kill may have cut.
+        ConfigError: the file is of other circumstances, or another search writes to it, or it is
+            damaged in another place than its last line, which a kill may have cut.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path, self.about = path, dict(about)
         self._known: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(f"{path}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(
+                f"{path} is written to by another search; wait for its end, or type another "
+                "archive=FILE"
+            ) from error
         if path.exists() and (lines := path.read_bytes().splitlines(keepends=True)):
             self._read(lines)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._append({"version": VERSION, **self.about})
 
     def __len__(self) -> int:
@@ -64,6 +76,10 @@ class Archive:
         """Keeps what was found of an architecture; on the disk when this returns."""
         self._known[key] = {"key": key, **entry}
         self._append(self._known[key])
+
+    def close(self) -> None:
+        """Lets another search write to the file."""
+        self._lock.release()
 
     def _append(self, plain: Mapping[str, Any]) -> None:
         with open(self.path, "ab") as file:

@@ -21,6 +21,7 @@ from segsuite.data.module import HELD_OUT
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.engine.inference.framing import pair
 from segsuite.measure.machine import machine
+from segsuite.searching.correlation import correlation
 from segsuite.searching.supernets import measures_of
 
 
@@ -41,11 +42,9 @@ class EstimateCost:
 
     def figures(self) -> dict[str, float]:
         """Kendall's correlation of both, and the share of the time that few images take."""
-        from scipy.stats import kendalltau
-
         pairs = zip(self.seconds["few"], self.seconds["many"], strict=True)
         return {
-            "kendall": float(kendalltau(self.miou["few"], self.miou["many"])[0]),
+            "kendall": correlation("kendall", self.miou["few"], self.miou["many"]),
             "share_of_time": median(few / many for few, many in pairs),
         }
 

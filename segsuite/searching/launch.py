@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import device_of
 from segsuite.core.seeding import seed_everything
+from segsuite.core.sizes import Size
 from segsuite.data.module import HELD_OUT
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch import record
@@ -18,10 +21,11 @@ from segsuite.engine.resuming import fingerprint
 from segsuite.methods.hyctas.subnetworks import Subnetworks
 from segsuite.searching.archive import Archive
 from segsuite.searching.latency.model import LatencyModel
-from segsuite.searching.objectives import CHEAP, HIGHER, LATENCY, Goals
+from segsuite.searching.objectives import HIGHER, LATENCY, Goals
 from segsuite.searching.peers import costs_of
 from segsuite.searching.progress import Progress
 from segsuite.searching.result import ARCHIVE, SearchResult
+from segsuite.searching.strategies import needed_pareto
 from segsuite.searching.supernets import measures_of
 from segsuite.searching.written import write_found
 
@@ -36,6 +40,7 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
         ConfigError: settings that do not fit, or an archive or a table of another search.
     """
     cfg = run.config
+    needed_pareto()  # before anything is loaded
     search = run.build("searcher")
     _check_latency(run, search.goals)
     seed_everything(cfg.seed)
@@ -53,8 +58,39 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
         scored_images=cfg.scored_images,
         batch_size=cfg.batch_size,
     )
-    latency, table = _latency(run, measures, search.goals, tell)
-    about = {
+    path = Path(cfg.archive) if cfg.archive else run.folder / ARCHIVE
+    with closing(Archive(path, _about(run, data, size, measures, search.goals))) as archive:
+        if changes := record.differences(run.folder, cfg):
+            tell(f"this search was begun with other settings: {'; '.join(changes)}")
+        record.write_start(run.folder, cfg)
+        if len(archive):
+            tell(f"going on with {len(archive)} architectures that were evaluated")
+        latency = _latency(run, measures, search.goals, tell)
+        kind = {"allow": list(cfg.allow), "latency": latency, "tell": tell}
+        baselines = costs_of(list(cfg.baselines), search.goals.minimised, size, **kind)
+        reference = _reference(measures, latency, search.goals)
+        progress = Progress(run.folder, reference, baselines)
+        result = search(
+            measures,
+            archive,
+            latency=latency,
+            tell=tell,
+            grown=lambda grown: tell(progress(grown)),
+        )
+    tell(progress(result))
+    return result, write_found(result, run, measures, data.classes)
+
+
+def _about(run: Run, data: Any, size: Size, measures: Subnetworks, goals: Goals) -> dict[str, Any]:
+    """What the answers in an archive depend on."""
+    cfg = run.config
+    kind: dict[str, Any] = {}
+    if measures.device.type != "cpu":
+        kind["device"] = measures.device.type
+    if LATENCY in goals.metrics:
+        table = cfg.latency.table
+        kind["latency_table"] = _digest(Path(table)) if table and Path(table).exists() else None
+    return {
         "network": run.plain("method.network"),
         "supernet": _digest(Path(cfg.ckpt_path)),
         "images": [_digest_of(fingerprint(data.samples(part))) for part in ("train", HELD_OUT)],
@@ -64,30 +100,9 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
         "norm_images": cfg.norm_images,
         "scored_images": cfg.scored_images,
         "batch_size": cfg.batch_size,
-        "metrics": sorted(search.goals.metrics),
-        **({"latency_table": table} if table else {}),
+        "metrics": sorted(goals.metrics),
+        **kind,
     }
-    archive = Archive(Path(cfg.archive) if cfg.archive else run.folder / ARCHIVE, about)
-    if changes := record.differences(run.folder, cfg):
-        tell(f"this search was begun with other settings: {'; '.join(changes)}")
-    record.write_start(run.folder, cfg)
-    if len(archive):
-        tell(f"going on with {len(archive)} architectures that were evaluated")
-    names = search.goals.costly
-    progress = Progress(
-        run.folder,
-        _reference(measures, latency, search.goals),
-        costs_of(list(cfg.beside), names, size, latency and latency.runtime, tell=tell),
-    )
-    result = search(
-        measures,
-        archive,
-        latency=latency,
-        tell=tell,
-        grown=lambda grown: tell(progress(grown)),
-    )
-    tell(progress(result))
-    return result, write_found(result, run, measures, data.classes)
 
 
 def _check_latency(run: Run, goals: Goals) -> None:
@@ -98,19 +113,26 @@ def _check_latency(run: Run, goals: Goals) -> None:
             f"{typed[0]} would change nothing, since latency is neither an objective nor a limit; "
             "type objectives=[miou,latency], or limits.latency=MILLISECONDS"
         )
+    if LATENCY in goals.metrics and run.config.archive and not run.config.latency.table:
+        raise ConfigError(
+            "archive=FILE with latencies needs one table for all searches that share it; make it "
+            "by python -m segsuite.benchmark probe=latency_table checkpoints=[SUPERNET], and type "
+            "latency.table=FILE"
+        )
 
 
-def _latency(
-    run: Run, measures: Subnetworks, goals: Goals, tell: Tell
-) -> tuple[LatencyModel | None, str | None]:
-    """What tells latencies, if any are wanted, and a digest of its table."""
+def _latency(run: Run, measures: Subnetworks, goals: Goals, tell: Tell) -> LatencyModel | None:
+    """What tells latencies, if any are wanted."""
     if LATENCY not in goals.metrics:
-        return None, None
+        return None
     source = run.build("latency")
     table = source(measures.pieces, run.folder, tell=tell)
-    tell(f"latencies of {table.about}; on other networks {table.error_text}")
-    model = LatencyModel(table, measures.pieces, source.runtime, rounds=source.rounds)
-    return model, table.digest
+    about = ", ".join(f"{name} {value}" for name, value in table.about.items())
+    tell(
+        f"latencies of {about}; {table.error_text} (probe=latency_table tells how well they rank "
+        "networks)"
+    )
+    return LatencyModel(table, measures.pieces, source.runtime, rounds=source.rounds)
 
 
 def _reference(
@@ -118,9 +140,9 @@ def _reference(
 ) -> Mapping[str, float]:
     """The largest network, and a mIoU of 0."""
     largest = measures.supernet.largest
-    known = measures.cheap(largest, [name for name in goals.metrics if name in CHEAP])
+    known = measures.cheap(largest, [n for n in goals.minimised if n != LATENCY])
     if latency is not None:
-        known[LATENCY] = latency.estimate(largest).seconds
+        known[LATENCY] = latency.estimate(largest).value
     return {**known, **dict.fromkeys(HIGHER, 0.0)}
 
 

@@ -11,9 +11,11 @@ from segsuite.core.errors import ConfigError, did_you_mean
 HIGHER = ("miou",)
 """Metrics of which more is better."""
 
-CHEAP = ("gmacs", "parameters", "memory")
-"""Metrics that need no image and no weights: 1e9 multiply-adds, their number, and 1e6 bytes held at
-most on the way to labels."""
+COUNTED = ("gmacs", "parameters")
+"""Metrics that are sums of what parts of a network have: 1e9 multiply-adds, and their number."""
+
+MEMORY = "memory"
+"""1e6 bytes held at most on the way to labels: without images or weights, but not at once."""
 
 LATENCY = "latency"
 """Milliseconds of one image: predicted, and measured where that decides (`latency.model`)."""
@@ -21,7 +23,7 @@ LATENCY = "latency"
 UNITS = {"miou": "mIoU", LATENCY: "latency, ms", "gmacs": "GMACs", "memory": "memory, MB"}
 """How plots call them."""
 
-KNOWN = (*HIGHER, LATENCY, *CHEAP)
+KNOWN = (*HIGHER, LATENCY, *COUNTED, MEMORY)
 
 _FAR = 1e15
 """How bad a candidate is that was not evaluated: finite, since pymoo takes nan for a tie, so that
@@ -66,13 +68,23 @@ class Goals:
         return next((name for name in self.names if name in HIGHER), None)
 
     @property
-    def costly(self) -> tuple[str, ...]:
+    def accuracy(self) -> bool:
+        """Whether any metric needs images."""
+        return any(name in HIGHER for name in self.metrics)
+
+    @property
+    def minimised(self) -> tuple[str, ...]:
         """All metrics of which less is better."""
         return tuple(name for name in self.metrics if name not in HIGHER)
 
     def costs(self, metrics: Mapping[str, float]) -> NDArray[np.float64]:
-        """The objectives of one architecture, all to be as low as possible."""
-        return np.array([_signed(name, metrics.get(name)) for name in self.names])
+        """The objectives of one architecture, all to be as low as possible.
+
+        All of them are bad where one is not known: what could not be evaluated is not to win by
+        being cheap.
+        """
+        costs = np.array([_signed(name, metrics.get(name)) for name in self.names])
+        return np.full(len(costs), _FAR) if (costs == _FAR).any() else costs
 
     def excess(self, metrics: Mapping[str, float]) -> NDArray[np.float64]:
         """By how much each limit is exceeded; 0 or less where it is kept, and for metrics that are
@@ -87,6 +99,10 @@ class Goals:
             shares.append(apart / max(abs(limit), 1e-12))
         return np.array(shares)
 
+    def complete(self, metrics: Mapping[str, float]) -> bool:
+        """Whether all metrics are known, and numbers."""
+        return all(metrics.get(name, np.nan) == metrics.get(name) for name in self.metrics)
+
     def kept(self, metrics: Mapping[str, float]) -> bool:
         """Whether no limit is exceeded by the metrics that are there."""
         return bool((self.excess(metrics) <= 0).all())
@@ -96,6 +112,11 @@ def _signed(name: str, value: float | None) -> float:
     if value is None or value != value:
         return _FAR
     return -value if name in HIGHER else value
+
+
+def dominates(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether costs are nowhere higher and somewhere lower."""
+    return bool((one <= other).all() and (one < other).any())
 
 
 def front(costs: Sequence[NDArray[np.float64]]) -> list[int]:

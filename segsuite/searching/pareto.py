@@ -21,6 +21,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.indicators.hv import Hypervolume
 from pymoo.util.ref_dirs import get_reference_directions
 
+from segsuite.core.errors import ConfigError
 from segsuite.searching.encoding import Encoding, Judged, Problem, Vector, crossed, mutated
 
 
@@ -48,6 +49,11 @@ def algorithm(
         "mutation": _Changed(genes, mutation),
         "eliminate_duplicates": _Alike(genes),
     }
+    if objectives >= 3 and population < objectives:
+        raise ConfigError(
+            f"strategy.population={population} is too few for {objectives} objectives; type "
+            f"strategy.population={10 * objectives} or more"
+        )
     if objectives < 3:
         made = NSGA2(**kind)
     else:

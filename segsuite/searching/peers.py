@@ -3,65 +3,64 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from segsuite.core.errors import SegsuiteError
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.measure.memory import peak_bytes
 from segsuite.measure.operations import count, count_parameters
+from segsuite.methods.hyctas.pieces import Whole
 from segsuite.nn.segmenter import Segmenter
-from segsuite.searching.latency.measuring import in_turns
-from segsuite.searching.latency.runtimes import Runtime
-from segsuite.searching.objectives import LATENCY
-
-ROUNDS = 10
-
-
-class Labels(nn.Module):
-    """From an image to labels."""
-
-    def __init__(self, network: Segmenter, size: Size) -> None:
-        super().__init__()
-        self.network, self.size = network, size
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(1, 3, H, W) uint8 -> (1, H, W)."""
-        return self.network.predict(images).labels(self.size)
+from segsuite.searching.latency.model import LatencyModel
+from segsuite.searching.objectives import LATENCY, MEMORY
 
 
 def costs_of(
     experiments: Sequence[str],
     names: Sequence[str],
     size: Size,
-    runtime: Runtime | None,
     *,
+    latency: LatencyModel | None,
+    allow: Sequence[str],
     tell: Callable[[str], None],
 ) -> dict[str, dict[str, float]]:
     """Metrics of experiments' networks with random weights, which say nothing of accuracy.
 
+    Those that cannot be measured are left out, which is told.
+
     Args:
         names: the metrics that are wanted, without a mIoU.
-        runtime: measures latencies, where they are wanted.
+        latency: measures latencies, where they are wanted.
+        allow: import prefixes of other people's networks.
     """
     found: dict[str, dict[str, float]] = {}
     for experiment in experiments:
         tell(f"measuring {experiment} for the plot")
-        built = NamedNetworks(experiments=[experiment], checkpoints=[], overrides=[])
-        (candidate,) = built.built(size, data_overrides=[])
-        assert candidate.network is not None  # an experiment's is never a file
-        network = candidate.network.eval()
-        image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
-        known: dict[str, Callable[[], float]] = {
-            "gmacs": lambda network=network, image=image: count(network, image).everything.gmacs,
-            "parameters": lambda network=network: float(count_parameters(network)),
-            "memory": lambda network=network, image=image: _held(network, image, size),
-        }
-        found[experiment] = {name: known[name]() for name in names if name in known}
-        if LATENCY in names and runtime is not None:
-            (run,) = runtime.ready([(Labels(network, size), [image])])
-            (taken,) = in_turns([run], rounds=ROUNDS)
-            found[experiment][LATENCY] = 1e3 * sorted(taken)[len(taken) // 2]
+        try:
+            built = NamedNetworks(
+                experiments=[experiment], checkpoints=[], overrides=[], allow=list(allow)
+            )
+            (candidate,) = built.built(size, data_overrides=[])
+            assert candidate.network is not None  # an experiment's is never a file
+            found[experiment] = _costs(candidate.network.eval(), names, size, latency)
+        except (SegsuiteError, RuntimeError) as error:
+            tell(f"{experiment} is not in the plot: {error}")
     return found
+
+
+def _costs(
+    network: Segmenter, names: Sequence[str], size: Size, latency: LatencyModel | None
+) -> dict[str, float]:
+    image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
+    known: dict[str, Callable[[], float]] = {
+        "gmacs": lambda: count(network, image).everything.gmacs,
+        "parameters": lambda: float(count_parameters(network)),
+        MEMORY: lambda: _held(network, image, size),
+    }
+    if latency is not None:
+        known[LATENCY] = lambda: latency.timed((Whole(network, size), [image]))
+    return {name: known[name]() for name in names}
 
 
 def _held(network: Segmenter, image: Tensor, size: Size) -> float:

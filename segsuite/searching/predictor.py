@@ -11,7 +11,7 @@ from segsuite.searching.encoding import Judged, Problem, Vector
 from segsuite.searching.strategies import Proposals, needed_pareto
 from segsuite.searching.surrogate import RidgeEnsemble
 
-_DRAWS = 1000
+_DRAWS = 200
 """Random candidates for each that is wanted, before limits count as too tight for chance."""
 
 
@@ -24,7 +24,7 @@ class Predictor:
     Args:
         begin: how many candidates are evaluated at random.
         best: how many of each round are of the predicted front, spread over it.
-        doubted: how many of each round are those that the predictions disagree on most.
+        uncertain: how many of each round are those that the predictions disagree on most.
         population, generations, crossover, mutation: of NSGA-II on the predictions, see `Nsga2`.
         members: how many predictions there are.
         growth, patience: it ends when the hypervolume grew by less than this share in so many
@@ -36,7 +36,7 @@ class Predictor:
         *,
         begin: Count = 100,
         best: Count = 24,
-        doubted: Count = 8,
+        uncertain: Count = 8,
         population: Count = 40,
         generations: Count = 200,
         crossover: Share = 0.9,
@@ -45,7 +45,7 @@ class Predictor:
         growth: Share = 0.005,
         patience: Count = 3,
     ) -> None:
-        self.begin, self.best, self.doubted = begin, best, doubted
+        self.begin, self.best, self.uncertain = begin, best, uncertain
         self.generations, self.members = generations, members
         self.evolution: Mapping[str, Any] = {
             "population": population,
@@ -101,9 +101,9 @@ class Predictor:
             if asked is None:
                 break
             vectors = [vector.astype(np.int64) for vector in asked.get("X")]
-            judged, doubts = _predicted(problem, models, vectors)
+            judged, uncertainties = _predicted(problem, models, vectors)
             pareto.tell(algorithm, asked, judged)
-            for vector, one, doubt in zip(vectors, judged, doubts, strict=True):
+            for vector, one, doubt in zip(vectors, judged, uncertainties, strict=True):
                 if one.exceeds == 0:
                     seen.setdefault(problem.name(vector), (vector, one, doubt))
         fresh = [three for name, three in seen.items() if name not in known.names]
@@ -114,7 +114,7 @@ class Predictor:
         # Of those near the front: a doubt about what is far from it is not worth a look.
         left = [place for place in spread(costs, 4 * self.best) if place not in set(best)]
         left.sort(key=lambda place: -fresh[place][2])
-        return [fresh[place][0] for place in (*best, *left[: self.doubted])]
+        return [fresh[place][0] for place in (*best, *left[: self.uncertain])]
 
 
 class _Known:
@@ -130,7 +130,7 @@ class _Known:
     def add(self, vectors: Sequence[Vector], judged: Sequence[Judged]) -> None:
         for vector, one in zip(vectors, judged, strict=True):
             self.names.add(self.problem.name(vector))
-            if {*self.problem.goals.metrics} <= {*one.metrics}:  # others had no evaluation
+            if self.problem.goals.complete(one.metrics):  # others had no evaluation, or failed
                 self.vectors.append(vector)
                 self.judged.append(one)
 
@@ -191,8 +191,8 @@ def _predicted(
         )
         for i, vector in enumerate(vectors)
     ]
-    doubts = [doubt / max(float(mean.std()), 1e-12) for mean, doubt in answers.values()]
-    return judged, np.sum(doubts, axis=0) if doubts else np.zeros(len(vectors))
+    uncertainties = [doubt / max(float(mean.std()), 1e-12) for mean, doubt in answers.values()]
+    return judged, np.sum(uncertainties, axis=0) if uncertainties else np.zeros(len(vectors))
 
 
 def spread(costs: NDArray[np.float64], count: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segsuite.core.files import written_whole
-from segsuite.searching.objectives import HIGHER, UNITS, Goals
+from segsuite.searching.objectives import HIGHER, UNITS, Goals, dominates
 from segsuite.searching.result import SearchResult
 from segsuite.searching.strategies import needed_pareto
 
@@ -26,13 +26,13 @@ def volumes(result: SearchResult, reference: Mapping[str, float]) -> list[float]
         reference: metrics of what every architecture of use should beat.
     """
     goals, pareto = result.goals, needed_pareto()
-    shares = [_shares(goals, entry["metrics"], reference) for entry in result.entries]
-    kept = [goals.kept(entry["metrics"]) for entry in result.entries]
-    found, least, volume = [], [], 0.0
-    for own, fine in zip(shares, kept, strict=True):
-        if fine and not any((other <= own).all() for other in least):
-            least = [other for other in least if not (own <= other).all()] + [own]
-            volume = pareto.hypervolume(np.stack(least), np.ones(len(own)))
+    found, best, volume = [], [], 0.0
+    for metrics in (entry["metrics"] for entry in result.entries):
+        if goals.complete(metrics) and goals.kept(metrics):
+            own = _shares(goals, metrics, reference)
+            if not any((other <= own).all() for other in best):
+                best = [other for other in best if not dominates(own, other)] + [own]
+                volume = pareto.hypervolume(np.stack(best), np.ones(len(own)))
         found.append(volume)
     return found
 
@@ -53,9 +53,10 @@ def best_of_branches(result: SearchResult) -> dict[int, dict[str, Any]]:
     sign = -1 if name in HIGHER else 1
     found: dict[int, dict[str, Any]] = {}
     for entry in result.entries:
-        best = found.get(_branches(entry))
-        better = best is None or sign * entry["metrics"][name] < sign * best["metrics"][name]
-        if better and result.goals.kept(entry["metrics"]):
+        metrics, best = entry["metrics"], found.get(_branches(entry))
+        if not result.goals.complete(metrics) or not result.goals.kept(metrics):
+            continue
+        if best is None or sign * metrics[name] < sign * best["metrics"][name]:
             found[_branches(entry)] = entry
     return dict(sorted(found.items()))
 
@@ -65,7 +66,7 @@ class Progress:
 
     Args:
         reference: see `volumes`.
-        beside: metrics of other networks by their names, for the same axes; those without a mIoU
+        baselines: metrics of other networks by their names, for the same axes; those without a mIoU
             are lines.
     """
 
@@ -73,15 +74,15 @@ class Progress:
         self,
         folder: Path,
         reference: Mapping[str, float],
-        beside: Mapping[str, Mapping[str, float]] | None = None,
+        baselines: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        self.folder, self.reference, self.beside = folder, reference, beside or {}
+        self.folder, self.reference, self.baselines = folder, reference, baselines or {}
 
     def __call__(self, result: SearchResult) -> str:
         """Writes; one sentence."""
         grown = volumes(result, self.reference)
         self._write_table(result, grown)
-        save_front(result, self.folder / PLOT, beside=self.beside)
+        save_front(result, self.folder / PLOT, baselines=self.baselines)
         first = result.goals.quality or result.goals.names[0]
         best = ", ".join(
             f"{count} {entry['metrics'][first]:.4g}"
@@ -101,12 +102,12 @@ class Progress:
                 zip(result.entries, grown, strict=True), start=1
             ):
                 branches = len(entry["architecture"]["branches"])
-                own = [entry["metrics"][name] for name in names]
+                own = [entry["metrics"].get(name) for name in names]
                 writer.writerow([number, entry["key"], branches, *own, volume])
 
 
 def save_front(
-    result: SearchResult, path: Path, *, beside: Mapping[str, Mapping[str, float]]
+    result: SearchResult, path: Path, *, baselines: Mapping[str, Mapping[str, float]]
 ) -> None:
     """All that was evaluated, the front, and other networks; accuracy is upright."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -121,13 +122,14 @@ def save_front(
         axes = figure.add_subplot(1, len(others), place + 1)
         for count, color in _COLORS.items():
             own = [e["metrics"] for e in result.entries if _branches(e) == count]
+            own = [metrics for metrics in own if result.goals.complete(metrics)]
             if own:
                 x, y = [m[across] for m in own], [m[upright] for m in own]
                 label = f"{count} branch{'es' if count > 1 else ''}"
                 axes.scatter(x, y, s=9, color=color, alpha=0.5, linewidths=0, label=label)
         best = sorted((e["metrics"][across], e["metrics"][upright]) for e in result.best)
         axes.plot([x for x, _ in best], [y for _, y in best], "o-k", lw=0.8, ms=3.5, label="best")
-        for name, metrics in beside.items():
+        for name, metrics in baselines.items():
             if across not in metrics:
                 continue
             if upright in metrics:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hardware import Device, device_of
 from segsuite.core.hints import Count, Sides
 from segsuite.core.results import Entry, Metric
@@ -22,6 +22,7 @@ from segsuite.engine.inference.candidates import Candidate, NamedNetworks
 from segsuite.engine.inference.framing import pair
 from segsuite.measure.machine import machine
 from segsuite.methods.hyctas.network import HybridSegmenter
+from segsuite.searching.correlation import correlation
 from segsuite.searching.supernets import measures_of
 
 LEAST = 3
@@ -45,11 +46,8 @@ class Ranks:
 
     def correlations(self) -> dict[str, float]:
         """Pearson's and Kendall's."""
-        from scipy.stats import kendalltau, pearsonr
-
         return {
-            "pearson": float(pearsonr(self.estimates, self.reached)[0]),
-            "kendall": float(kendalltau(self.estimates, self.reached)[0]),
+            name: correlation(name, self.estimates, self.reached) for name in ("pearson", "kendall")
         }
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
@@ -111,6 +109,7 @@ class RankCorrelation:
             "batch_size": batch_size,
         }
         self.device = device_of(device)
+        correlation("kendall", [0, 1, 2], [0, 1, 2])  # before anything is measured: is scipy there?
 
     def __call__(self, *, data_overrides: Sequence[str], tell: Any) -> Ranks:
         """Measures.
@@ -147,7 +146,9 @@ class RankCorrelation:
         scores, notes = accuracies(others, self.data, tell=tell, **kind)
         if notes:
             raise ConfigError(notes[0])
-        reached = [scores[candidate.name].value or 0.0 for candidate in others]
+        reached = [scores[candidate.name].value for candidate in others]
+        if None in reached:
+            raise DataError("the validation images have no label, so that nothing can be scored")
         names = [candidate.name for candidate in others]
         return Ranks(names, estimates, reached, machine(self.device))
 

@@ -22,7 +22,7 @@ class SearchResult:
     Attributes:
         entries: all that was evaluated, in the order of the search.
         best: those of them that no other beats and that keep all limits.
-        refused: how many were not evaluated, since they exceed a cheap limit.
+        refused: how many were not evaluated, since they exceed a limit of what is known before.
     """
 
     goals: Goals
@@ -44,23 +44,21 @@ class SearchResult:
         ]
 
     def chosen(self) -> dict[str, dict[str, Any]]:
-        """A small, a middle and a large network of the front, as far as there are.
+        """A small, a middle and a large network of the front, as far as there are three.
 
-        The most accurate of all is large; middle and small are the most accurate of those whose
-        first cost lies in the lower two thirds, and in the lowest third, of the front's.
+        By their rank in accuracy: the best is large, the one in the middle is middle, and the one
+        in the middle of the lower half is small, since the least of all is of little use.
         """
-        quality, costs = self.goals.quality, self.goals.costly
-        if not self.best or quality is None or not costs:
+        if not self.best or self.goals.quality is None:
             return {}
-        ordered = sorted(self.best, key=lambda entry: -entry["metrics"][quality])
-        own = [entry["metrics"][costs[0]] for entry in ordered]
-        found: dict[str, dict[str, Any]] = {}
-        for name, share in (("large", 1), ("small", 1 / 3), ("middle", 2 / 3)):
-            most = min(own) + share * (max(own) - min(own))
-            best = next(e for e in ordered if e["metrics"][costs[0]] <= most)
-            if best not in found.values():
-                found[name] = best
-        return {name: found[name] for name in ("small", "middle", "large") if name in found}
+        ordered = sorted(self.best, key=lambda entry: entry["metrics"][self.goals.quality])
+        last = len(ordered) - 1
+        places = {"small": last // 4, "middle": last // 2, "large": last}
+        if last < 2:
+            del places["middle"]
+        if last < 1:
+            del places["small"]
+        return {name: ordered[place] for name, place in places.items()}
 
     def show(self, console: Console) -> None:
         """Prints the front."""

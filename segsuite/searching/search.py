@@ -10,12 +10,15 @@ from segsuite.core.hints import Count
 from segsuite.searching.archive import Archive, key_of
 from segsuite.searching.encoding import Encoding, Judged, Problem, Vector
 from segsuite.searching.latency.table import Estimate
-from segsuite.searching.objectives import CHEAP, LATENCY, Goals, front
+from segsuite.searching.objectives import COUNTED, LATENCY, MEMORY, Goals, dominates, front
 from segsuite.searching.result import SearchResult
 from segsuite.searching.strategies import Strategy
 from segsuite.searching.workers import Evaluate, InTurn
 
-_VAIN = 1000
+_FAILURES = 3
+"""Candidates that cannot be evaluated, with none that can, after which a search ends."""
+
+_STALLED = 1000
 """Candidates in a row of which none was new and kept the limits, after which a search ends."""
 
 
@@ -31,7 +34,7 @@ class Measures(Protocol):
         """The metrics that need images."""
 
 
-class Timed(Protocol):
+class LatencyPredictor(Protocol):
     """Tells how long architectures take, such as `latency.model.LatencyModel`."""
 
     def estimate(self, architecture: Any) -> Estimate:
@@ -76,7 +79,7 @@ class Search:
         measures: Measures,
         archive: Archive,
         *,
-        latency: Timed | None = None,
+        latency: LatencyPredictor | None = None,
         tell: Callable[[str], None] = lambda text: None,
         grown: Callable[[SearchResult], None] = lambda result: None,
     ) -> SearchResult:
@@ -92,25 +95,25 @@ class Search:
         """
         search = _Progress(self, measures, archive, latency, tell)
         proposals = self.strategy(search.problem, seed=self.seed)
-        batch, vain = next(proposals), 0
-        while batch and len(search.order) < self.evaluations and vain < _VAIN:
-            before, proposed = len(search.order), len(batch)
+        batch, stalled = next(proposals, []), 0
+        while batch and len(search.found) < self.evaluations and stalled < _STALLED:
+            before, proposed = len(search.found), len(batch)
             judged = search.judged(batch)
-            vain = 0 if len(search.order) > before else vain + proposed
+            stalled = 0 if len(search.found) > before else stalled + proposed
             if search.fresh:
                 grown(search.result())
             try:
                 batch = proposals.send(judged)
             except StopIteration:  # nothing new to propose
                 batch = []
-        if not search.order:
+        if not search.found:
             raise ConfigError(
-                f"none of {len(search.refused)} architectures keeps {dict(self.goals.limits)}; "
+                f"no architecture keeps {dict(self.goals.limits)} ({len(search.refused)} tried); "
                 "raise the limits, or take a smaller space (method.space of the supernet)"
             )
-        if len(search.order) < self.evaluations:
+        if len(search.found) < self.evaluations:
             tell(
-                f"ended after {len(search.order)} of {self.evaluations} evaluations: the strategy "
+                f"ended after {len(search.found)} of {self.evaluations} evaluations: the strategy "
                 "has nothing new to propose that keeps the limits"
             )
         result = search.result()
@@ -123,8 +126,9 @@ class _Progress:
     """A search under way.
 
     Attributes:
-        order: keys of what was evaluated, in the order in which it was proposed.
-        refused: keys of architectures that exceed a limit that costs nothing to check.
+        found: what is known of each architecture that was evaluated, by its key, in the order in
+            which it was proposed.
+        refused: keys of architectures that exceed a limit before they are evaluated.
         fresh: whether anything was evaluated for the last batch.
     """
 
@@ -133,95 +137,132 @@ class _Progress:
         search: Search,
         measures: Measures,
         archive: Archive,
-        latency: Timed | None,
+        latency: LatencyPredictor | None,
         tell: Callable[[str], None],
     ) -> None:
         self.search, self.measures, self.archive, self.tell = search, measures, archive, tell
-        self.latency = latency
-        self.order: dict[str, None] = {}
+        self.goals, self.latency = search.goals, latency
+        self.found: dict[str, dict[str, Any]] = {}
         self.refused: set[str] = set()
         self.fresh = False
         self.problem = Problem(measures.genes, search.goals, self._known)
-        self._names = [name for name in search.goals.metrics if name in CHEAP]
         self._counted: dict[bytes, dict[str, float]] = {}
 
     def _known(self, vector: Vector) -> dict[str, float]:
-        """What needs no evaluation."""
+        """What is known at once."""
         name, architecture = self.problem.name(vector), self.measures.genes.decoded(vector)
         if name not in self._counted:
-            self._counted[name] = self.measures.cheap(architecture, self._names)
+            names = [name for name in self.goals.metrics if name in COUNTED]
+            self._counted[name] = self.measures.cheap(architecture, names)
         if self.latency is None:
             return self._counted[name]
-        return {**self._counted[name], LATENCY: self.latency.estimate(architecture).seconds}
+        return {**self._counted[name], LATENCY: self.latency.estimate(architecture).value}
 
     def judged(self, batch: Sequence[Vector]) -> list[Judged]:
         """What candidates cost: looked up, or evaluated as far as the budget allows."""
-        room = self.search.evaluations - len(self.order)
-        keys, wanted = [], {}
+        room = self.search.evaluations - len(self.found)
+        proposed, wanted = [], {}
         for vector in batch:
-            candidate = _Candidate.of(self.measures.genes.decoded(vector), self._known(vector))
-            keys.append(key := candidate.key)
-            if not self.search.goals.kept(self._at_best(candidate, candidate.known)):
-                self.refused.add(key)
-            elif key not in self.order and (key in wanted or len(wanted) < room):
-                wanted[key] = candidate
+            candidate = self._candidate(vector)
+            proposed.append(candidate)
+            if not self.goals.kept(self._at_best(candidate)):
+                self.refused.add(candidate.key)
+            elif candidate.key not in self.found and (
+                candidate.key in wanted or len(wanted) < room
+            ):
+                wanted[candidate.key] = candidate
         self._evaluate([wanted[key] for key in wanted if key not in self.archive])
         for candidate in wanted.values():
-            self._settle(candidate)
-            self.order[candidate.key] = None
+            self.found[candidate.key] = self._settled(candidate)
         return [
-            self.problem.judged(
-                self.archive[key]["metrics"] if key in self.order else self._known(vector)
-            )
-            for vector, key in zip(batch, keys, strict=True)
+            self.problem.judged(self.found[c.key]["metrics"] if c.key in self.found else c.known)
+            for c in proposed
         ]
 
+    def _candidate(self, vector: Vector) -> "_Candidate":
+        architecture = self.measures.genes.decoded(vector)
+        plain, known = architecture.to_dict(), dict(self._known(vector))
+        key = key_of(plain)
+        if MEMORY in self.goals.metrics:
+            stored = self.archive[key]["metrics"] if key in self.archive else {}
+            known |= (
+                {MEMORY: stored[MEMORY]}
+                if MEMORY in stored
+                else self.measures.cheap(architecture, [MEMORY])
+            )
+        return _Candidate(key, architecture, plain, known)
+
     def _evaluate(self, candidates: Sequence["_Candidate"]) -> None:
-        """Adds to the archive, each as soon as it is known."""
+        """Adds to the archive, each as soon as it is known; without latencies, which are of today's
+        table."""
         self.fresh, begun = bool(candidates), time.perf_counter()
-        architectures = [candidate.architecture for candidate in candidates]
-        answers = self.search.workers(self.measures, architectures)
-        for done, (place, metrics, seconds) in enumerate(answers, start=1):
+        if self.goals.accuracy:
+            architectures = [candidate.architecture for candidate in candidates]
+            answers = self.search.workers(self.measures, architectures)
+        else:
+            answers = ((place, {}, 0.0) for place in range(len(candidates)))
+        for done, (place, answer, seconds) in enumerate(answers, start=1):
             candidate = candidates[place]
-            metrics = {**candidate.known, **metrics}
+            failed = {"failed": answer} if isinstance(answer, str) else {}
+            own = {name: value for name, value in candidate.known.items() if name != LATENCY}
+            metrics = {**own, **({} if isinstance(answer, str) else answer)}
             entry = {"metrics": metrics, "seconds": seconds, "architecture": candidate.plain}
-            self.archive.add(candidate.key, entry)
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            self.archive.add(candidate.key, {**entry, **failed})
+            shown = ", ".join(f"{n} {v:.4g}" for n, v in {**candidate.known, **metrics}.items())
             each = (time.perf_counter() - begun) / done
             self.tell(
-                f"{len(self.order) + done} of {self.search.evaluations}: {shown} "
+                f"{len(self.found) + done} of {self.search.evaluations}: {shown} "
                 f"({each:.1f} s, {len(candidate.plain['branches'])} branches)"
+                + (f"; it cannot be evaluated: {answer}" if failed else "")
+            )
+        self._check_failures()
+
+    def _check_failures(self) -> None:
+        """Raises ConfigError where nothing could be evaluated: that is no candidate's fault."""
+        failures = [entry["failed"] for entry in self.archive if "failed" in entry]
+        if len(failures) == len(self.archive) >= _FAILURES:
+            raise ConfigError(
+                f"none of {len(failures)} candidates could be evaluated; the last: {failures[-1]}. "
+                "With less memory than that takes, type a smaller batch_size or size"
             )
 
-    def _settle(self, candidate: "_Candidate") -> None:
-        """Measures its latency if that decides whether it is one of the best, or keeps a limit."""
+    def _settled(self, candidate: "_Candidate") -> dict[str, Any]:
+        """What is known of it in the end: with its latency, measured if that decides whether it is
+        one of the best or keeps a limit, and else predicted."""
         entry = self.archive[candidate.key]
         if self.latency is None:
-            return
-        if not entry.get("measured") and self._decides(candidate, entry["metrics"]):
+            return entry
+        metrics = {**entry["metrics"], LATENCY: candidate.known[LATENCY]}
+        if not self._decides(candidate, metrics):
+            return {**entry, "metrics": metrics}
+        if LATENCY not in entry["metrics"]:
             milliseconds = self.latency.measured(candidate.architecture)
-            metrics = {**entry["metrics"], LATENCY: milliseconds}
-            entry = {**entry, "metrics": metrics, "measured": True}
+            entry = {**entry, "metrics": {**entry["metrics"], LATENCY: milliseconds}}
             self.archive.add(candidate.key, entry)
             self.tell(f"{candidate.key}: latency measured, {milliseconds:.4g} ms")
-        if entry.get("measured"):
-            self.latency.learn(candidate.architecture, entry["metrics"][LATENCY])
+        self.latency.learn(candidate.architecture, entry["metrics"][LATENCY])
+        return {**entry, "measured": True}
 
     def _decides(self, candidate: "_Candidate", metrics: Mapping[str, float]) -> bool:
-        goals = self.search.goals
-        best = self._at_best(candidate, metrics)
-        if not goals.kept(best):
+        """Whether it matters where in its band the latency lies."""
+        best, worst = self._at_best(candidate, metrics), self._at_best(candidate, metrics, sign=1)
+        if not self.goals.complete(metrics) or not self.goals.kept(best):
             return False
-        if not goals.kept(self._at_best(candidate, metrics, sign=1)):
+        if not self.goals.kept(worst):
             return True
-        own = goals.costs(best)
-        others = (goals.costs(self.archive[key]["metrics"]) for key in self.order)
-        return not any((other <= own).all() and (other < own).any() for other in others)
+        own = self.goals.costs(best)
+        others = (self.goals.costs(entry["metrics"]) for entry in self.found.values())
+        return LATENCY in self.goals.names and not any(dominates(other, own) for other in others)
 
     def _at_best(
-        self, candidate: "_Candidate", metrics: Mapping[str, float], *, sign: int = -1
+        self,
+        candidate: "_Candidate",
+        metrics: Mapping[str, float] | None = None,
+        *,
+        sign: int = -1,
     ) -> Mapping[str, float]:
         """The metrics with a latency at the end of what it may be."""
+        metrics = candidate.known if metrics is None else metrics
         if self.latency is None:
             return metrics
         band = self.latency.estimate(candidate.architecture).band
@@ -229,9 +270,8 @@ class _Progress:
 
     def result(self) -> SearchResult:
         """What was found so far."""
-        goals = self.search.goals
-        entries = [self.archive[key] for key in self.order]
-        kept = [entry for entry in entries if goals.kept(entry["metrics"])]
+        goals, entries = self.goals, list(self.found.values())
+        kept = [e for e in entries if goals.complete(e["metrics"]) and goals.kept(e["metrics"])]
         best = [kept[place] for place in front([goals.costs(e["metrics"]) for e in kept])]
         best.sort(key=lambda entry: tuple(goals.costs(entry["metrics"])))
         return SearchResult(goals, entries, best, len(self.refused))
@@ -245,8 +285,3 @@ class _Candidate:
     architecture: Any
     plain: Mapping[str, Any]
     known: Mapping[str, float]
-
-    @classmethod
-    def of(cls, architecture: Any, known: Mapping[str, float]) -> "_Candidate":
-        plain = architecture.to_dict()
-        return cls(key_of(plain), architecture, plain, known)

@@ -12,6 +12,7 @@ import numpy as np
 from segsuite.core.errors import MissingExtra
 from segsuite.core.hints import Count, Share
 from segsuite.searching.encoding import Judged, Problem, Vector, mutated
+from segsuite.searching.objectives import dominates
 
 Proposals = Generator[list[Vector], list[Judged], None]
 
@@ -137,4 +138,4 @@ def beats(one: Judged, other: Judged) -> bool:
     """Whether one is nowhere worse and somewhere better; keeping the limits counts first."""
     if one.exceeds != other.exceeds:
         return one.exceeds < other.exceeds
-    return bool((one.costs <= other.costs).all() and (one.costs < other.costs).any())
+    return dominates(one.costs, other.costs)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -10,8 +9,8 @@ from typing import Any, Literal
 from segsuite.core.errors import ConfigError, MissingExtra
 from segsuite.core.hints import Count
 
-Answer = tuple[int, dict[str, float], float]
-"""Which candidate, its metrics, and the seconds that it took."""
+Answer = tuple[int, dict[str, float] | str, float]
+"""Which candidate, its metrics or why it has none, and the seconds that it took."""
 
 Evaluate = Callable[[Any, Sequence[Any]], Iterator[Answer]]
 """Takes the measures and candidates; gives answers as they come, in any order."""
@@ -28,7 +27,8 @@ class InTurn:
 class Workers:
     """Several candidates at once, by joblib.
 
-    On a machine with several GPUs, candidates go round them.
+    Where the supernet is on a GPU, processes are spread over all GPUs. Numbers of threads differ
+    from those of one process, and may change the last digits of a score.
 
     Args:
         jobs: how many at once; 1 evaluates them in this process.
@@ -87,27 +87,34 @@ def _register_ray() -> None:
 
 
 def _elsewhere(path: str, place: int, jobs: int, candidate: Any) -> Answer:
-    return (place, *_timed(_loaded(path, place, jobs), candidate))
+    return (place, *_timed(_read(path, place, jobs), candidate))
 
 
-def _loaded(path: str, place: int, jobs: int) -> Any:
-    import os
-
-    import torch
-
-    devices = torch.cuda.device_count()
-    torch.set_num_threads(max((os.cpu_count() or 1) // jobs, 1))
-    return _read(path, place % devices if devices else None)
+_here: dict[str, Any] = {}
+"""What this process has read."""
 
 
-@lru_cache(maxsize=8)
-def _read(path: str, device: int | None) -> Any:
-    import joblib
+def _read(path: str, place: int, jobs: int) -> Any:
+    """The measures; those of a GPU on one of all GPUs, which this process keeps."""
+    if path not in _here:
+        import os
 
-    measures = joblib.load(path)
-    return measures if device is None else measures.to(f"cuda:{device}")
+        import joblib
+        import torch
+
+        torch.set_num_threads(max((os.cpu_count() or 1) // jobs, 1))
+        measures = joblib.load(path)
+        if measures.device.type == "cuda":
+            measures.to(f"cuda:{place % torch.cuda.device_count()}")
+        _here.clear()
+        _here[path] = measures
+    return _here[path]
 
 
-def _timed(measures: Any, candidate: Any) -> tuple[dict[str, float], float]:
+def _timed(measures: Any, candidate: Any) -> tuple[dict[str, float] | str, float]:
     begun = time.perf_counter()
-    return measures.evaluated(candidate), time.perf_counter() - begun
+    try:
+        answer: dict[str, float] | str = measures.evaluated(candidate)
+    except RuntimeError as error:  # as torch's, of memory or of a kernel
+        answer = " ".join(str(error).split())[:200] or type(error).__name__
+    return answer, time.perf_counter() - begun

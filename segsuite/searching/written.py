@@ -27,13 +27,11 @@ def write_found(
     weights = folder / "weights"
     weights.mkdir(exist_ok=True)
     genotypes = {entry["key"]: Genotype(**entry["architecture"]) for entry in result.best}
-    for key, genotype in genotypes.items():
-        save_checkpoint(_checkpoint(run, measures, genotype, classes), weights / f"{key}.ckpt")
     named = {name: entry["key"] for name, entry in result.chosen().items()}
-    for name, key in named.items():
-        link = weights / f"{name}.ckpt"
-        link.unlink(missing_ok=True)
-        link.symlink_to(f"{key}.ckpt")
+    for key, genotype in genotypes.items():
+        checkpoint = _checkpoint(run, measures, genotype, classes)
+        for name in (key, *(name for name, own in named.items() if own == key)):
+            save_checkpoint(checkpoint, weights / f"{name}.ckpt")
     written = {"genotypes": str(folder / "genotypes"), "weights": str(weights)}
     if named or genotypes:
         shown = named or {key: key for key in list(genotypes)[:3]}

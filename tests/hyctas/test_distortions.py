@@ -41,6 +41,7 @@ def test_attention_is_moved_and_nothing_lost(seed):
         assert counted(across) == counted(made)
         assert operations(along) != operations(made) != operations(across)
         for other in (along, across):
+            assert other.shared == made.shared
             assert [b.downs for b in other.branches] == [b.downs for b in made.branches]
             assert [b.widths for b in other.branches] == [b.widths for b in made.branches]
 

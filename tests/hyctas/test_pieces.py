@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segsuite.measure.operations import count, count_parameters
-from segsuite.methods.hyctas.heads import QuarterHead
+from segsuite.methods.hyctas.heads import LightHead, QuarterHead
 from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.methods.hyctas.pieces import Pieces
 from segsuite.methods.hyctas.space import SearchSpace
@@ -71,3 +71,12 @@ def test_pieces_one_after_the_other_are_the_network(pieces):
             x = cell(x)
         labels = head.make()(fusion.make()(x), fine, coarse)
         assert (labels == network.predict(image).labels(SIZE)).all()
+
+
+def test_pieces_of_other_heads_classes_and_gates_have_other_names(pieces):
+    """So that a table of one is not taken for another."""
+    known = {piece.name for piece in pieces.every()}
+    for change in ({"num_classes": 4}, {"head": LightHead}, {"gate": False}):
+        made = partial(MAKE, **change)
+        other = Pieces(lambda genotype, made=made: made(genotype=genotype), SPACE, SIZE)
+        assert not known >= {piece.name for piece in other.every()}, change

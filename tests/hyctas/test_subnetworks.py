@@ -14,7 +14,7 @@ from segsuite.measure.operations import count, count_parameters
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.subnetworks import Subnetworks
-from segsuite.searching.objectives import CHEAP
+from segsuite.searching.objectives import COUNTED, MEMORY
 from tests.hyctas.made import TWO_BRANCHES, stirred
 from tests.hyctas.test_supernet import CLASSES, images, supernet
 from tests.toy import toy_classes
@@ -57,7 +57,7 @@ def measured(data: Data, **changes) -> Subnetworks:
 def test_metrics_are_those_of_the_network_taken_out():
     data, genotype = Data(), Genotype(**TWO_BRANCHES)
     subnetworks = measured(data)
-    found = subnetworks.evaluated(genotype) | subnetworks.cheap(genotype, CHEAP)
+    found = subnetworks.evaluated(genotype) | subnetworks.cheap(genotype, [*COUNTED, MEMORY])
     network = subnetworks.supernet.extracted(genotype)
     assert found["parameters"] == count_parameters(network)
     assert found["gmacs"] == pytest.approx(count(network, images(1)).everything.gmacs, rel=1e-12)
@@ -86,7 +86,7 @@ def test_measured_again_it_is_the_same_whatever_was_measured_between():
 
 def test_what_costs_nothing_needs_no_image():
     data = Data()
-    found = measured(data).cheap(Genotype(**TWO_BRANCHES), CHEAP)
+    found = measured(data).cheap(Genotype(**TWO_BRANCHES), [*COUNTED, MEMORY])
     assert data.asked == [] and min(found.values()) > 0
 
 

@@ -16,6 +16,9 @@ def test_what_was_found_is_there_again(tmp_path):
     first = Archive(path, ABOUT)
     first.add("a", {"metrics": {"miou": 0.5}})
     first.add("b", {"metrics": {"miou": 0.25}})
+    with pytest.raises(ConfigError, match="is written to by another search"):
+        Archive(path, ABOUT)
+    first.close()
     again = Archive(path, ABOUT)
     assert [entry["key"] for entry in again] == ["a", "b"] and len(again) == 2
     assert again["b"]["metrics"] == {"miou": 0.25} and "c" not in again
@@ -27,6 +30,7 @@ def test_a_line_that_a_kill_cut_is_forgotten(tmp_path, cut):
     archive = Archive(path, ABOUT)
     for key in "ab":
         archive.add(key, {"metrics": {"miou": 0.5}})
+    archive.close()
     path.write_bytes(path.read_bytes()[:-cut])
     again = Archive(path, ABOUT)
     assert [entry["key"] for entry in again] == ["a"]

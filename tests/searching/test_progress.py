@@ -13,7 +13,7 @@ GOALS = Goals(("miou", "gmacs"), {"parameters": 10})
 REFERENCE = {"miou": 0.0, "gmacs": 4.0}
 
 
-def entry(key: str, miou: float, gmacs: float, branches: int, parameters: float = 1):
+def entry(key: str, miou: float, gmacs: float, branches: int = 1, parameters: float = 1):
     metrics = {"miou": miou, "gmacs": gmacs, "parameters": parameters}
     return {"key": key, "metrics": metrics, "architecture": {"branches": [0] * branches}}
 
@@ -47,15 +47,28 @@ def test_what_is_written_while_it_goes_on(tmp_path):
 
 
 def test_small_middle_and_large():
-    """The most accurate, and the most accurate of the lower two thirds and third of the costs."""
-    best = [entry(*row, 1) for row in (("a", 0.1, 1.0), ("b", 0.2, 1.9), ("c", 0.4, 3.0))]
+    """By their rank in accuracy, however costs are spread."""
+    best = [entry(*row) for row in (("a", 0.1, 1.0), ("b", 0.2, 1.9), ("c", 0.4, 3.0))]
     best += [entry("d", 0.5, 4.0, 1)]
     chosen = SearchResult(GOALS, best, best, 0).chosen()
     assert {name: e["key"] for name, e in chosen.items()} == {
-        "small": "b",
-        "middle": "c",
+        "small": "a",
+        "middle": "b",
         "large": "d",
     }
-    assert [*SearchResult(GOALS, best[:1], best[:1], 0).chosen()] == ["large"]
+    for count, names in (
+        (1, ["large"]),
+        (2, ["small", "large"]),
+        (3, ["small", "middle", "large"]),
+    ):
+        few = SearchResult(GOALS, best[:count], best[:count], 0).chosen()
+        assert [*few] == names and len({e["key"] for e in few.values()}) == count
     costs = SearchResult(Goals(("gmacs",), {}), best, best[:1], 0)
     assert costs.chosen() == {}
+
+
+def test_what_could_not_be_evaluated_counts_for_nothing():
+    failed = {"key": "f", "metrics": {"gmacs": 0.1}, "architecture": {"branches": [0]}}
+    result = SearchResult(GOALS, [failed, *ENTRIES], [ENTRIES[4]], 0)
+    grown = volumes(result, REFERENCE)
+    assert grown[0] == 0 and grown[1:] == volumes(RESULT, REFERENCE)

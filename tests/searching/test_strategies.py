@@ -16,7 +16,9 @@ STRATEGIES = {
     "random": RandomSearch(batch=20),
     "nsga2": Nsga2(population=20, mutation=0.1),
     "evolution": RegularisedEvolution(population=20, mutation=0.1, batch=20),
-    "predictor": Predictor(begin=50, best=12, doubted=4, population=20, generations=40, patience=9),
+    "predictor": Predictor(
+        begin=50, best=12, uncertain=4, population=20, generations=40, patience=9
+    ),
 }
 KNOWN = (-4.0, 12.0)
 """What every word of use beats."""

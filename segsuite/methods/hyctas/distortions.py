@@ -1,7 +1,6 @@
 """What becomes of an architecture when its attention is taken away or moved (HyCTAS, table 8)."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +16,8 @@ def distorted(*, genotype: Genotype, how: Distortion = "none", seed: int = 0) ->
     Args:
         how: `no_attention`, 3 x 3 convolutions in its place; `all_attention`, attention in place of
             3 x 3 convolutions; `moved_along`, to other layers of its branch; `moved_across`, to
-            layers of another branch. Moved attention changes places with what was there.
+            layers of another branch. Moved attention changes places with what was there, where
+            branches then share the layers that they shared before.
         seed: draws where attention is moved to.
 
     Raises:
@@ -25,71 +25,51 @@ def distorted(*, genotype: Genotype, how: Distortion = "none", seed: int = 0) ->
     """
     if how == "none":
         return genotype
-    plain = genotype.to_dict()
-    rows = [list(branch["operations"]) for branch in plain["branches"]]
-    before = [list(row) for row in rows]
-    _CHANGES[how](rows, genotype, np.random.default_rng(seed % 2**63))
-    if rows == before:
+    rows = [list(branch.operations) for branch in genotype.branches]
+    if how in _REPLACED:
+        old, new = _REPLACED[how]
+        rows = [[new if name == old else name for name in row] for row in rows]
+    else:
+        _move(
+            rows,
+            genotype,
+            across=how == "moved_across",
+            generator=np.random.default_rng(seed % 2**63),
+        )
+    if rows == [list(branch.operations) for branch in genotype.branches]:
         raise ConfigError(
             f"method.distortion={how} changes nothing in this architecture ({genotype}); "
             + _WHY[how]
         )
+    return _with(genotype, rows)
+
+
+def _move(
+    rows: list[list[str]], genotype: Genotype, *, across: bool, generator: np.random.Generator
+) -> None:
+    places = [(number, layer) for number, row in enumerate(rows) for layer in range(len(row))]
+    for number, layer in [(n, i) for n, i in places if rows[n][i] == "attention"]:
+        for place in generator.permutation(len(places)):
+            other, there = places[place]
+            name = rows[other][there]
+            if (other != number) != across or name == "attention":
+                continue
+            if name == "skip" and layer in genotype.branches[number].downs:
+                continue  # a skip cannot go where the resolution halves
+            rows[number][layer], rows[other][there] = name, "attention"
+            if _with(genotype, rows).shared == genotype.shared:
+                break
+            rows[number][layer], rows[other][there] = "attention", name
+
+
+def _with(genotype: Genotype, rows: list[list[str]]) -> Genotype:
+    plain = genotype.to_dict()
     for branch, row in zip(plain["branches"], rows, strict=True):
-        branch["operations"] = row
+        branch["operations"] = list(row)
     return Genotype(**plain)
 
 
-def _replaced(old: str, new: str) -> Callable[..., None]:
-    def change(rows: list[list[str]], genotype: Genotype, generator: Any) -> None:
-        for row in rows:
-            row[:] = [new if name == old else name for name in row]
-
-    return change
-
-
-def _moved_along(rows: list[list[str]], genotype: Genotype, generator: Any) -> None:
-    for row, branch in zip(rows, genotype.branches, strict=True):
-        places = [layer for layer, name in enumerate(row) if name == "attention"]
-        for place in places:
-            others = [
-                layer
-                for layer, name in enumerate(row)
-                if name != "attention" and _may_swap(name, place, branch.downs)
-            ]
-            if others:
-                _swap(row, place, row, int(generator.choice(others)))
-
-
-def _moved_across(rows: list[list[str]], genotype: Genotype, generator: Any) -> None:
-    places = [(number, layer) for number, row in enumerate(rows) for layer in range(len(row))]
-    for number, layer in [(n, i) for n, i in places if rows[n][i] == "attention"]:
-        others = [
-            (other, there)
-            for other, there in places
-            if other != number
-            and rows[other][there] != "attention"
-            and _may_swap(rows[other][there], layer, genotype.branches[number].downs)
-        ]
-        if others:
-            other, there = others[int(generator.integers(len(others)))]
-            _swap(rows[number], layer, rows[other], there)
-
-
-def _may_swap(name: str, place: int, downs: tuple[int, ...]) -> bool:
-    """A skip cannot go where the resolution halves."""
-    return name != "skip" or place not in downs
-
-
-def _swap(row: list[str], place: int, other: list[str], there: int) -> None:
-    row[place], other[there] = other[there], row[place]
-
-
-_CHANGES = {
-    "no_attention": _replaced("attention", "conv"),
-    "all_attention": _replaced("conv", "attention"),
-    "moved_along": _moved_along,
-    "moved_across": _moved_across,
-}
+_REPLACED = {"no_attention": ("attention", "conv"), "all_attention": ("conv", "attention")}
 _WHY = {
     "no_attention": "it has no attention",
     "all_attention": "it has no 3 x 3 convolution",

@@ -20,6 +20,7 @@ from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.methods.hyctas.operations import CELLS
 from segsuite.methods.hyctas.space import ENDINGS, SearchSpace
 from segsuite.nn.predictions import GridPrediction
+from segsuite.nn.segmenter import Segmenter
 
 Make = Callable[[Genotype], HybridSegmenter]
 """Makes the network of a genotype."""
@@ -64,6 +65,11 @@ class Pieces:
 
     def __init__(self, make: Make, space: SearchSpace, size: Size) -> None:
         self.make, self.space, self.size = make, space, size
+        with torch.device("meta"):
+            like = make(space.widest(ENDINGS[0]))
+        gate = "gated" if like.backbone.fusion.gate is not None else "plain"
+        self._fusion, self._head = f"fusion {gate}", f"{type(like.head).__name__}"
+        self._classes = like.num_classes
         self._counted: dict[str, tuple[float, int]] = {}
 
     def of(self, genotype: Genotype) -> list[Piece]:
@@ -75,7 +81,7 @@ class Pieces:
         """The network itself, from an image to labels."""
         return Piece(
             f"network {genotype}",
-            lambda: _Whole(self.make(genotype), self.size),
+            lambda: Whole(self.make(genotype), self.size),
             ((1, 3, *self.size),),
             images=True,
         )
@@ -180,9 +186,9 @@ class Pieces:
             )
         main = len(genotype.branches) * end
         eighth = (1, main, *self._at(8))
-        yield Piece(f"fusion {main} {size}", lambda: make().backbone.fusion, (eighth,))
+        yield Piece(f"{self._fusion} {main} {size}", lambda: make().backbone.fusion, (eighth,))
         yield Piece(
-            f"head {main} {size}",
+            f"{self._head} {main}>{self._classes} {size}",
             lambda: _Head(make().head, self.size),
             (eighth, (1, fine, *quarter), (1, end, *self._at(8))),
         )
@@ -232,10 +238,10 @@ class _Head(nn.Module):
         return GridPrediction(self.head(Features(main, fine, coarse))).labels(self.size)
 
 
-class _Whole(nn.Module):
-    """From an image to labels."""
+class Whole(nn.Module):
+    """A network from an image to labels of its pixels."""
 
-    def __init__(self, network: HybridSegmenter, size: Size) -> None:
+    def __init__(self, network: Segmenter, size: Size) -> None:
         super().__init__()
         self.network, self.size = network, size
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from segsuite.core.arguments import with_arguments_of
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Between, Count, Share
 from segsuite.methods.hyctas.channels import FULL, Channels, Rounding
@@ -156,6 +157,7 @@ class SearchSpace:
         }
 
 
+@with_arguments_of(SearchSpace, without=("branch_shares",))
 def random_genotype(
     *, branches: Annotated[int, Between(1, len(SCALES))], seed: int = 0, **space: Any
 ) -> Genotype:

@@ -58,6 +58,11 @@ class Subnetworks:
         self.genes = Genes(supernet.space)
         self.pieces = Pieces(supernet.network_of, supernet.space, size)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the supernet is."""
+        return next(self.supernet.parameters()).device
+
     def to(self, device: str) -> "Subnetworks":
         """Itself, with the supernet there."""
         self.supernet.to(device)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.core.errors import ConfigError
+from segsuite.exporting.errors import needed
 
 Array = NDArray[np.float64]
 
@@ -72,13 +73,13 @@ def fitted(features: Array, seconds: Sequence[float]) -> Correction:
     left_out = [
         scaled[i] @ _least_squares(np.delete(scaled, i, axis=0)) - 1 for i in range(len(taken))
     ]
-    spread = np.linalg.pinv(scaled.T @ scaled)
+    units = np.maximum(scaled.max(0), 1e-30)  # bytes are a million times seconds
+    spread = np.linalg.pinv((scaled / units).T @ (scaled / units)) / np.outer(units, units)
     return Correction(weights, float(np.sqrt(np.mean(np.square(left_out)))), spread)
 
 
 def _least_squares(scaled: Array) -> Array:
     """Weights, none negative, with which each row is nearest to 1."""
-    from scipy.optimize import nnls
-
-    units = np.maximum(np.abs(scaled).max(0), 1e-30)  # bytes are a million times seconds
-    return nnls(scaled / units, np.ones(len(scaled)))[0] / units
+    units = np.maximum(scaled.max(0), 1e-30)
+    optimize = needed("scipy.optimize", "search")
+    return optimize.nnls(scaled / units, np.ones(len(scaled)))[0] / units

@@ -14,6 +14,9 @@ from segsuite.nn.folding import for_inference
 from segsuite.searching.latency.runtimes import Run, Runtime
 from segsuite.searching.latency.table import LatencyTable, Part, Whole
 
+Taken = dict[str, tuple[float, float]]
+"""Seconds of each part by its name, and of the reference beside it."""
+
 GROUP = 20
 """Parts between two looks at the reference."""
 
@@ -25,10 +28,10 @@ class Piece(Protocol):
     make: Callable[[], nn.Module]
 
     def inputs(self) -> tuple[Tensor, ...]:
-        """What it takes."""
+        """What it pieces."""
 
 
-class Takes(Protocol):
+class Decomposition(Protocol):
     """Takes architectures apart, such as `methods.hyctas.pieces.Pieces`."""
 
     def of(self, architecture: Any) -> Sequence[Piece]:
@@ -75,25 +78,30 @@ def measured_parts(
     runtime: Runtime,
     *,
     rounds: int,
+    known: Mapping[str, tuple[float, float]] | None = None,
+    keep: Callable[[Taken], None] = lambda taken: None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Part]:
     """Each part by its name.
 
     A reference takes turns with each group of parts: where it is slower than it mostly is, so were
     they.
+
+    Args:
+        known: what was measured before a kill.
+        keep: called with all that was measured so far, after each group.
     """
-    fixed, references = runtime.ready([given(reference)]), []
-    taken: dict[str, tuple[float, float]] = {}
-    for start in range(0, len(pieces), GROUP):
-        group = pieces[start : start + GROUP]
+    fixed = runtime.ready([given(reference)])
+    taken: Taken = dict(known or {})
+    left = [piece for piece in pieces if piece.name not in taken]
+    for start in range(0, len(left), GROUP):
+        group = left[start : start + GROUP]
         runs = [*fixed, *runtime.ready([given(piece) for piece in group])]
         first, *others = (median(own) for own in in_turns(runs, rounds=rounds))
-        references.append(first)
-        taken.update(
-            {piece.name: (seconds, first) for piece, seconds in zip(group, others, strict=True)}
-        )
-        tell(f"{start + len(group)} of {len(pieces)} parts measured")
-    usual = median(references) if references else 1.0
+        taken |= {p.name: (seconds, first) for p, seconds in zip(group, others, strict=True)}
+        keep(taken)
+        tell(f"{len(taken)} of {len(pieces)} parts measured")
+    usual = median(reference for _, reference in taken.values())
     return {
         piece.name: Part(taken[piece.name][0] * usual / taken[piece.name][1], *counted(piece))
         for piece in pieces
@@ -120,10 +128,12 @@ def counted(piece: Piece) -> tuple[int, int]:
 
 def built_table(
     networks: Sequence[Any],
-    takes: Takes,
+    pieces: Decomposition,
     runtime: Runtime,
     *,
     rounds: int,
+    known: Mapping[str, tuple[float, float]] | None = None,
+    keep: Callable[[Taken], None] = lambda taken: None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
     """A table of all parts, corrected by whole networks, the first of which is the reference.
@@ -131,18 +141,21 @@ def built_table(
     Args:
         networks: architectures.
         rounds: how often each is timed; the median counts.
+        known, keep: see `measured_parts`.
     """
-    pieces = takes.every()
-    parts = measured_parts(pieces, takes.whole(networks[0]), runtime, rounds=rounds, tell=tell)
+    reference = pieces.whole(networks[0])
+    kind = {"rounds": rounds, "known": known, "keep": keep, "tell": tell}
+    parts = measured_parts(pieces.every(), reference, runtime, **kind)
     tell(f"measuring {len(networks)} whole networks in turns")
-    seconds = seconds_of([takes.whole(network) for network in networks], runtime, rounds=rounds)
+    seconds = seconds_of([pieces.whole(network) for network in networks], runtime, rounds=rounds)
     wholes = tuple(
-        Whole(names_of(takes, network), own) for network, own in zip(networks, seconds, strict=True)
+        Whole(names_of(pieces, network), own)
+        for network, own in zip(networks, seconds, strict=True)
     )
     about: Mapping[str, Any] = {**runtime.facts, "date": date.today().isoformat()}
     return LatencyTable(about, networks[0].to_dict(), parts, wholes)
 
 
-def names_of(takes: Takes, architecture: Any) -> tuple[str, ...]:
+def names_of(pieces: Decomposition, architecture: Any) -> tuple[str, ...]:
     """Of its parts."""
-    return tuple(piece.name for piece in takes.of(architecture))
+    return tuple(piece.name for piece in pieces.of(architecture))

@@ -3,8 +3,8 @@
 from statistics import median
 from typing import Any
 
-from segsuite.searching.latency.measuring import Takes, given, in_turns, names_of
-from segsuite.searching.latency.runtimes import Run, Runtime
+from segsuite.searching.latency.measuring import Decomposition, given, in_turns, names_of
+from segsuite.searching.latency.runtimes import Given, Run, Runtime
 from segsuite.searching.latency.table import Estimate, LatencyTable
 
 
@@ -13,7 +13,7 @@ class LatencyModel:
 
     Args:
         table: the table.
-        takes: takes architectures apart.
+        pieces: takes architectures apart.
         runtime: measures whole networks.
         rounds: how often a network is timed.
     """
@@ -21,19 +21,18 @@ class LatencyModel:
     def __init__(
         self,
         table: LatencyTable,
-        takes: Takes,
+        pieces: Decomposition,
         runtime: Runtime,
         *,
         rounds: int,
     ) -> None:
-        self.table, self.takes, self.runtime, self.rounds = table, takes, runtime, rounds
-        self.measurements = 0
+        self.table, self.pieces, self.runtime, self.rounds = table, pieces, runtime, rounds
         self._reference: Run | None = None
 
     def estimate(self, architecture: Any) -> Estimate:
         """Milliseconds of one image."""
-        seconds = self.table(names_of(self.takes, architecture))
-        return Estimate(1e3 * seconds.seconds, 1e3 * seconds.band)
+        seconds = self.table(names_of(self.pieces, architecture))
+        return Estimate(1e3 * seconds.value, 1e3 * seconds.band)
 
     def measured(self, architecture: Any) -> float:
         """Milliseconds of one image, as the machine was when the table was made.
@@ -41,15 +40,18 @@ class LatencyModel:
         It takes turns with the table's reference: where that is slower than it was, so is the
         machine.
         """
+        return self.timed(given(self.pieces.whole(architecture)))
+
+    def timed(self, module: Given) -> float:
+        """Milliseconds of any module, beside the reference."""
         if self._reference is None:
-            reference = self.takes.read(self.table.reference)
-            (self._reference,) = self.runtime.ready([given(self.takes.whole(reference))])
-        (run,) = self.runtime.ready([given(self.takes.whole(architecture))])
+            reference = self.pieces.read(self.table.reference)
+            (self._reference,) = self.runtime.ready([given(self.pieces.whole(reference))])
+        (run,) = self.runtime.ready([module])
         fixed, own = in_turns([self._reference, run], rounds=self.rounds)
-        self.measurements += 1
         ratio = median(o / f for o, f in zip(own, fixed, strict=True))
         return 1e3 * self.table.wholes[0].seconds * ratio
 
     def learn(self, architecture: Any, milliseconds: float) -> None:
         """Lets a measurement count from now on."""
-        self.table = self.table.learnt(names_of(self.takes, architecture), milliseconds / 1e3)
+        self.table = self.table.learnt(names_of(self.pieces, architecture), milliseconds / 1e3)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from segsuite.core.errors import ConfigError
@@ -17,6 +16,7 @@ from segsuite.engine.inference.framing import pair
 from segsuite.measure.machine import machine
 from segsuite.methods.hyctas.pieces import Pieces
 from segsuite.methods.hyctas.supernet import Supernet
+from segsuite.searching.correlation import correlation
 from segsuite.searching.latency.measuring import names_of, seconds_of
 from segsuite.searching.latency.source import FILE, TableSource
 from segsuite.searching.latency.table import Estimate, LatencyTable
@@ -31,6 +31,7 @@ class Validation:
 
     Attributes:
         path: the table's file, None if it lies in the run's folder.
+        name: of the supernet.
         estimates, seconds: of each network; seconds as the machine was when the table was made.
         drift: how many times as long the table's reference took as it did then.
         machine: what it was measured on.
@@ -47,23 +48,18 @@ class Validation:
     @property
     def errors(self) -> np.ndarray:
         """Of each, in shares of its time."""
-        return np.array([e.seconds for e in self.estimates]) / self.seconds - 1
+        return np.array([e.value for e in self.estimates]) / self.seconds - 1
 
     @property
     def inside(self) -> float:
         """The share of networks whose time lies within the band."""
         pairs = zip(self.estimates, self.seconds, strict=True)
-        return float(np.mean([abs(e.seconds - s) <= e.band for e, s in pairs]))
+        return float(np.mean([abs(e.value - s) <= e.band for e, s in pairs]))
 
     def correlations(self) -> dict[str, float]:
         """Spearman's and Kendall's between what it said and what was."""
-        from scipy.stats import kendalltau, spearmanr
-
-        said = [e.seconds for e in self.estimates]
-        return {
-            "spearman": float(spearmanr(said, self.seconds)[0]),
-            "kendall": float(kendalltau(said, self.seconds)[0]),
-        }
+        said = [e.value for e in self.estimates]
+        return {name: correlation(name, said, self.seconds) for name in ("spearman", "kendall")}
 
     def figures(self) -> dict[str, float]:
         """All that is told of it."""
@@ -82,7 +78,7 @@ class Validation:
         plain = {"network": self.name, "about": dict(self.table.about), **self.figures()}
         if parts:
             plain["networks"] = [
-                {"said_ms": 1e3 * e.seconds, "band_ms": 1e3 * e.band, "took_ms": 1e3 * seconds}
+                {"said_ms": 1e3 * e.value, "band_ms": 1e3 * e.band, "took_ms": 1e3 * seconds}
                 for e, seconds in zip(self.estimates, self.seconds, strict=True)
             ]
         return plain
@@ -132,6 +128,7 @@ class ValidateTable:
     ) -> None:
         self.networks, self.size, self.source = networks, pair(size), source
         self.unseen, self.folder = unseen, Path(folder)
+        correlation("kendall", [0, 1, 2], [0, 1, 2])  # before hours of measurement: is scipy there?
 
     def __call__(self, *, data_overrides: list[str], tell: Any) -> Validation:
         """Measures.
@@ -162,5 +159,5 @@ class ValidateTable:
             estimates=[table(names_of(pieces, genotype)) for genotype in genotypes],
             seconds=[own / drift for own in seconds],
             drift=drift,
-            machine=machine(torch.device("cpu")),
+            machine=machine(runtime.device),
         )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import Device, device_of
 from segsuite.core.hints import Count, Positive
+from segsuite.exporting.errors import needed
 from segsuite.exporting.onnx_file import onnx_of, write_onnx
 from segsuite.measure.latency import timed
 from segsuite.measure.machine import machine
@@ -30,7 +31,13 @@ Given = tuple[nn.Module, Sequence[Tensor]]
 
 
 class Runtime(Protocol):
-    """What times modules."""
+    """What times modules.
+
+    Attributes:
+        device: where networks run, as far as this process knows.
+    """
+
+    device: torch.device
 
     def ready(self, modules: Sequence[Given]) -> list[Run]:
         """The modules, each ready to be run on its inputs."""
@@ -52,7 +59,6 @@ class Torch:
 
     def ready(self, modules: Sequence[Given]) -> list[Run]:
         """Batch norms are folded, as for every figure of speed here."""
-        torch.set_num_threads(self.threads)
         return [self._ready(module, inputs) for module, inputs in modules]
 
     def _ready(self, module: nn.Module, inputs: Sequence[Tensor]) -> Run:
@@ -60,17 +66,22 @@ class Torch:
         folded = for_inference(module.to(self.device), lambda part: part(*given))
 
         def run() -> float:
-            with torch.inference_mode():
-                return timed([lambda _: folded(*given)], None, self.device)[0]
+            before = torch.get_num_threads()
+            torch.set_num_threads(self.threads)
+            try:
+                with torch.inference_mode():
+                    return timed([lambda _: folded(*given)], None, self.device)[0]
+            finally:
+                torch.set_num_threads(before)
 
         return run
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Without the names of what else is installed."""
-        torch.set_num_threads(self.threads)
-        known = machine(self.device)
-        names = ("device", "processor", "threads", "torch", "gpu", "cuda")
+        """Without the names of what else is installed; machines are told apart by their model,
+        since those in containers have another name each time."""
+        known = {**machine(self.device), "threads": self.threads}
+        names = ("device", "processor", "cores", "threads", "torch", "gpu", "cuda")
         return {"runtime": "torch", **{name: known[name] for name in names if name in known}}
 
 
@@ -83,6 +94,8 @@ class OnnxRuntime:
     Raises:
         MissingExtra: onnxruntime, onnx or onnxscript is not installed.
     """
+
+    device = torch.device("cpu")
 
     def __init__(self, *, threads: Count = 1) -> None:
         self.threads = threads
@@ -110,13 +123,13 @@ class OnnxRuntime:
         """The processor, threads and version."""
         import onnxruntime
 
-        processor = machine(torch.device("cpu"))["processor"]
-        version = onnxruntime.__version__
+        known = machine(self.device)
         return {
             "runtime": "onnxruntime",
-            "processor": processor,
+            "processor": known["processor"],
+            "cores": known["cores"],
             "threads": self.threads,
-            "onnxruntime": version,
+            "onnxruntime": onnxruntime.__version__,
         }
 
 
@@ -132,6 +145,8 @@ class Command:
         where: what its times depend on, in one's own words; a table of other words is refused.
         timeout: seconds after which it counts as stuck.
     """
+
+    device = torch.device("cpu")
 
     def __init__(self, *, command: str, where: str, timeout: Positive = 600.0) -> None:
         if "{file}" not in command:
@@ -199,8 +214,7 @@ class _Together(nn.Module):
 
 def _exported(modules: Sequence[Given]) -> list[tuple[Any, list[str]]]:
     """Each module as ONNX, and the names of its inputs."""
-    from onnx.utils import Extractor
-
+    extractor_of = needed("onnx.utils", "export").Extractor
     folded, takes, gives = [], [], []
     for module, inputs in modules:
         ready = for_inference(module, lambda part, inputs=inputs: part(*inputs))
@@ -217,5 +231,5 @@ def _exported(modules: Sequence[Given]) -> list[tuple[Any, list[str]]]:
             inputs=[name for names in takes for name in names],
             outputs=[name for names in gives for name in names],
         )
-    extractor = Extractor(whole)
+    extractor = extractor_of(whole)
     return [(extractor.extract_model(own, out), own) for own, out in zip(takes, gives, strict=True)]

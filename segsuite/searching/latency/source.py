@@ -1,20 +1,22 @@
 """Where a table of latencies comes from: a file, or a measurement."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.files import write_json
 from segsuite.core.hints import Between, Count
 from segsuite.searching.latency.correction import LEAST
-from segsuite.searching.latency.measuring import Takes, built_table
+from segsuite.searching.latency.measuring import Decomposition, built_table
 from segsuite.searching.latency.runtimes import Runtime
 from segsuite.searching.latency.table import LatencyTable
 
-FILE = Path("latency.json")
-"""In the run's folder."""
+FILE, PARTIAL = Path("latency.json"), Path("latency.partial.json")
+"""In the run's folder: the table, and what was measured of it before it is whole."""
 
 
 class TableSource:
@@ -39,7 +41,11 @@ class TableSource:
         self.path = None if table is None else Path(table)
 
     def __call__(
-        self, takes: Takes, folder: Path, *, tell: Callable[[str], None] = lambda text: None
+        self,
+        pieces: Decomposition,
+        folder: Path,
+        *,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> LatencyTable:
         """The table; one that is made is kept in the folder, where it is found again.
 
@@ -50,16 +56,41 @@ class TableSource:
         path = self.path or folder / FILE
         if self.path is None and not path.exists():
             generator = np.random.default_rng(0)
-            networks = [takes.random(generator) for _ in range(self.networks)]
-            table = built_table(networks, takes, self.runtime, rounds=self.rounds, tell=tell)
+            networks = [pieces.random(generator) for _ in range(self.networks)]
+            partial = folder / PARTIAL
+            table = built_table(
+                networks,
+                pieces,
+                self.runtime,
+                rounds=self.rounds,
+                known=self._measured_before(partial),
+                keep=lambda taken: write_json(partial, {"about": self._about, "parts": taken}),
+                tell=tell,
+            )
             table.save(path)
+            partial.unlink(missing_ok=True)
             return table
         table = LatencyTable.load(path)
-        table.check(self.runtime.facts, path)
-        if lacking := table.lacks([piece.name for piece in takes.every()]):
+        table.check(self.runtime.facts, path, typed=self.path is not None)
+        if lacking := table.lacks([piece.name for piece in pieces.every()]):
             raise ConfigError(
-                f"latency.table={path} lacks {len(lacking)} parts, such as `{lacking[0]}`: it was "
-                "measured at another size, or for another search space or head. Make another, or "
-                "leave latency.table out"
+                f"{path} lacks {len(lacking)} parts, such as `{lacking[0]}`: it was measured at "
+                "another size, or for another search space, head or number of classes. Make "
+                "another: python -m segsuite.benchmark probe=latency_table checkpoints=[SUPERNET] "
+                "size=[HEIGHT,WIDTH]"
             )
         return table
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        return {**self.runtime.facts, "rounds": self.rounds}
+
+    def _measured_before(self, path: Path) -> dict[str, tuple[float, float]]:
+        """What a measurement that was killed left, if it was of the same kind."""
+        try:
+            plain = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return {}
+        if plain.get("about") != json.loads(json.dumps(self._about)):
+            return {}
+        return {name: (own, reference) for name, (own, reference) in plain["parts"].items()}

@@ -1,6 +1,5 @@
 """A look-up table of parts, measured on one machine, and what it says of whole networks."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -43,9 +42,9 @@ class Whole:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds, and by how many the truth may lie apart."""
+    """A time, and by how much the truth may lie apart."""
 
-    seconds: float
+    value: float
     band: float
 
 
@@ -84,13 +83,7 @@ class LatencyTable:
     @property
     def error_text(self) -> str:
         """How far it is off, on networks that a fit without them was asked for."""
-        return f"off by {100 * self.correction.error:.1f} % (standard deviation)"
-
-    @property
-    def digest(self) -> str:
-        """Of all that its answers depend on."""
-        text = json.dumps(self._plain(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"off by {100 * self.correction.error:.1f} % on networks left out of the fit"
 
     def lacks(self, parts: Sequence[str]) -> list[str]:
         """Those that were not measured."""
@@ -149,15 +142,19 @@ class LatencyTable:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"latency.table={path} is no table of latencies ({error})") from error
 
-    def check(self, facts: Mapping[str, Any], path: Path) -> None:
-        """Raises ConfigError for a table of another machine, runtime or version."""
+    def check(self, facts: Mapping[str, Any], path: Path, *, typed: bool = True) -> None:
+        """Raises ConfigError for a table of another machine, runtime or version.
+
+        Args:
+            typed: whether its path was typed; else it lies in the run's folder.
+        """
         for name in dict.fromkeys((*facts, *self._circumstances)):
             there, here = self.about.get(name), facts.get(name)
             if there != here:
                 raise ConfigError(
-                    f"latency.table={path} was measured elsewhere: {name} was {there!r}, and is "
-                    f"{here!r}. Its times are not those of this machine; make another table, or "
-                    "leave latency.table out"
+                    f"{path} was measured elsewhere: {name} was {there!r}, and is {here!r}. Its "
+                    "times are not those of this machine; "
+                    + ("make another table, or leave latency.table out" if typed else "begin anew")
                 )
 
     @property
