@@ -10,7 +10,10 @@ from segsuite.core.config import CONF, options
 COSTS = Path(__file__).with_name("costs.yaml")
 """What `scripts/count_experiments.py` has counted."""
 
-_GROUPS = ("data", "method", "trainer", "inference", "logger", "callbacks", "sweep", "debug")
+_GROUPS = (
+    *("data", "method", "method/search", "runtime", "probe", "trainer", "inference", "logger"),
+    *("callbacks", "sweep", "debug"),
+)
 
 
 def help_text(name: str, doc: str) -> str:
