@@ -34,7 +34,7 @@ class Archive:
     a file beside it is locked.
 
     Args:
-        path: the file; made with the first line where there is none.
+        path: the file; made with the first answer where there is none.
         about: what the answers depend on (search space, supernet, images); it stands in the first
             line.
 
@@ -57,8 +57,6 @@ class Archive:
             ) from error
         if path.exists() and (lines := path.read_bytes().splitlines(keepends=True)):
             self._read(lines)
-        else:
-            self._append({"version": VERSION, **self.about})
 
     def __len__(self) -> int:
         return len(self._known)
@@ -74,8 +72,14 @@ class Archive:
 
     def add(self, key: str, entry: Mapping[str, Any]) -> None:
         """Keeps what was found of an architecture; on the disk when this returns."""
+        self.begin()
         self._known[key] = {"key": key, **entry}
         self._append(self._known[key])
+
+    def begin(self) -> None:
+        """Makes the file, with what its answers depend on, if there is none."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            self._append({"version": VERSION, **self.about})
 
     def close(self) -> None:
         """Lets another search write to the file."""

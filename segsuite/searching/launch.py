@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from segsuite.core.errors import ConfigError
@@ -21,7 +22,7 @@ from segsuite.engine.resuming import fingerprint
 from segsuite.methods.hyctas.subnetworks import Subnetworks
 from segsuite.searching.archive import Archive
 from segsuite.searching.latency.model import LatencyModel
-from segsuite.searching.objectives import HIGHER, LATENCY, Goals
+from segsuite.searching.objectives import HIGHER, LATENCY, MEMORY, Goals
 from segsuite.searching.peers import costs_of
 from segsuite.searching.progress import Progress
 from segsuite.searching.result import ARCHIVE, SearchResult
@@ -30,6 +31,9 @@ from segsuite.searching.supernets import measures_of
 from segsuite.searching.written import write_found
 
 Tell = Callable[[str], None]
+
+_DRAWN, _DRAWN_FOR_MEMORY = 1000, 30
+"""Networks at random that hypervolumes refer to; their memory takes a third of a second each."""
 
 
 def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
@@ -65,7 +69,7 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
         record.write_start(run.folder, cfg)
         if len(archive):
             tell(f"going on with {len(archive)} architectures that were evaluated")
-        latency = _latency(run, measures, search.goals, tell)
+        latency = _latency(run, measures, search.goals, archive, tell)
         kind = {"allow": list(cfg.allow), "latency": latency, "tell": tell}
         baselines = costs_of(list(cfg.baselines), search.goals.minimised, size, **kind)
         reference = _reference(measures, latency, search.goals)
@@ -121,11 +125,15 @@ def _check_latency(run: Run, goals: Goals) -> None:
         )
 
 
-def _latency(run: Run, measures: Subnetworks, goals: Goals, tell: Tell) -> LatencyModel | None:
+def _latency(
+    run: Run, measures: Subnetworks, goals: Goals, archive: Archive, tell: Tell
+) -> LatencyModel | None:
     """What tells latencies, if any are wanted."""
     if LATENCY not in goals.metrics:
         return None
     source = run.build("latency")
+    if source.path is None:
+        archive.begin()  # a measurement that is killed is gone on with
     table = source(measures.pieces, run.folder, tell=tell)
     about = ", ".join(f"{name} {value}" for name, value in table.about.items())
     tell(
@@ -138,12 +146,19 @@ def _latency(run: Run, measures: Subnetworks, goals: Goals, tell: Tell) -> Laten
 def _reference(
     measures: Subnetworks, latency: LatencyModel | None, goals: Goals
 ) -> Mapping[str, float]:
-    """The largest network, and a mIoU of 0."""
-    largest = measures.supernet.largest
-    known = measures.cheap(largest, [n for n in goals.minimised if n != LATENCY])
-    if latency is not None:
-        known[LATENCY] = latency.estimate(largest).value
-    return {**known, **dict.fromkeys(HIGHER, 0.0)}
+    """A mIoU of 0 at a tenth more than the most that networks at random cost.
+
+    The widest network is not the costliest: one that halves its resolution later costs more.
+    """
+    generator, most = np.random.default_rng(0), dict.fromkeys(goals.minimised, 0.0)
+    for number in range(_DRAWN):
+        genotype = measures.pieces.random(generator)
+        names = [n for n in most if n != LATENCY and (n != MEMORY or number < _DRAWN_FOR_MEMORY)]
+        known = measures.cheap(genotype, names)
+        if latency is not None:
+            known[LATENCY] = latency.estimate(genotype).value
+        most = {name: max(value, known.get(name, 0.0)) for name, value in most.items()}
+    return {name: 1.1 * value for name, value in most.items()} | dict.fromkeys(HIGHER, 0.0)
 
 
 def _digest(path: Path) -> str:

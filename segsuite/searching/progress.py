@@ -128,7 +128,8 @@ def save_front(
                 label = f"{count} branch{'es' if count > 1 else ''}"
                 axes.scatter(x, y, s=9, color=color, alpha=0.5, linewidths=0, label=label)
         best = sorted((e["metrics"][across], e["metrics"][upright]) for e in result.best)
-        axes.plot([x for x, _ in best], [y for _, y in best], "o-k", lw=0.8, ms=3.5, label="best")
+        line = "o-k" if len(result.goals.names) < 3 else "ok"  # of more, a panel shows a shadow
+        axes.plot([x for x, _ in best], [y for _, y in best], line, lw=0.8, ms=3.5, label="best")
         for name, metrics in baselines.items():
             if across not in metrics:
                 continue

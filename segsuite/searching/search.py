@@ -171,7 +171,8 @@ class _Progress:
                 candidate.key in wanted or len(wanted) < room
             ):
                 wanted[candidate.key] = candidate
-        self._evaluate([wanted[key] for key in wanted if key not in self.archive])
+        fresh = [candidate for key, candidate in wanted.items() if key not in self.archive]
+        self._evaluate(fresh, before=len(self.found) + len(wanted) - len(fresh))
         for candidate in wanted.values():
             self.found[candidate.key] = self._settled(candidate)
         return [
@@ -192,9 +193,13 @@ class _Progress:
             )
         return _Candidate(key, architecture, plain, known)
 
-    def _evaluate(self, candidates: Sequence["_Candidate"]) -> None:
+    def _evaluate(self, candidates: Sequence["_Candidate"], *, before: int) -> None:
         """Adds to the archive, each as soon as it is known; without latencies, which are of today's
-        table."""
+        table.
+
+        Args:
+            before: how many are known already.
+        """
         self.fresh, begun = bool(candidates), time.perf_counter()
         if self.goals.accuracy:
             architectures = [candidate.architecture for candidate in candidates]
@@ -208,11 +213,15 @@ class _Progress:
             metrics = {**own, **({} if isinstance(answer, str) else answer)}
             entry = {"metrics": metrics, "seconds": seconds, "architecture": candidate.plain}
             self.archive.add(candidate.key, {**entry, **failed})
-            shown = ", ".join(f"{n} {v:.4g}" for n, v in {**candidate.known, **metrics}.items())
+            shown = ", ".join(
+                f"{'expected ' if name == LATENCY else ''}{name} {value:.4g}"
+                for name, value in {**candidate.known, **metrics}.items()
+            )
+            count = len(candidate.plain["branches"])
             each = (time.perf_counter() - begun) / done
             self.tell(
-                f"{len(self.found) + done} of {self.search.evaluations}: {shown} "
-                f"({each:.1f} s, {len(candidate.plain['branches'])} branches)"
+                f"{before + done} of {self.search.evaluations}, {candidate.key}: {shown} "
+                f"({each:.1f} s, {count} branch{'es' if count > 1 else ''})"
                 + (f"; it cannot be evaluated: {answer}" if failed else "")
             )
         self._check_failures()

@@ -11,6 +11,7 @@ from segsuite.engine.launch.run import Run
 from segsuite.methods.hyctas.drawing import save_drawing
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.subnetworks import Subnetworks
+from segsuite.searching.archive import key_of
 from segsuite.searching.result import SearchResult, write_genotypes
 
 TARGET = f"{Genotype.__module__}.{Genotype.__name__}"
@@ -46,7 +47,8 @@ def _checkpoint(run: Run, measures: Subnetworks, genotype: Genotype, classes: Cl
     network = measures.calibrated(genotype).to("cpu")
     cfg = compose("train", ["method=hyctas"])
     with open_dict(cfg):
-        for key in ("data", "inference", "name", "seed"):
+        cfg.name = key_of(genotype.to_dict())
+        for key in ("data", "inference", "seed"):
             cfg[key] = run.config[key]
         for key in _OF_BOTH:
             cfg.method[key] = run.config.method[key]

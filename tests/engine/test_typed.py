@@ -142,3 +142,13 @@ def test_what_is_asked_of_a_config_is_kept_unless_its_files_are_other_peoples(tm
 def test_several_runs_have_no_one_config_to_show(flags, capfd):
     assert called(train, "experiment=quickstart", "seed=0,1", *flags) == 2
     assert "leave one out" in capfd.readouterr().err
+
+
+def test_a_config_dir_may_stand_anywhere():
+    """Hydra's parser refuses a flag between settings."""
+    from segsuite.engine.launch.entry_point import _config_dir_first
+
+    typed = ["a=1", "--config-dir", "some", "b=2", "-m"]
+    assert _config_dir_first(typed) == ["--config-dir", "some", "a=1", "b=2", "-m"]
+    assert _config_dir_first(["a=1", "--config-dir=some", "b=2"])[0] == "--config-dir=some"
+    assert _config_dir_first(["a=1", "-cd"]) == ["-cd", "a=1"]

@@ -97,6 +97,7 @@ def entry_point(
 
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)
+                sys.argv[1:] = _config_dir_first(sys.argv[1:])
                 check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
@@ -108,6 +109,20 @@ def entry_point(
         return entry
 
     return decorate
+
+
+def _config_dir_first(arguments: list[str]) -> list[str]:
+    """The arguments with `--config-dir FOLDER` before all settings: Hydra's parser takes no flag
+    with settings on both sides of it."""
+    flags, others, left = [], [], iter(arguments)
+    for argument in left:
+        if argument in ("--config-dir", "-cd"):
+            flags += [argument, *([value] if (value := next(left, None)) is not None else [])]
+        elif argument.startswith("--config-dir="):
+            flags.append(argument)
+        else:
+            others.append(argument)
+    return [*flags, *others]
 
 
 def _print_to_whom_reads(text: str) -> None:

@@ -18,6 +18,7 @@ from segsuite.methods.hyctas.backbone import Features
 from segsuite.methods.hyctas.genotype import SCALES, Genotype
 from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.methods.hyctas.operations import CELLS
+from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.space import ENDINGS, SearchSpace
 from segsuite.nn.predictions import GridPrediction
 from segsuite.nn.segmenter import Segmenter
@@ -78,13 +79,18 @@ class Pieces:
         return [stem, *self._cells(genotype), *behind]
 
     def whole(self, genotype: Genotype) -> Piece:
-        """The network itself, from an image to labels."""
-        return Piece(
-            f"network {genotype}",
-            lambda: Whole(self.make(genotype), self.size),
-            ((1, 3, *self.size),),
-            images=True,
-        )
+        """The network itself, from an image to labels.
+
+        Its batch norms have gathered statistics: without, numbers grow from cell to cell, attention
+        gets weights of 1e-40, and ONNX Runtime is up to three times slower for such numbers.
+        """
+
+        def made() -> Whole:
+            network = self.make(genotype)
+            recalibrate(network, [torch.randint(256, (2, 3, *self.size), dtype=torch.uint8)])
+            return Whole(network, self.size)
+
+        return Piece(f"network {genotype}", made, ((1, 3, *self.size),), images=True)
 
     def random(self, generator: np.random.Generator) -> Genotype:
         """A network of the space at random."""

@@ -21,6 +21,9 @@ from segsuite.searching.latency.measuring import names_of, seconds_of
 from segsuite.searching.latency.source import FILE, TableSource
 from segsuite.searching.latency.table import Estimate, LatencyTable
 
+GOOD = 0.95
+"""Spearman's correlation that a table should have."""
+
 UNSEEN_SEED = 1
 """The networks that a table is fitted on are drawn with 0."""
 
@@ -75,7 +78,9 @@ class Validation:
 
     def to_dict(self, *, parts: bool = True) -> dict[str, Any]:
         """Plain types; with `parts` each network's milliseconds."""
-        plain = {"network": self.name, "about": dict(self.table.about), **self.figures()}
+        found = self.figures()
+        found |= {name: int(found[name]) for name in ("parts", "whole_networks")}
+        plain = {"network": self.name, "about": dict(self.table.about), **found}
         if parts:
             plain["networks"] = [
                 {"said_ms": 1e3 * e.value, "band_ms": 1e3 * e.band, "took_ms": 1e3 * seconds}
@@ -102,6 +107,12 @@ class Validation:
             f"band; the machine takes {found['drift']:.2f} times as long as for the table",
             f"table: {self.path or folder / FILE}",
         ]
+        if found["spearman"] < GOOD:
+            lines.append(
+                f"a Spearman below {GOOD} ranks networks too badly for a search, which would have "
+                "to measure most of them: measure on a machine that does nothing else, with more "
+                "rounds"
+            )
         for line in lines:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
