@@ -34,7 +34,7 @@ def write_found(
         for name in (key, *(name for name, own in named.items() if own == key)):
             save_checkpoint(checkpoint, weights / f"{name}.ckpt")
     written = {"genotypes": str(folder / "genotypes"), "weights": str(weights)}
-    if named or genotypes:
+    if genotypes:
         shown = named or {key: key for key in list(genotypes)[:3]}
         path = folder / "architectures.png"
         save_drawing({f"{name}: {key}": genotypes[key] for name, key in shown.items()}, path)

@@ -126,26 +126,21 @@ def counted(piece: Piece) -> tuple[int, int]:
     return kernels, moved
 
 
-def built_table(
+def corrected_table(
+    parts: Mapping[str, Part],
     networks: Sequence[Any],
     pieces: Decomposition,
     runtime: Runtime,
     *,
     rounds: int,
-    known: Mapping[str, tuple[float, float]] | None = None,
-    keep: Callable[[Taken], None] = lambda taken: None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
-    """A table of all parts, corrected by whole networks, the first of which is the reference.
+    """A table of parts, corrected by whole networks, the first of which is the reference.
 
     Args:
         networks: architectures.
         rounds: how often each is timed; the median counts.
-        known, keep: see `measured_parts`.
     """
-    reference = pieces.whole(networks[0])
-    kind = {"rounds": rounds, "known": known, "keep": keep, "tell": tell}
-    parts = measured_parts(pieces.every(), reference, runtime, **kind)
     tell(f"measuring {len(networks)} whole networks in turns")
     seconds = seconds_of([pieces.whole(network) for network in networks], runtime, rounds=rounds)
     wholes = tuple(

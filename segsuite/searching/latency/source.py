@@ -11,7 +11,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.files import write_json
 from segsuite.core.hints import Between, Count
 from segsuite.searching.latency.correction import LEAST
-from segsuite.searching.latency.measuring import Decomposition, built_table
+from segsuite.searching.latency.measuring import Decomposition, corrected_table, measured_parts
 from segsuite.searching.latency.runtimes import Runtime
 from segsuite.searching.latency.table import LatencyTable
 
@@ -58,15 +58,16 @@ class TableSource:
             generator = np.random.default_rng(0)
             networks = [pieces.random(generator) for _ in range(self.networks)]
             partial = folder / PARTIAL
-            table = built_table(
-                networks,
-                pieces,
+            kind = {"rounds": self.rounds, "tell": tell}
+            parts = measured_parts(
+                pieces.every(),
+                pieces.whole(networks[0]),
                 self.runtime,
-                rounds=self.rounds,
                 known=self._measured_before(partial),
                 keep=lambda taken: write_json(partial, {"about": self._about, "parts": taken}),
-                tell=tell,
+                **kind,
             )
+            table = corrected_table(parts, networks, pieces, self.runtime, **kind)
             table.save(path)
             partial.unlink(missing_ok=True)
             return table
