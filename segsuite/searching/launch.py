@@ -24,6 +24,7 @@ from segsuite.searching.archive import Archive
 from segsuite.searching.latency.model import LatencyModel
 from segsuite.searching.objectives import HIGHER, LATENCY, MEMORY, Goals
 from segsuite.searching.peers import costs_of
+from segsuite.searching.printed import with_printed
 from segsuite.searching.progress import Progress
 from segsuite.searching.result import ARCHIVE, SearchResult
 from segsuite.searching.strategies import needed_pareto
@@ -70,9 +71,13 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
         if len(archive):
             tell(f"going on with {len(archive)} architectures that were evaluated")
         latency = _latency(run, measures, search.goals, archive, tell)
-        kind = {"allow": list(cfg.allow), "latency": latency, "tell": tell}
-        baselines = costs_of(list(cfg.baselines), search.goals.minimised, size, **kind)
         reference = _reference(measures, latency, search.goals)
+
+        def baselines() -> dict[str, dict[str, float]]:
+            kind = {"allow": list(cfg.allow), "latency": latency, "tell": tell}
+            measured = costs_of(list(cfg.baselines), search.goals.minimised, size, **kind)
+            return with_printed(measured, search.goals.minimised, size=size, classes=data.classes)
+
         progress = Progress(run.folder, reference, baselines)
         result = search(
             measures,

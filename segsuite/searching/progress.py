@@ -1,7 +1,8 @@
 """How a search gets on: hypervolume, the best of each number of branches, a plot that grows."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from segsuite.searching.result import SearchResult
 from segsuite.searching.strategies import needed_pareto
 
 TABLE, PLOT = "progress.csv", "front.png"
+PRINTED = "printed by papers"
 _COLORS = {1: "#3b6ea8", 2: "#d9822b", 3: "#4d9a5b"}
 
 
@@ -66,23 +68,23 @@ class Progress:
 
     Args:
         reference: see `volumes`.
-        baselines: metrics of other networks by their names, for the same axes; those without a mIoU
-            are lines.
+        baselines: gives metrics of other networks by their names, for the same axes; those without
+            a mIoU are lines. Asked once, when there is something to draw.
     """
 
     def __init__(
         self,
         folder: Path,
         reference: Mapping[str, float],
-        baselines: Mapping[str, Mapping[str, float]] | None = None,
+        baselines: Callable[[], Mapping[str, Mapping[str, float]]] = dict,
     ) -> None:
-        self.folder, self.reference, self.baselines = folder, reference, baselines or {}
+        self.folder, self.reference, self.baselines = folder, reference, cache(baselines)
 
     def __call__(self, result: SearchResult) -> str:
         """Writes; one sentence."""
         grown = volumes(result, self.reference)
         self._write_table(result, grown)
-        save_front(result, self.folder / PLOT, baselines=self.baselines)
+        save_front(result, self.folder / PLOT, baselines=self.baselines())
         first = result.goals.quality or result.goals.names[0]
         best = ", ".join(
             f"{count} {entry['metrics'][first]:.4g}"
@@ -134,7 +136,14 @@ def save_front(
             if across not in metrics:
                 continue
             if upright in metrics:
-                axes.scatter([metrics[across]], [metrics[upright]], marker="x", color="crimson")
+                said = (
+                    None
+                    if any(line.get_label() == PRINTED for line in axes.collections)
+                    else PRINTED
+                )
+                axes.scatter(
+                    [metrics[across]], [metrics[upright]], marker="x", color="crimson", label=said
+                )
                 axes.annotate(name, (metrics[across], metrics[upright]), fontsize=7)
             else:
                 axes.axvline(metrics[across], color="crimson", lw=0.6, ls=":")

@@ -12,7 +12,7 @@ EXPERIMENTS = options("experiment")
 DATA = options("data")
 ENTRY_POINTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 SWEEPS = options("sweep")
-FAMILIES = ("segvit", "essnet", "mobile", "hyctas", "deeplab")
+FAMILIES = ("segvit", "essnet", "mobile", "hyctas", "outside", "deeplab")
 """Folders of parts within their groups; deeplab's are of two families."""
 PARTS = sorted(
     f"{'/'.join(p for p in path.relative_to(CONF).parent.parts if p not in FAMILIES)}={path.stem}"

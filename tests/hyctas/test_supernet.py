@@ -84,8 +84,28 @@ def test_each_width_has_batch_norms_of_its_own():
     assert table.running_mean[others].abs().sum() == 0
 
 
+def test_statistics_gathered_in_one_batch_are_those_of_all_images_at_once():
+    """Of each batch norm of the network, whatever was there before."""
+    net = stirred(supernet())
+    alone, whole = net.extracted(Genotype(**TWO_BRANCHES)), images(6)
+    recalibrate(alone, [whole])
+    seen = {}
+    for part in alone.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.register_forward_pre_hook(lambda norm, given: seen.update({norm: given[0]}))
+            part.train()  # each normalises by what passes through it, as in one pass of all images
+            part.momentum = 0.0
+    with torch.no_grad():
+        alone(whole)
+    assert len(seen) > 10
+    for norm, maps in seen.items():
+        mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3), unbiased=True)
+        torch.testing.assert_close(norm.running_mean, mean, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(norm.running_var, variance, rtol=1e-5, atol=1e-5)
+
+
 def test_statistics_are_gathered_anew():
-    """As those of one pass of all images at once, whatever was there before."""
+    """Over batches, the stem's are as those of one pass; deeper, batches are normalised apart."""
     net = stirred(supernet())
     alone = net.extracted(Genotype(**TWO_BRANCHES))
     whole, parts = images(6), images(6).split(2)

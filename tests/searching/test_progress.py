@@ -26,6 +26,7 @@ ENTRIES = [
     entry("e", 0.6, 1.0, 2),
 ]
 RESULT = SearchResult(GOALS, ENTRIES, [ENTRIES[4]], 0)
+BASELINES = {"some": {"gmacs": 2.5}, "printed": {"gmacs": 3.5, "miou": 0.55, "parameters": 9.0}}
 
 
 def test_hypervolume_is_a_share_of_what_there_could_be():
@@ -34,7 +35,7 @@ def test_hypervolume_is_a_share_of_what_there_could_be():
 
 
 def test_what_is_written_while_it_goes_on(tmp_path):
-    told = Progress(tmp_path, REFERENCE, {"some": {"gmacs": 2.5}})(RESULT)
+    told = Progress(tmp_path, REFERENCE, lambda: BASELINES)(RESULT)
     assert told == (
         "hypervolume 0.4500 after 5 evaluations; best miou by the number of branches: "
         "1 0.5, 2 0.6, 3 0.25"
