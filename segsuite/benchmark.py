@@ -16,6 +16,11 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.benchmark probe=losses    # alone: time and memory
 
     python -m segsuite.benchmark probe=runtimes checkpoints=[A.ckpt] data=camvid data.root=DIR
+    python -m segsuite.benchmark probe=latency_table checkpoints=[SUPERNET] size=[192,256]
+    python -m segsuite.benchmark probe=rank_correlation checkpoints=[SUPERNET,A.ckpt,...] \\
+        data=camvid data.root=DIR data.held_out=0.2
+    python -m segsuite.benchmark probe=estimate_cost checkpoints=[SUPERNET] data=camvid \\
+        data.root=DIR data.held_out=0.2
 
     Networks take turns on the same images: real ones where a data set is named, else drawn ones.
     The mIoU of checkpoints stands beside their speed where data are named: of accuracy.images

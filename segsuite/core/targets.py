@@ -21,7 +21,10 @@ LIBRARIES = ("torch.", "torchvision.", "timm.", "lightning.", "torchmetrics.")
 _KNOWN = ("segsuite.", *LIBRARIES)
 _PARTS = tuple(
     f"segsuite.{package}."
-    for package in ["bench", "data", "engine", "exporting", "methods", "metrics", "nn", "searching"]
+    for package in (
+        *("bench", "choosing", "data", "engine", "exporting"),
+        *("methods", "metrics", "nn", "searching"),
+    )
 )
 _MODULE = "torch.nn.modules.module.Module"  # a metric is one, too
 _OPTIMIZER = "torch.optim.optimizer.Optimizer"

@@ -159,3 +159,10 @@ def count(network: Segmenter, images: Tensor) -> Count:
 def count_parameters(module: nn.Module) -> int:
     """Parameters, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_used_parameters(network: Segmenter) -> int:
+    """Those that predictions need: without what training alone runs."""
+    left_out = [getattr(network, name, None) for name in network.training_only]
+    unused = sum(count_parameters(part) for part in left_out if part is not None)
+    return count_parameters(network) - unused

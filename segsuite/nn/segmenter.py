@@ -41,6 +41,8 @@ class Segmenter(nn.Module, ABC):
     pad_value: tuple[float, float, float] = (127.5, 127.5, 127.5)
     excluded_from_cost: ClassVar[tuple[str, ...]] = ()
     """Names of submodules that papers leave out of their counts, such as a policy network."""
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Names of submodules that predictions do not run, such as auxiliary heads."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Any:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import ListConfig
 from torch import Tensor
 
-from segsuite.core.errors import ConfigError
+from segsuite.core.config import options
+from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.hardware import device_of
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
@@ -48,6 +50,7 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
     needed_pareto()  # before anything is loaded
     search = run.build("searcher")
     _check_latency(run, search.goals)
+    _check_baselines(cfg.baselines)
     seed_everything(cfg.seed)
     data = run.build("data")
     network, _ = network_of(run, classes=data.classes)
@@ -70,6 +73,9 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
         record.write_start(run.folder, cfg)
         if len(archive):
             tell(f"going on with {len(archive)} architectures that were evaluated")
+            if failed := sum("failed" in entry for entry in archive):
+                tell(f"{failed} of them failed then, and are not tried again")
+        tell(_begun(run, data, size))
         latency = _latency(run, measures, search.goals, archive, tell)
         reference = _reference(measures, latency, search.goals)
 
@@ -79,15 +85,27 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
             return with_printed(measured, search.goals.minimised, size=size, classes=data.classes)
 
         progress = Progress(run.folder, reference, baselines)
-        result = search(
-            measures,
-            archive,
-            latency=latency,
-            tell=tell,
-            grown=lambda grown: tell(progress(grown)),
-        )
-    tell(progress(result))
+        told: list[str] = []
+
+        def grown(grown_so_far: SearchResult) -> None:
+            told.append(progress(grown_so_far))
+            tell(told[-1])
+
+        result = search(measures, archive, latency=latency, tell=tell, grown=grown)
+    if (last := progress(result)) not in told[-1:]:
+        tell(last)
     return result, write_found(result, run, measures, data.classes)
+
+
+def _begun(run: Run, data: Any, size: Size) -> str:
+    """Where it writes, how long it is, and on what."""
+    cfg = run.config
+    of = {"train": cfg.norm_images, HELD_OUT: cfg.scored_images}
+    norms, scored = (min(count, len(data.samples(split))) for split, count in of.items())
+    return (
+        f"writes to {run.folder}; {cfg.evaluations} evaluations at {size[0]}x{size[1]}: {norms} "
+        f"training images for batch norms, {scored} held out for scores"
+    )
 
 
 def _about(run: Run, data: Any, size: Size, measures: Subnetworks, goals: Goals) -> dict[str, Any]:
@@ -112,6 +130,19 @@ def _about(run: Run, data: Any, size: Size, measures: Subnetworks, goals: Goals)
         "metrics": sorted(goals.metrics),
         **kind,
     }
+
+
+def _check_baselines(names: Any) -> None:
+    """Raises ConfigError for what is no list of experiments: they are measured when the first
+    candidates have been."""
+    if not isinstance(names, list | ListConfig):
+        raise ConfigError(f"baselines={names} is no list; type baselines=[hyctas_s_cityscapes]")
+    known = options("experiment")
+    for name in names:
+        if str(name).split()[0] not in known:
+            raise ConfigError(
+                f"baselines: there is no experiment {name}{did_you_mean(str(name), known)}"
+            )
 
 
 def _check_latency(run: Run, goals: Goals) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from segsuite.core.errors import SegsuiteError
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.measure.memory import peak_bytes
-from segsuite.measure.operations import count, count_parameters
+from segsuite.measure.operations import count, count_used_parameters
 from segsuite.methods.hyctas.pieces import Whole
+from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.nn.segmenter import Segmenter
 from segsuite.searching.latency.model import LatencyModel
 from segsuite.searching.objectives import LATENCY, MEMORY
@@ -44,8 +44,8 @@ def costs_of(
             (candidate,) = built.built(size, data_overrides=[])
             assert candidate.network is not None  # an experiment's is never a file
             found[experiment] = _costs(candidate.network.eval(), names, size, latency)
-        except (SegsuiteError, RuntimeError) as error:
-            tell(f"{experiment} is not in the plot: {error}")
+        except Exception as error:  # of whatever library: a plot is no reason to end a search
+            tell(f"{experiment} is not in the plot: {type(error).__name__}: {error}")
     return found
 
 
@@ -53,9 +53,10 @@ def _costs(
     network: Segmenter, names: Sequence[str], size: Size, latency: LatencyModel | None
 ) -> dict[str, float]:
     image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
+    recalibrate(network, [image.repeat(2, 1, 1, 1)])  # as candidates are, see `Pieces`
     known: dict[str, Callable[[], float]] = {
         "gmacs": lambda: count(network, image).everything.gmacs,
-        "parameters": lambda: float(count_parameters(network)),
+        "parameters": lambda: float(count_used_parameters(network)),
         MEMORY: lambda: _held(network, image, size),
     }
     if latency is not None:

@@ -34,16 +34,16 @@ class Predictor:
     def __init__(
         self,
         *,
-        begin: Count = 100,
-        best: Count = 24,
-        uncertain: Count = 8,
+        begin: Count = 50,
+        best: Count = 12,
+        uncertain: Count = 4,
         population: Count = 40,
         generations: Count = 200,
         crossover: Share = 0.9,
         mutation: Share = 0.02,
         members: Count = 8,
         growth: Share = 0.005,
-        patience: Count = 3,
+        patience: Count = 6,
     ) -> None:
         self.begin, self.best, self.uncertain = begin, best, uncertain
         self.generations, self.members = generations, members

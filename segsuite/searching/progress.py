@@ -14,7 +14,8 @@ from segsuite.searching.result import SearchResult
 from segsuite.searching.strategies import needed_pareto
 
 TABLE, PLOT = "progress.csv", "front.png"
-PRINTED = "printed by papers"
+_QUALITY = "mIoU by the supernet, held-out images"
+_PRINTED, _MEASURED = "others: printed mIoU, trained by themselves, val", "others"
 _COLORS = {1: "#3b6ea8", 2: "#d9822b", 3: "#4d9a5b"}
 
 
@@ -132,38 +133,46 @@ def save_front(
         best = sorted((e["metrics"][across], e["metrics"][upright]) for e in result.best)
         line = "o-k" if len(result.goals.names) < 3 else "ok"  # of more, a panel shows a shadow
         axes.plot([x for x, _ in best], [y for _, y in best], line, lw=0.8, ms=3.5, label="best")
-        for name, metrics in baselines.items():
-            if across not in metrics:
-                continue
-            if upright in metrics:
-                said = (
-                    None
-                    if any(line.get_label() == PRINTED for line in axes.collections)
-                    else PRINTED
-                )
-                axes.scatter(
-                    [metrics[across]], [metrics[upright]], marker="x", color="crimson", label=said
-                )
-                axes.annotate(name, (metrics[across], metrics[upright]), fontsize=7)
-            else:
-                axes.axvline(metrics[across], color="crimson", lw=0.6, ls=":")
-                axes.annotate(
-                    name,
-                    (metrics[across], 0.02),
-                    xycoords=("data", "axes fraction"),
-                    rotation=90,
-                    fontsize=7,
-                )
+        _draw_others(axes, baselines, across, upright, printed=upright == result.goals.quality)
         axes.set_xscale("log")
         for part in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
             part(LogFormatter(minor_thresholds=(2, 0.5)))
         axes.set_xlabel(UNITS.get(across, across))
-        axes.set_ylabel(UNITS.get(upright, upright))
+        axes.set_ylabel(
+            _QUALITY if upright == result.goals.quality else UNITS.get(upright, upright)
+        )
         if place == 0:
             axes.legend(fontsize=7)
     figure.tight_layout()
     with written_whole(path) as written:
         figure.savefig(written)
+
+
+def _draw_others(
+    axes: Any,
+    others: Mapping[str, Mapping[str, float]],
+    across: str,
+    upright: str,
+    *,
+    printed: bool,
+) -> None:
+    """Networks that were not searched: points, or lines where the upright metric is not known.
+
+    Args:
+        printed: whether the upright metric is a figure that others print.
+    """
+    points = {n: (m[across], m[upright]) for n, m in others.items() if {across, upright} <= {*m}}
+    if points:
+        x, y = zip(*points.values(), strict=True)
+        label = _PRINTED if printed else _MEASURED
+        axes.scatter(x, y, marker="x", color="crimson", label=label)
+    for name, place in points.items():
+        axes.annotate(name, place, fontsize=7)
+    for name, metrics in others.items():
+        if across in metrics and name not in points:
+            axes.axvline(metrics[across], color="crimson", lw=0.6, ls=":")
+            low = (metrics[across], 0.02)
+            axes.annotate(name, low, xycoords=("data", "axes fraction"), rotation=90, fontsize=7)
 
 
 def _branches(entry: Mapping[str, Any]) -> int:

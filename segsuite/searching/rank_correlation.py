@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from segsuite.core.checkpoint import read_checkpoint
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hardware import Device, device_of
 from segsuite.core.hints import Count, Sides
@@ -20,6 +21,7 @@ from segsuite.core.results import Entry, Metric
 from segsuite.engine.accuracy import accuracies
 from segsuite.engine.inference.candidates import Candidate, NamedNetworks
 from segsuite.engine.inference.framing import pair
+from segsuite.engine.resuming import stored_samples
 from segsuite.measure.machine import machine
 from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.searching.correlation import correlation
@@ -37,12 +39,14 @@ class Ranks:
         names: of the retrained networks.
         estimates: mIoU of held-out images, with the supernet's weights.
         reached: mIoU of validation images, with their own.
+        untrained: those whose checkpoints know of no training, as those that a search wrote.
     """
 
     names: Sequence[str]
     estimates: Sequence[float]
     reached: Sequence[float]
     machine: Mapping[str, Any]
+    untrained: Sequence[str] = ()
 
     def correlations(self) -> dict[str, float]:
         """Pearson's and Kendall's."""
@@ -80,6 +84,13 @@ class Ranks:
             soft_wrap=True,
             highlight=False,
         )
+        if self.untrained:
+            console.print(
+                f"{', '.join(self.untrained)}: not trained by itself, as far as the "
+                "checkpoint tells; with the supernet's own weights the comparison says nothing",
+                soft_wrap=True,
+                highlight=False,
+            )
 
 
 class RankCorrelation:
@@ -157,7 +168,13 @@ class RankCorrelation:
         if None in reached:
             raise DataError("the validation images have no label, so that nothing can be scored")
         names = [candidate.name for candidate in others]
-        return Ranks(names, estimates, reached, machine(self.device))
+        untrained = [candidate.name for candidate in others if not _was_trained(candidate)]
+        return Ranks(names, estimates, reached, machine(self.device), untrained)
+
+
+def _was_trained(candidate: Candidate) -> bool:
+    assert candidate.path is not None  # all are of checkpoints
+    return bool(stored_samples(read_checkpoint(candidate.path), Path(candidate.path)))
 
 
 def _hybrid(candidate: Candidate) -> HybridSegmenter:

@@ -114,7 +114,8 @@ class Search:
         if len(search.found) < self.evaluations:
             tell(
                 f"ended after {len(search.found)} of {self.evaluations} evaluations: the strategy "
-                "has nothing new to propose that keeps the limits"
+                "proposes nothing more, since what it still finds is known, exceeds a limit, or no "
+                "longer brings the front forward"
             )
         result = search.result()
         if not result.best:
@@ -283,7 +284,7 @@ class _Progress:
         kept = [e for e in entries if goals.complete(e["metrics"]) and goals.kept(e["metrics"])]
         best = [kept[place] for place in front([goals.costs(e["metrics"]) for e in kept])]
         best.sort(key=lambda entry: tuple(goals.costs(entry["metrics"])))
-        return SearchResult(goals, entries, best, len(self.refused))
+        return SearchResult(goals, entries, best, len(self.refused - self.found.keys()))
 
 
 @dataclass(frozen=True)

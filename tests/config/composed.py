@@ -11,6 +11,8 @@ from segsuite.engine.launch.help import options
 EXPERIMENTS = options("experiment")
 DATA = options("data")
 ENTRY_POINTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+LIBRARIES = {"yolo26n_cityscapes": "ultralytics"}
+"""What some experiments need that tests do without."""
 SWEEPS = options("sweep")
 FAMILIES = ("segvit", "essnet", "mobile", "hyctas", "outside", "deeplab")
 """Folders of parts within their groups; deeplab's are of two families."""

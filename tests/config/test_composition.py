@@ -14,7 +14,15 @@ from segsuite.core.sizes import check_size
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.run import Run
 from segsuite.engine.training import check_arguments
-from tests.config.composed import DATA, ENTRY_POINTS, EXPERIMENTS, PARTS, composed, own_data
+from tests.config.composed import (
+    DATA,
+    ENTRY_POINTS,
+    EXPERIMENTS,
+    LIBRARIES,
+    PARTS,
+    composed,
+    own_data,
+)
 
 NEEDS = {
     "runtime=command": ["runtime.command=time {file}", "runtime.where=here"],
@@ -34,9 +42,6 @@ ELSEWHERE = {
     "runtime": ("search", "runtime"),
 }
 """Groups of other entry points than training, and where in the config they stand."""
-
-LIBRARIES = {"yolo26n_cityscapes": "ultralytics"}
-"""What some experiments need that tests do without."""
 
 CLASSES = {
     "camvid": 11,

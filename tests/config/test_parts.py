@@ -27,23 +27,25 @@ PARTS = [
     for path in sorted((CONF / "method").glob("*/**/*.yaml"))
     if path.parent.name != "search"  # of the entry point that searches, not of a method
 ]
-METHODS = ("segvit", "essnet", "mobile", "hyctas", "hyctas_supernet")
+METHODS = ("segvit", "essnet", "mobile", "hyctas", "hyctas_supernet", "outside")
 FITS = {
     "backbone/deeplab": {"essnet", "mobile"},
     "backbone/segvit": {"segvit"},
-    "distillation": {"segvit", "essnet", "mobile", "hyctas"},
+    "distillation": {"segvit", "essnet", "mobile", "hyctas", "outside"},
     "genotype/hyctas": {"hyctas"},
     "head/essnet": {"essnet"},
     "head/hyctas": {"hyctas", "hyctas_supernet"},
     "head/mobile": {"mobile"},
     "head/segvit": {"segvit"},
+    "library/outside": {"outside"},
     "loss/essnet": {"essnet"},
     "pruning": {"segvit"},
     "pruning/scorer": {"segvit"},
-    "recipe": {"segvit", "essnet", "mobile", "hyctas", "hyctas_supernet"},
+    "recipe": {"segvit", "essnet", "mobile", "hyctas", "hyctas_supernet", "outside"},
     "recipe/deeplab": {"essnet", "mobile"},
     "recipe/hyctas": {"hyctas", "hyctas_supernet"},
     "recipe/mobile": {"mobile"},
+    "recipe/outside": {"outside"},
     "recipe/segvit": {"segvit"},
     "regulariser": {"essnet"},
     "sharing": {"segvit"},

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from segsuite.train import main as train
-from tests.config.composed import EXPERIMENTS
+from tests.config.composed import EXPERIMENTS, LIBRARIES
 from tests.engine.entry_points import called
 
 TINY = (
@@ -20,6 +20,8 @@ SMALL = {
     "mobile": (),
     "hyctas_supernet": ("method.space.layers=5", "method.space.filters=2"),
     "hyctas": ("method.genotype.filters=2",),
+    "lraspp": (),
+    "yolo26n": (),
     "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
 }
 ALIKE = re.compile(
@@ -32,6 +34,8 @@ hyctas_l_... and hyctas_supernet_camvid; test_composition builds all."""
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if not ALIKE.fullmatch(e)])
 def test_every_experiment_runs_to_its_end(experiment, tmp_path, capfd):
+    if library := LIBRARIES.get(experiment):
+        pytest.importorskip(library)
     family = next((f for f in SMALL if experiment.startswith(f)), "segvit")
     small = () if "policy" in experiment or "lite0" in experiment else SMALL[family]
     speed = ("callbacks.speed=null",) if experiment == "quickstart" else ()

@@ -182,8 +182,22 @@ def test_data_are_looked_at(arguments, real, tmp_path, capfd):
     assert out.splitlines()[-1].startswith('{"train"')
 
 
+@pytest.mark.parametrize("arguments", said("choose"))
+def test_budgets_reach_the_measurement_of_networks_that_exist(arguments, tmp_path, monkeypatch):
+    class Reached(BaseException):
+        pass
+
+    def measured(costs, experiments, **_):
+        assert set(experiments) <= set(options("experiment")) and len(experiments) == 20
+        raise Reached
+
+    monkeypatch.setattr("segsuite.choosing.costs.Costs.of", measured)
+    with pytest.raises(Reached):
+        called(import_module("segsuite.choose").main, *arguments, f"paths.logs={tmp_path}")
+
+
 def test_every_command_is_tested_above():
-    known = {"train", "evaluate", "predict", "benchmark", "check_data", "export"}
+    known = {"train", "evaluate", "predict", "benchmark", "check_data", "export", "choose"}
     assert {parsed(command)[0] for command in commands()} <= known
     assert len(commands()) > 10
 

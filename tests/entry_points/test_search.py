@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,11 @@ def lines(path: Path) -> list[dict]:
 
 def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, capfd):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert called(search, f"ckpt_path={trained}", *TYPED, f"paths.logs={whole}") == 0
-    capfd.readouterr()
+    given = (f"ckpt_path={trained}", *TYPED, f"paths.logs={whole}")
+    assert called(search, *given, "baselines=[hyctas_s_cityscapes,yolo26n_cityscapes]") == 0
+    told = capfd.readouterr().err
+    assert told.count("measuring hyctas_s_cityscapes for the plot") == 1
+    assert ("yolo26n_cityscapes is not in the plot" in told) == (find_spec("ultralytics") is None)
     command = [sys.executable, "-m", "segsuite.search", f"ckpt_path={trained}", *TYPED]
     process = subprocess.Popen([*command, f"paths.logs={parts}"], stderr=subprocess.DEVNULL)
     while not any(len(lines(p)) > 4 for p in parts.rglob("archive.jsonl")):
@@ -120,8 +124,9 @@ def test_a_supernet_is_judged_by_networks_and_by_more_images(trained, tmp_path, 
     listed = ",".join(map(str, [trained, *networks]))
     capfd.readouterr()
     assert called(benchmark, "probe=rank_correlation", f"checkpoints=[{listed}]", *kind, *few) == 0
-    told = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert told["networks"] == 3
+    out = capfd.readouterr().out
+    told = json.loads(out.splitlines()[-1])
+    assert told["networks"] == 3 and "not trained by itself" in out
     (record,) = tmp_path.glob("benchmark/*/*/result.json")
     each = json.loads(record.read_text())["each"]
     front = json.loads(next(tmp_path.glob("search/found/*/result.json")).read_text())["front"]

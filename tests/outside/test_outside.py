@@ -1,8 +1,12 @@
 """Networks of other libraries: their scores are taken as they are, whatever they come in."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import get_model
 
 from segsuite.core.errors import ConfigError
 from segsuite.engine.inference.candidates import from_experiment
@@ -68,6 +72,20 @@ def test_what_is_no_map_of_scores_is_refused(wrap, got):
         network(images())
 
 
+@pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
+def test_torchvisions_scores_are_those_before_its_upsampling(name):
+    torch.manual_seed(0)
+    theirs = get_model(name, weights=None, weights_backbone=None, num_classes=5).eval()
+    ours = torchvision_network(name=name, num_classes=5).eval()
+    ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if "aux" not in k})
+    pixels = torch.randn(1, 3, *SIZE)
+    with torch.no_grad():
+        coarse, whole = ours(pixels), theirs(pixels)["out"]
+    assert coarse.shape[-1] < SIZE[1] / 4
+    larger = nn.functional.interpolate(coarse, size=SIZE, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(larger, whole)
+
+
 def test_torchvisions_network_learns():
     torch.manual_seed(0)
     made = torchvision_network(name="lraspp_mobilenet_v3_large", num_classes=5)
@@ -99,10 +117,17 @@ def test_a_name_that_a_library_does_not_have():
     ],
 )
 def test_a_library_that_is_not_installed_is_named(module, make, name, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, module, None)  # as if it were not there
-    monkeypatch.setitem(__import__("sys").modules, f"{module}.nn.tasks", None)
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, f"{module}.nn.tasks", None)
     with pytest.raises(ConfigError, match=rf"type pip install {module.replace('_', '-')}"):
         make(name=name, num_classes=5)
+
+
+def test_a_version_of_a_library_that_lacks_a_network_is_no_crash(monkeypatch):
+    for name in ("ultralytics", "ultralytics.nn", "ultralytics.nn.tasks"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(nn=None, tasks=None))
+    with pytest.raises(ConfigError, match="ultralytics makes no yolo26n-sem"):
+        ultralytics_network(name="yolo26n-sem", num_classes=5)
 
 
 def test_counts_of_yolo_are_those_that_are_printed():

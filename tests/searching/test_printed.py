@@ -15,6 +15,7 @@ def test_what_was_measured_gets_the_papers_accuracy_and_keeps_its_cost():
     assert found["hyctas_s_cityscapes"] == {"miou": 0.723, "gmacs": 9.15}
     assert found["lraspp_cityscapes"] == {"gmacs": 15.8}  # nothing is printed of it
     assert found["YOLO26s-sem"] == {"miou": 0.801, "gmacs": 44.4}
+    assert found["mobile_dpc_cityscapes_fine"] == {"miou": 0.713, "gmacs": 13.8}
     assert "PIDNet-S" not in found  # its operations are not printed
 
 

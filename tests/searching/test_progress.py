@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from segsuite.searching.objectives import Goals
-from segsuite.searching.progress import PLOT, TABLE, Progress, volumes
+from segsuite.searching.progress import PLOT, TABLE, Progress, _draw_others, volumes
 from segsuite.searching.result import SearchResult
 
 pytest.importorskip("pymoo")
@@ -45,6 +45,40 @@ def test_what_is_written_while_it_goes_on(tmp_path):
     assert [row["key"] for row in rows] == list("abcde")
     assert float(rows[-1]["hypervolume"]) == pytest.approx(0.45)
     assert (tmp_path / PLOT).read_bytes()[:4] == b"\x89PNG"
+
+
+class Drawn:
+    """What is drawn on axes, as far as other networks are concerned."""
+
+    def __init__(self) -> None:
+        self.points, self.lines = {}, []
+
+    def scatter(self, x, y, *, label, **style):
+        self.points[label] = sorted(zip(x, y, strict=True))
+
+    def axvline(self, x, **style):
+        self.lines.append(x)
+
+    def annotate(self, name, place, **style):
+        pass
+
+
+@pytest.mark.parametrize("printed", [True, False])
+def test_others_are_points_where_both_metrics_are_known_and_else_lines(printed):
+    axes = Drawn()
+    _draw_others(axes, BASELINES, "gmacs", "miou", printed=printed)
+    (label,) = axes.points
+    assert ("printed" in label) == printed
+    assert axes.points[label] == [(3.5, 0.55)] and axes.lines == [2.5]
+
+
+def test_others_are_asked_for_once_and_not_before_there_is_something_to_draw(tmp_path):
+    asked = []
+    progress = Progress(tmp_path, REFERENCE, lambda: asked.append(1) or BASELINES)
+    assert asked == []
+    progress(RESULT)
+    progress(RESULT)
+    assert asked == [1]
 
 
 def test_small_middle_and_large():

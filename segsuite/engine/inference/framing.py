@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segsuite.core.errors import ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.core.sizes import Size
 from segsuite.ops.bilinear import resized
@@ -72,6 +73,11 @@ def size_of(image: Tensor) -> Size:
 
 
 def pair(sides: Sequence[int]) -> Size:
-    """Two sides from a config's list."""
-    height, width = sides
-    return height, width
+    """Two sides from a config's list.
+
+    Raises:
+        ConfigError: they are not two.
+    """
+    if len(sides) != 2:
+        raise ConfigError(f"{list(sides)} is no size; type two sides, as size=[360,480]")
+    return sides[0], sides[1]

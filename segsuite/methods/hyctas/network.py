@@ -54,6 +54,7 @@ class HybridSegmenter(Segmenter):
     """
 
     size_divisor = 32
+    training_only = ("auxiliary_maps", "auxiliary_heads")
 
     def __init__(
         self,

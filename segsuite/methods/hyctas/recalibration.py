@@ -14,7 +14,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Gives each batch norm the mean of its statistics over these batches, all alike.
 
     Args:
-        batches: images (B, 3, H, W) of one size; equal batches make it the mean over the images.
+        batches: images (B, 3, H, W) of one size. One batch makes them those of one pass over all
+            images; of several, variances lack what lies between the batches' means.
 
     Raises:
         ValueError: there is no batch.

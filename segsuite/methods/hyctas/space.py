@@ -62,7 +62,7 @@ class SearchSpace:
                 f"branch_shares={list(branch_shares)} are not the shares of one, two and three "
                 "branches, which add up to 1"
             )
-        self.branch_shares = tuple(branch_shares)
+        self.branch_shares = tuple(share / sum(branch_shares) for share in branch_shares)
 
     @property
     def halving(self) -> tuple[str, ...]:

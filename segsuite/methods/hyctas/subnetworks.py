@@ -124,9 +124,9 @@ class Subnetworks:
     def _spread(self) -> Iterator[Tensor]:
         samples = self.data.samples("train")
         count = min(self.norm_images, len(samples))
+        count = count // self.batch_size * self.batch_size or count  # equal batches count alike
         places = [number * len(samples) // count for number in range(count)]
-        whole = len(places) // self.batch_size * self.batch_size or len(places)
-        for start in range(0, whole, self.batch_size):  # equal batches, which count alike
+        for start in range(0, count, self.batch_size):
             chosen = places[start : start + self.batch_size]
             images = (self.data.eval_transform(samples[place].image) for place in chosen)
             yield torch.stack([resized(image, self.size) for image in images])

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
 
 
 def torchvision_network(*, name: str, num_classes: Count) -> nn.Module:
-    """A segmentation network of torchvision, such as lraspp_mobilenet_v3_large.
+    """A segmentation network of torchvision, such as lraspp_mobilenet_v3_large, without its
+    upsampling.
 
     Raises:
         ConfigError: it has no such network.
@@ -25,7 +26,29 @@ def torchvision_network(*, name: str, num_classes: Count) -> nn.Module:
     names = list_models(module=segmentation)
     if name not in names:
         raise _unknown("torchvision", name, names)
-    return get_model(name, weights=None, weights_backbone=None, num_classes=num_classes)
+    made = get_model(name, weights=None, weights_backbone=None, num_classes=num_classes)
+    return Coarse(made, classifies_several=name.startswith("lraspp"))
+
+
+class Coarse(nn.Module):
+    """A network of torchvision without its upsampling of the scores to the size of the image.
+
+    The suite's networks keep scores at their own stride, and upsample them where labels are made.
+
+    Args:
+        made: torchvision's.
+        classifies_several: whether its classifier takes all maps of the backbone, or `out` alone.
+    """
+
+    def __init__(self, made: Any, *, classifies_several: bool) -> None:
+        super().__init__()
+        self.backbone, self.classifier = made.backbone, made.classifier
+        self.classifies_several = classifies_several
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, K, h, w)."""
+        maps = self.backbone(images)
+        return self.classifier(maps if self.classifies_several else maps["out"])
 
 
 def ultralytics_network(*, name: str, num_classes: Count) -> nn.Module:
@@ -46,7 +69,8 @@ def ultralytics_network(*, name: str, num_classes: Count) -> nn.Module:
 
 
 def smp_network(*, name: str, encoder: str, num_classes: Count) -> nn.Module:
-    """A network of segmentation_models.pytorch, such as DeepLabV3Plus on mobilenet_v2.
+    """A network of segmentation_models.pytorch, such as DeepLabV3Plus on mobilenet_v2, which
+    upsamples its scores to the size of the image by itself.
 
     Raises:
         ConfigError: it is not installed, or has no such network or encoder.
@@ -66,15 +90,15 @@ def _library(module: str, *, package: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"{package} is needed for this network and cannot be imported ({error}); type "
-            f"pip install {package}"
+            f"{package} is needed for this network and cannot be imported ({error}); it is none of "
+            f"the suite's own extras; type pip install {package}"
         ) from error
 
 
 def _made(library: str, name: str, build: Callable[[], nn.Module]) -> nn.Module:
     try:
         return build()
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError, OSError) as error:
         raise ConfigError(f"{library} makes no {name}: {error}") from error
 
 

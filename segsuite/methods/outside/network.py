@@ -36,12 +36,12 @@ class OutsideSegmenter(Segmenter):
         std: Sequence[Positive] = (58.395, 57.12, 57.375),
     ) -> None:
         super().__init__()
-        self.network, self.num_classes = network.requires_grad_(True), num_classes
+        self.network, self.num_classes = network, num_classes
         self.size_divisor, self.pad_value = size_divisor, tuple(mean)
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
 
     def forward(self, images: Tensor) -> GridPrediction:
-        """Class scores at the network's own stride.
+        """Class scores at the stride that the network gives them at.
 
         Shapes: images (B, 3, H, W) in 0..255
 

@@ -139,7 +139,12 @@ class LatencyTable:
                 f"latency.table={path}: there is no such file; python -m segsuite.benchmark "
                 "probe=latency_table checkpoints=[SUPERNET] makes one"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
+            raise ConfigError(
+                f"latency.table={path} is no table of latencies, since it has no {error}; type the "
+                "latency.json of a run of python -m segsuite.benchmark probe=latency_table"
+            ) from error
+        except (ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"latency.table={path} is no table of latencies ({error})") from error
 
     def check(self, facts: Mapping[str, Any], path: Path, *, typed: bool = True) -> None:

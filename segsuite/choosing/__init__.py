@@ -1,0 +1,1 @@
+"""Which network fits a budget on this machine, and which of those to train."""

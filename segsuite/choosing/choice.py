@@ -1,0 +1,209 @@
+"""Which networks fit a budget, in which order they are worth training, and how to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from segsuite.choosing.budget import COSTS, Budget
+from segsuite.choosing.costs import Cost
+from segsuite.choosing.known import Known
+from segsuite.core.results import Entry, Metric
+
+PLOT = "choice.png"
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What fits a budget.
+
+    Attributes:
+        budget: the most that is allowed.
+        size: (height, width) of the images.
+        data: name of the data set.
+        costs: of each experiment that could be measured.
+        failed: why others could not.
+        known: what is known of their accuracy.
+        typed: overrides of the data set, for the commands.
+        again: milliseconds of those that were measured once more, alone.
+    """
+
+    budget: Budget
+    size: tuple[int, int]
+    data: str
+    costs: Mapping[str, Cost]
+    failed: Mapping[str, str]
+    known: Mapping[str, Known]
+    typed: Sequence[str]
+    again: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def fitting(self) -> list[str]:
+        """Those that fit, the most accurate first, as far as that is known.
+
+        First by this machine's runs on these data, then by papers' figures of them, then by those
+        of other data; at last those of which nothing is known, the costliest first.
+        """
+        fits = [name for name, cost in self.costs.items() if not self.budget.exceeded(cost.values)]
+        return sorted(fits, key=self._rank)
+
+    @property
+    def excluded(self) -> list[str]:
+        """Those that cost too much, the cheapest first."""
+        others = [n for n, c in self.costs.items() if self.budget.exceeded(c.values)]
+        return sorted(others, key=lambda name: self.costs[name].values["ms"])
+
+    def _rank(self, name: str) -> tuple[float, ...]:
+        known = self.known.get(name)
+        if known is None:
+            return (3, -self.costs[name].values["gmacs"])
+        return (known.tier, -known.miou)
+
+    def narrow(self, name: str) -> bool:
+        """Whether one run in ten took longer than the budget, though half did not."""
+        limit = self.budget.ms
+        return limit is not None and self.costs[name].values["ms"] <= limit < self.costs[name].high
+
+    def command(self, name: str) -> str:
+        """What trains a network on these data."""
+        size = "[{},{}]".format(*self.costs[name].size)
+        return " ".join(
+            [
+                "python -m segsuite.train",
+                f"experiment={name}",
+                *self.typed,
+                f"data.crop_size={size}",
+            ]
+        )
+
+    def show(self, console: Console, folder: Path) -> None:
+        """Prints what fits, what does not, and what to train; draws a plot."""
+        title = f"at most {self.budget}, images of {self.size[0]}x{self.size[1]}"
+        table = Table("network", *COSTS.values(), "mIoU that is known", "", title=title)
+        for name in (*self.fitting, *self.excluded):
+            cost, known = self.costs[name], self.known.get(name)
+            table.add_row(
+                name,
+                *(f"{cost.values[unit]:.3g}" for unit in COSTS),
+                "nothing" if known is None else str(known),
+                self._verdict(name),
+            )
+        console.print(table)
+        for name, why in self.failed.items():
+            console.print(f"{name} was not measured: {why}", style="dim", markup=False)
+        padded = {n: c.size for n, c in self.costs.items() if c.size != self.size}
+        if padded:
+            told = sorted({"{}x{}".format(*size) for size in padded.values()})
+            console.print(f"measured at {', '.join(told)}, to which images are padded for them: ")
+            console.print(f"  {', '.join(padded)}", soft_wrap=True, highlight=False)
+        if self.again:
+            console.print(self.agreement, soft_wrap=True, highlight=False)
+        console.print(self.advice, soft_wrap=True, highlight=False, markup=False)
+        self.save_plot(folder / PLOT)
+
+    def _verdict(self, name: str) -> str:
+        exceeded = self.budget.exceeded(self.costs[name].values)
+        if exceeded:
+            return "no: " + ", ".join(exceeded)
+        return "fits, narrowly" if self.narrow(name) else "fits"
+
+    @property
+    def advice(self) -> str:
+        """The three to train, or what comes nearest."""
+        if not self.fitting:
+            if not self.excluded:
+                return "no network could be measured"
+            nearest = min(self.excluded, key=self._excess)
+            own = ", ".join(self.budget.exceeded(self.costs[nearest].values))
+            return f"no network keeps to {self.budget}; nearest is {nearest}, with {own}"
+        lines = [f"train these first (of {len(self.fitting)} that fit {self.budget}):"]
+        for name in self.fitting[:_SHOWN]:
+            known = self.known.get(name)
+            why = "nothing is known of its accuracy" if known is None else f"mIoU {known}"
+            lines += [f"  {name} ({why}):", f"    {self.command(name)}"]
+        if all(k is None or k.tier == 2 for k in map(self.known.get, self.fitting[:_SHOWN])):
+            lines.append(
+                f"nothing is known of {self.data}: figures of other data rank only roughly"
+            )
+        return "\n".join(lines)
+
+    @property
+    def agreement(self) -> str:
+        """How far measurements alone are from those in turns, and which change a verdict."""
+        ratios = {n: ms / self.costs[n].values["ms"] for n, ms in self.again.items()}
+        text = (
+            f"measured again alone: {min(ratios.values()):.2f} to {max(ratios.values()):.2f} times "
+            "as long"
+        )
+        limit, others = self.budget.ms, []
+        if limit is not None:
+            others = [
+                f"{name} ({self.costs[name].values['ms']:.3g} ms, then {ms:.3g})"
+                for name, ms in self.again.items()
+                if (ms <= limit) != (self.costs[name].values["ms"] <= limit)
+            ]
+        return f"{text}; " + (f"on the other side: {', '.join(others)}" if others else "none moved")
+
+    def _excess(self, name: str) -> float:
+        values = self.costs[name].values
+        return max(values[key] / limit for key, limit in self.budget.limits.items())
+
+    def records(self) -> list[Entry]:
+        """One for each network that was measured."""
+        fitting = set(self.fitting)
+        return [
+            Entry(
+                name=name,
+                metrics={
+                    **{key: Metric(value=cost.values[key]) for key in COSTS if key != "ms"},
+                    "ms": Metric(value=cost.values["ms"], low=cost.low, high=cost.high),
+                },
+                settings={"size": list(cost.size), "fits": name in fitting},
+            )
+            for name, cost in self.costs.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "budget": self.budget.limits,
+            "fitting": self.fitting,
+            "excluded": {n: self.budget.exceeded(self.costs[n].values) for n in self.excluded},
+            "failed": dict(self.failed),
+            "train": [self.command(name) for name in self.fitting[:_SHOWN]],
+            "ms_again": dict(self.again),
+        }
+
+    def save_plot(self, path: Path) -> None:
+        """Milliseconds and multiply-adds of all, what fits and what does not."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8.5, 5.2), dpi=110)
+        FigureCanvasAgg(figure)  # no window system is needed
+        axes = figure.add_subplot()
+        for names, color, label in (
+            (self.fitting, "#2f7d4f", "fits"),
+            (self.excluded, "#9a9a9a", "does not fit"),
+        ):
+            x = [self.costs[name].values["ms"] for name in names]
+            y = [self.costs[name].values["gmacs"] for name in names]
+            axes.scatter(x, y, s=26, color=color, label=label)
+            for name, *at in zip(names, x, y, strict=True):
+                axes.annotate(name, at, fontsize=6.5, xytext=(4, 3), textcoords="offset points")
+        lines: dict[str, Callable[..., Any]] = {"ms": axes.axvline, "gmacs": axes.axhline}
+        for key, draw in lines.items():
+            if key in self.budget.limits:
+                draw(self.budget.limits[key], color="crimson", lw=0.8, ls="--")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("ms an image")
+        axes.set_ylabel("GMACs")
+        if self.costs:
+            axes.legend(fontsize=8)
+        figure.tight_layout()
+        figure.savefig(path)

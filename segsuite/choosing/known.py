@@ -1,0 +1,137 @@
+"""What is known of networks' accuracy: this machine's runs, and what papers print."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segsuite.core.results import read
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
+_NO_PART = {"weights", "num_classes", "drop_path"}
+"""Keys of a network's config that say nothing of what it is."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A mIoU, and where it is from.
+
+    Attributes:
+        miou: of 1.
+        data: the data set.
+        source: the run's folder, or "paper".
+        tier: 0 for a run on the data that are asked about, 1 for a paper's figure on them, 2 for
+            one of other data.
+    """
+
+    miou: float
+    data: str
+    source: str
+    tier: int
+
+    def __str__(self) -> str:
+        return f"{100 * self.miou:.1f} {self.data}, {self.source}"
+
+
+def best_known(
+    experiment: str,
+    network: str,
+    *,
+    data: str,
+    runs: Mapping[str, Known],
+) -> Known | None:
+    """The best that is known of a network; None if nothing is.
+
+    Figures of other data sets count only where nothing is known of these.
+
+    Args:
+        experiment: its name.
+        network: digest of its config.
+        data: name of the data set that is asked about.
+        runs: of this machine, by their networks' digests.
+    """
+    if network in runs:
+        return runs[network]
+    printed = figures()
+    for name in (data, *(name for name in printed if name != data)):
+        if experiment in printed.get(name, {}):
+            miou = printed[name][experiment] / 100
+            return Known(miou, name, "paper", 1 if name == data else 2)
+    return None
+
+
+@cache
+def figures() -> dict[str, dict[str, float]]:
+    """mIoU in percent that papers print, by data set and experiment."""
+    text = files("segsuite.choosing").joinpath("printed.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)["miou"]
+
+
+def runs_of(
+    folder: Path, *, data: Mapping[str, Any], name: str, tell: Callable[[str], None]
+) -> dict[str, Known]:
+    """The best finished training of each network on these data.
+
+    Args:
+        folder: where trainings are written.
+        data: the config of the data, plain.
+        name: what the data set is called.
+    """
+    found: dict[str, Known] = {}
+    wanted, unread = data_digest(data), 0
+    for path in sorted(folder.glob("**/result.json")):
+        try:
+            config = yaml.load((path.parent / "config.yaml").read_text(), Loader=_LOADER)
+            if data_digest(config["data"]) != wanted:
+                continue
+            network, score = network_digest(config["method"]["network"]), _score(path)
+        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
+            unread += 1
+            continue
+        except Exception as error:  # of a record that this suite does not read
+            tell(f"{path.parent} does not count: {error}")
+            continue
+        if score is not None and (network not in found or found[network].miou < score):
+            found[network] = Known(score, name, str(path.parent), 0)
+    if unread:
+        tell(f"{unread} folders below {folder} hold no training that can be read, and do not count")
+    return found
+
+
+def _score(path: Path) -> float | None:
+    record = read(path)
+    if record.kind != "train":
+        return None
+    metric = record.entries[0].metrics.get("test/miou")
+    return None if metric is None else metric.value
+
+
+def data_digest(config: Mapping[str, Any]) -> str:
+    """Of what decides which images and classes there are, wherever they lie."""
+    reader = {k: v for k, v in (config.get("reader") or {}).items() if k not in ("size", "seed")}
+    return _digest([reader, config.get("classes"), config.get("num_classes")])
+
+
+def network_digest(config: Mapping[str, Any]) -> str:
+    """Of what a network is, whatever it was trained from, for which classes and at which size."""
+    return _digest(sorted(_parts(config, "")))
+
+
+def _parts(value: Any, where: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, own in value.items():
+            if name not in _NO_PART and not re.search(r"(^|_)size$", str(name)):
+                yield from _parts(own, f"{where}.{name}")
+    else:
+        yield f"{where}={json.dumps(value)}"
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,56 @@
+"""A choice as it is typed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from segsuite.choosing.choice import Choice
+from segsuite.choosing.costs import Costs
+from segsuite.choosing.known import best_known, runs_of
+from segsuite.core.errors import ConfigError
+from segsuite.engine.inference.framing import pair
+from segsuite.engine.launch.run import Run
+
+_FILE = Path("choose") / "costs.json"
+
+
+def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
+    """What fits the budget.
+
+    Args:
+        data: name of the data set.
+
+    Raises:
+        ConfigError: no budget, no experiment, or none that could be measured.
+    """
+    cfg = run.config
+    budget = run.build("budget")
+    if not cfg.experiments:
+        raise ConfigError("experiments=[] names no network to choose from; leave it out for all")
+    overrides = [o for o in run.typed if o.lstrip("+").startswith(("data=", "data.", "data/"))]
+    size = pair(cfg.size or cfg.data.crop_size)
+    costs = Costs(
+        runtime=run.build("runtime"),
+        size=size,
+        overrides=overrides or [f"data={data}"],
+        classes=cfg.data.num_classes,
+        path=Path(cfg.paths.logs) / _FILE,
+        rounds=cfg.rounds,
+        allow=run.allow,
+    )
+    found, failed = costs.of(list(dict.fromkeys(cfg.experiments)), tell=tell)
+    if not found:
+        raise ConfigError(
+            "none of the networks could be measured: "
+            + "; ".join(f"{name}: {why}" for name, why in failed.items())
+        )
+    own = runs_of(Path(cfg.runs), data=run.plain("data"), name=data, tell=tell)
+    known = {
+        name: best
+        for name, cost in found.items()
+        if (best := best_known(name, cost.network, data=data, runs=own)) is not None
+    }
+    again = {}
+    for name in found if cfg.again else ():
+        tell(f"measuring {name} again, alone")
+        again[name] = costs.again(name)
+    return Choice(budget, size, data, found, failed, known, costs.overrides, again)
