@@ -1,6 +1,6 @@
 """Which networks fit a budget, in which order they are worth training, and how to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from rich.table import Table
 from segsuite.choosing.budget import COSTS, Budget
 from segsuite.choosing.costs import Cost
 from segsuite.choosing.known import Known
+from segsuite.core.files import written_whole
 from segsuite.core.results import Entry, Metric
 
 PLOT = "choice.png"
+_FITS, _EXCEEDS = "#2f7d4f", "#b5b5b5"
 _SHOWN = 3
 
 
@@ -179,31 +181,22 @@ class Choice:
         }
 
     def save_plot(self, path: Path) -> None:
-        """Milliseconds and multiply-adds of all, what fits and what does not."""
+        """What each network costs of what is limited, and where the limits are."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8.5, 5.2), dpi=110)
+        names = [*self.excluded[::-1], *self.fitting[::-1]]  # from below
+        limits = self.budget.limits
+        figure = Figure(figsize=(3 + 3.2 * len(limits), 1.4 + 0.24 * len(names)), dpi=110)
         FigureCanvasAgg(figure)  # no window system is needed
-        axes = figure.add_subplot()
-        for names, color, label in (
-            (self.fitting, "#2f7d4f", "fits"),
-            (self.excluded, "#9a9a9a", "does not fit"),
-        ):
-            x = [self.costs[name].values["ms"] for name in names]
-            y = [self.costs[name].values["gmacs"] for name in names]
-            axes.scatter(x, y, s=26, color=color, label=label)
-            for name, *at in zip(names, x, y, strict=True):
-                axes.annotate(name, at, fontsize=6.5, xytext=(4, 3), textcoords="offset points")
-        lines: dict[str, Callable[..., Any]] = {"ms": axes.axvline, "gmacs": axes.axhline}
-        for key, draw in lines.items():
-            if key in self.budget.limits:
-                draw(self.budget.limits[key], color="crimson", lw=0.8, ls="--")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("ms an image")
-        axes.set_ylabel("GMACs")
-        if self.costs:
-            axes.legend(fontsize=8)
+        colors = [_FITS if name in set(self.fitting) else _EXCEEDS for name in names]
+        for place, (key, limit) in enumerate(limits.items()):
+            axes = figure.add_subplot(1, len(limits), place + 1)
+            axes.barh(names, [self.costs[name].values[key] for name in names], color=colors)
+            axes.axvline(limit, color="crimson", lw=1.0)
+            axes.set_xlim(0, 3 * limit)  # what costs far more only shows that it does
+            axes.set_xlabel(f"{COSTS[key]}, at most {limit:g}")
+            axes.tick_params(axis="y", labelsize=7, labelleft=place == 0)
         figure.tight_layout()
-        figure.savefig(path)
+        with written_whole(path) as written:
+            figure.savefig(written)
