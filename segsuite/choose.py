@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
     )
     choice.show(console, run.folder)
     own = {"optimized": None, **choice.to_dict()}
-    write_result(run, own, kind="choose", entries=choice.records())
+    write_result(run, own, kind="choose", entries=choice.records(), device=choice.device)
     print(json.dumps(choice.to_dict()))
 
 

@@ -34,7 +34,7 @@ class Budget:
     def exceeded(self, costs: Mapping[str, float]) -> list[str]:
         """What a network costs too much of, in words."""
         return [
-            f"{costs[name]:.3g} {COSTS[name]}"
+            f"{costs[name]:.4g} {COSTS[name]}"
             for name, limit in self.limits.items()
             if costs[name] > limit
         ]

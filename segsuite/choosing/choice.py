@@ -1,10 +1,12 @@
 """Which networks fit a budget, in which order they are worth training, and how to."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +34,7 @@ class Choice:
         known: what is known of their accuracy.
         typed: overrides of the data set, for the commands.
         again: milliseconds of those that were measured once more, alone.
+        device: where they ran.
     """
 
     budget: Budget
@@ -42,6 +45,7 @@ class Choice:
     known: Mapping[str, Known]
     typed: Sequence[str]
     again: Mapping[str, float] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def fitting(self) -> list[str]:
@@ -63,7 +67,8 @@ class Choice:
         known = self.known.get(name)
         if known is None:
             return (3, -self.costs[name].values["gmacs"])
-        return (known.tier, -known.miou)
+        # Figures of two data sets are no scale: each counts by the best of its own.
+        return (known.tier, -known.share if known.tier == 2 else -known.miou)
 
     def narrow(self, name: str) -> bool:
         """Whether one run in ten took longer than the budget, though half did not."""
@@ -73,14 +78,8 @@ class Choice:
     def command(self, name: str) -> str:
         """What trains a network on these data."""
         size = "[{},{}]".format(*self.costs[name].size)
-        return " ".join(
-            [
-                "python -m segsuite.train",
-                f"experiment={name}",
-                *self.typed,
-                f"data.crop_size={size}",
-            ]
-        )
+        words = [f"experiment={name}", *self.typed, f"data.crop_size={size}"]
+        return " ".join(["python -m segsuite.train", *map(_quoted, words)])
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints what fits, what does not, and what to train; draws a plot."""
@@ -128,9 +127,7 @@ class Choice:
             why = "nothing is known of its accuracy" if known is None else f"mIoU {known}"
             lines += [f"  {name} ({why}):", f"    {self.command(name)}"]
         if all(k is None or k.tier == 2 for k in map(self.known.get, self.fitting[:_SHOWN])):
-            lines.append(
-                f"nothing is known of {self.data}: figures of other data rank only roughly"
-            )
+            lines.append(f"no accuracy on {self.data} is known, so that this order is a rough one")
         return "\n".join(lines)
 
     @property
@@ -200,3 +197,9 @@ class Choice:
         figure.tight_layout()
         with written_whole(path) as written:
             figure.savefig(written)
+
+
+def _quoted(word: str) -> str:
+    """For a shell, as the READMEs write it: lists of numbers stand without quotes."""
+    plain = all(letter.isalnum() or letter in "_-./=,[]:+~" for letter in word)
+    return word if plain else shlex.quote(word)

@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 
 from segsuite.choosing.known import network_digest
 from segsuite.core.config import CONF
-from segsuite.core.errors import ConfigError, SegsuiteError
+from segsuite.core.errors import ConfigError, MissingExtra
 from segsuite.core.files import write_json
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import Candidate, from_experiment
@@ -28,6 +30,8 @@ from segsuite.searching.latency.runtimes import Run, Runtime
 _DIVISORS = (1, 16, 32, 64)
 _WARM_UP, _LEAST, _LONG = 2, 5, 6.0
 """Runs that do not count, runs that do at least, and seconds after which no more are needed."""
+
+_LIBRARIES = ("torch", "timm", "torchvision", "ultralytics", "segmentation_models_pytorch")
 
 Tell = Callable[[str], None]
 
@@ -76,7 +80,10 @@ class Costs:
     ) -> None:
         self.runtime, self.size, self.overrides = runtime, size, list(overrides)
         self.path, self.rounds, self.allow = path, rounds, tuple(allow)
-        about = [dict(runtime.facts), list(size), classes, rounds, suite_digest()]
+        if rounds < _LEAST:
+            raise ConfigError(f"rounds={rounds} says little; type {_LEAST} or more")
+        about = [dict(runtime.facts), list(size), classes, rounds, suite_digest(), _versions()]
+        about += [self.overrides, self.allow]
         self.circumstances = _digest(about)
 
     def of(
@@ -100,14 +107,20 @@ class Costs:
             tell(f"preparing {name} ({number} of {len(missing) + bool(anchor)})")
             try:
                 cost, run = self._prepared(name)
-            except (SegsuiteError, RuntimeError, NotImplementedError) as error:
-                failed[name] = " ".join(str(error).split())[:200]
+            except MissingExtra:
+                raise  # the same for all
+            except (
+                Exception
+            ) as error:  # of torch, ONNX Runtime or another library: told, not hidden
+                failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 continue
             made[name], runs[name] = cost, run
         tell(f"timing {len(runs)} networks in turns")
         taken = timed_in_turns(runs, rounds=self.rounds)
         usual = 1.0
-        if anchor in taken:
+        if anchor in failed:
+            tell(f"{failed.pop(anchor)}: new times cannot be held to those of before")
+        elif anchor is not None:
             usual = found[anchor].values["ms"] / (1e3 * median(taken[anchor]))
         for name in missing:
             if name in taken:
@@ -200,6 +213,11 @@ def suite_digest() -> str:
 
 def _sources(folder: Path, suffix: str) -> Iterable[Path]:
     return sorted(path for path in folder.rglob(f"*{suffix}") if "__pycache__" not in path.parts)
+
+
+def _versions() -> list[str]:
+    """Of the libraries that networks are made of, as far as they are installed."""
+    return [f"{name} {version(name)}" for name in _LIBRARIES if find_spec(name)]
 
 
 def _with_times(cost: Cost, milliseconds: Sequence[float]) -> Cost:

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from segsuite.core.errors import SegsuiteError
+from segsuite.core.moved import with_targets_of_today
 from segsuite.core.results import read
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
@@ -29,12 +31,14 @@ class Known:
         source: the run's folder, or "paper".
         tier: 0 for a run on the data that are asked about, 1 for a paper's figure on them, 2 for
             one of other data.
+        share: of the best figure that papers print of those data, by this suite's networks.
     """
 
     miou: float
     data: str
     source: str
     tier: int
+    share: float = 1.0
 
     def __str__(self) -> str:
         return f"{100 * self.miou:.1f} {self.data}, {self.source}"
@@ -63,7 +67,8 @@ def best_known(
     for name in (data, *(name for name in printed if name != data)):
         if experiment in printed.get(name, {}):
             miou = printed[name][experiment] / 100
-            return Known(miou, name, "paper", 1 if name == data else 2)
+            share = miou / (max(printed[name].values()) / 100)
+            return Known(miou, name, "paper", 1 if name == data else 2, share)
     return None
 
 
@@ -88,14 +93,14 @@ def runs_of(
     wanted, unread = data_digest(data), 0
     for path in sorted(folder.glob("**/result.json")):
         try:
-            config = yaml.load((path.parent / "config.yaml").read_text(), Loader=_LOADER)
+            config = _config(path.parent)
+            if config is None:
+                unread += 1
+                continue
             if data_digest(config["data"]) != wanted:
                 continue
             network, score = network_digest(config["method"]["network"]), _score(path)
-        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
-            unread += 1
-            continue
-        except Exception as error:  # of a record that this suite does not read
+        except SegsuiteError as error:  # of a record that this suite does not read
             tell(f"{path.parent} does not count: {error}")
             continue
         if score is not None and (network not in found or found[network].miou < score):
@@ -103,6 +108,19 @@ def runs_of(
     if unread:
         tell(f"{unread} folders below {folder} hold no training that can be read, and do not count")
     return found
+
+
+def _config(folder: Path) -> dict[str, Any] | None:
+    """What a training was started with; None where that is not there or is of something else."""
+    try:
+        config = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=_LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    whole = isinstance(config, dict) and isinstance(config.get("data"), dict)
+    method = config.get("method") if whole else None
+    if not isinstance(method, dict) or not isinstance(method.get("network"), dict):
+        return None
+    return with_targets_of_today(config)
 
 
 def _score(path: Path) -> float | None:
@@ -114,9 +132,13 @@ def _score(path: Path) -> float | None:
 
 
 def data_digest(config: Mapping[str, Any]) -> str:
-    """Of what decides which images and classes there are, wherever they lie."""
-    reader = {k: v for k, v in (config.get("reader") or {}).items() if k not in ("size", "seed")}
-    return _digest([reader, config.get("classes"), config.get("num_classes")])
+    """Of what decides which images and classes there are: the reader, the classes, the folder.
+
+    The size of drawn scenes follows the crops, and does not count.
+    """
+    reader = {k: v for k, v in (config.get("reader") or {}).items() if k != "size"}
+    folder = str(Path(config["root"]).resolve()) if config.get("root") else None
+    return _digest([reader, config.get("classes"), config.get("num_classes"), folder])
 
 
 def network_digest(config: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """A choice as it is typed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from segsuite.choosing.choice import Choice
@@ -26,12 +26,12 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
     budget = run.build("budget")
     if not cfg.experiments:
         raise ConfigError("experiments=[] names no network to choose from; leave it out for all")
-    overrides = [o for o in run.typed if o.lstrip("+").startswith(("data=", "data.", "data/"))]
+    overrides = _of_data(run.typed, data)
     size = pair(cfg.size or cfg.data.crop_size)
     costs = Costs(
         runtime=run.build("runtime"),
         size=size,
-        overrides=overrides or [f"data={data}"],
+        overrides=overrides,
         classes=cfg.data.num_classes,
         path=Path(cfg.paths.logs) / _FILE,
         rounds=cfg.rounds,
@@ -53,4 +53,12 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
     for name in found if cfg.again else ():
         tell(f"measuring {name} again, alone")
         again[name] = costs.again(name)
-    return Choice(budget, size, data, found, failed, known, costs.overrides, again)
+    typed = [*overrides, *([f"allow=[{','.join(cfg.allow)}]"] if cfg.allow else [])]
+    device = costs.runtime.device
+    return Choice(budget, size, data, found, failed, known, typed, again, device)
+
+
+def _of_data(typed: Sequence[str], data: str) -> list[str]:
+    """What was typed about the data set, its name in any case; sizes are said apart."""
+    own = [o for o in typed if o.lstrip("+~").startswith(("data.", "data/"))]
+    return [f"data={data}", *(o for o in own if not o.startswith("data.crop_size="))]

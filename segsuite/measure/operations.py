@@ -163,6 +163,6 @@ def count_parameters(module: nn.Module) -> int:
 
 def count_used_parameters(network: Segmenter) -> int:
     """Those that predictions need: without what training alone runs."""
-    left_out = [getattr(network, name, None) for name in network.training_only]
+    left_out = [getattr(network, name) for name in network.training_only]
     unused = sum(count_parameters(part) for part in left_out if part is not None)
     return count_parameters(network) - unused

@@ -1,5 +1,6 @@
 """What fits, in which order, and what is said where nothing does."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -28,7 +29,7 @@ COSTS = {
     "slower": cost(50.0),
 }
 KNOWN = {
-    "elsewhere": Known(0.8, "cityscapes", "paper", 2),
+    "elsewhere": Known(0.8, "cityscapes", "paper", 2, 0.9),
     "printed": Known(0.5, "camvid", "paper", 1),
     "trained": Known(0.3, "camvid", "logs/train/some", 0),
     "narrow": Known(0.2, "camvid", "logs/train/other", 0),
@@ -50,6 +51,14 @@ def test_what_fits_is_ranked_by_how_sure_its_accuracy_is():
     assert own.narrow("narrow") and not own.narrow("trained")
 
 
+def test_figures_of_several_other_data_count_by_the_best_of_each():
+    known = {
+        "elsewhere": Known(0.7, "cityscapes", "paper", 2, 0.8),
+        "printed": Known(0.4, "ade20k", "paper", 2, 0.9),
+    }
+    assert choice(Budget(ms=3.5), known=known).fitting[:2] == ["printed", "elsewhere"]
+
+
 def test_each_limit_counts_and_its_excess_is_named():
     limits = Budget(ms=5.0, mb=9.0, gmacs=0.2, params=2.0)
     assert limits.exceeded(COSTS["slow"].values) == ["9 ms", "10 MB", "1 GMACs"]
@@ -67,6 +76,12 @@ def test_commands_are_of_the_data_and_size_that_were_asked_about():
     assert own.to_dict()["train"] == [own.command(n) for n in ("trained", "narrow", "printed")]
 
 
+def test_commands_can_be_pasted_into_a_shell():
+    typed = ["data=scenes", "data.reader.lengths={train: 8, val: 2}"]
+    command = replace(choice(Budget(ms=5.0)), typed=typed).command("trained")
+    assert shlex.split(command)[4:6] == typed
+
+
 def test_a_budget_that_nothing_meets_names_the_nearest():
     assert choice(Budget(ms=0.5)).advice == (
         "no network keeps to 0.5 ms; nearest is unknown_cheap, with 1 ms"
@@ -82,7 +97,7 @@ def test_what_a_measurement_alone_changes_is_named():
 
 
 def test_figures_of_other_data_are_called_so():
-    rough = "nothing is known of camvid: figures of other data rank only roughly"
+    rough = "no accuracy on camvid is known, so that this order is a rough one"
     assert rough not in choice(Budget(ms=5.0)).advice
     assert rough in choice(Budget(ms=2.5)).advice
 

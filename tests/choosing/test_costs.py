@@ -85,7 +85,7 @@ def test_what_cannot_be_measured_does_not_stop_the_others(tmp_path):
     assert list(found) == [FIRST] and "segvit_vitt" in failed["segvit_vitz"]
 
 
-def test_slow_networks_leave_after_fewer_rounds(monkeypatch):
+def test_slow_networks_leave_after_fewer_rounds():
     runs = {"fast": lambda: 0.01, "slow": lambda: 2.0}
     taken = timed_in_turns(runs, rounds=20)
     assert len(taken["fast"]) == 20 and len(taken["slow"]) == 5

@@ -16,7 +16,7 @@ def test_what_fits_is_told_with_its_command_and_remembered(tmp_path, capfd):
     assert "preparing hyctas_s_cityscapes" in first.err
     said = json.loads(first.out.splitlines()[-1])
     assert said["fitting"] == ["hyctas_s_cityscapes"]
-    assert said["excluded"] == {"mobile_basic_cityscapes_fine": ["0.0288 GMACs"]}
+    assert said["excluded"] == {"mobile_basic_cityscapes_fine": ["0.02883 GMACs"]}
     assert set(said["ms_again"]) == {"hyctas_s_cityscapes", "mobile_basic_cityscapes_fine"}
     (command,) = said["train"]
     assert command == (
@@ -41,7 +41,8 @@ def test_mistakes(tmp_path, capfd):
         (("budget.fps=3",), "budget.fps"),
         (("budget.ms=5", "experiments=[]"), "names no network to choose from"),
         (("budget.ms=5", "experiments=[segvit_vitz]"), "none of the networks could be measured"),
-        (("budget.ms=5", "size=[64]"), "size"),
+        (("budget.ms=5", "size=[64]"), "[64] is no size; type two sides"),
+        (("budget.ms=5", "rounds=1"), "rounds=1 says little; type 5 or more"),
     ):
         assert called(choose, *TYPED, *given, logs) == 2
         assert said in " ".join(capfd.readouterr().err.split())
@@ -51,4 +52,16 @@ def test_a_budget_that_nothing_meets_is_said(tmp_path, capfd):
     assert called(choose, *TYPED, "budget.params=0.001", f"paths.logs={tmp_path}") == 0
     assert (
         "no network keeps to 0.001 M parameters; nearest is mobile_basic" in capfd.readouterr().out
+    )
+
+
+def test_data_keep_their_name_whatever_else_is_typed_of_them(tmp_path, capfd):
+    """Scenes are the default; experiments have data of their own."""
+    given = ("data.crop_size=[64,64]", "data.num_classes=7", "device=cpu", "rounds=5")
+    one = "experiments=[hyctas_s_cityscapes]"
+    assert called(choose, *given, one, "budget.params=9", f"paths.logs={tmp_path}") == 0
+    (command,) = json.loads(capfd.readouterr().out.splitlines()[-1])["train"]
+    assert command == (
+        "python -m segsuite.train experiment=hyctas_s_cityscapes data=scenes data.num_classes=7 "
+        "data.crop_size=[64,64]"
     )

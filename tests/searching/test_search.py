@@ -2,8 +2,11 @@
 
 import json
 import re
+import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -270,6 +273,56 @@ def test_workers_evaluate_the_same(tmp_path):
     )
     assert [e["key"] for e in one.entries] == [e["key"] for e in two.entries]
     assert [e["metrics"] for e in one.entries] == [e["metrics"] for e in two.entries]
+
+
+def test_workers_on_ray_evaluate_the_same(tmp_path):
+    ray = pytest.importorskip("ray")
+    one = searched(tmp_path / "one", Measured(), STRATEGIES[0], evaluations=20)
+    workers = Workers(jobs=2, engine="ray")
+    two = searched(tmp_path / "two", Measured(), STRATEGIES[0], evaluations=20, workers=workers)
+    assert [(e["key"], e["metrics"]) for e in one.entries] == [
+        (e["key"], e["metrics"]) for e in two.entries
+    ]
+    ray.shutdown()
+
+
+class Cluster(ModuleType):
+    """Ray, as far as it is asked for: tasks are done when they are waited for, the last first."""
+
+    def __init__(self) -> None:
+        super().__init__("ray")
+        self.most, self.stored = 0, []
+
+    def is_initialized(self):
+        return True
+
+    def put(self, value):
+        self.stored.append(value)
+        return len(self.stored) - 1
+
+    def get(self, asked):
+        return [task() for task in asked] if isinstance(asked, list) else self.stored[asked]
+
+    def remote(self, function):
+        options = SimpleNamespace(remote=lambda *given: partial(function, *given))
+        return SimpleNamespace(options=lambda **resources: options)
+
+    def wait(self, tasks):
+        self.most = max(self.most, len(tasks))
+        return tasks[-1:], tasks[:-1]
+
+
+def test_a_cluster_gets_as_many_as_are_wanted_at_once_and_each_candidate_once(monkeypatch):
+    cluster = Cluster()
+    monkeypatch.setitem(sys.modules, "ray", cluster)
+    measures = SimpleNamespace(device=torch.device("cpu"), evaluated=lambda c: {"miou": c / 10})
+    workers = Workers(jobs=3, engine="ray")
+    before = torch.get_num_threads()
+    answers = [*workers(measures, [5, 6, 7, 8, 9]), *workers(measures, [1, 2])]
+    torch.set_num_threads(before)  # which each process of a cluster sets for itself
+    found = {(place, metrics["miou"]) for place, metrics, _ in answers[:5]}
+    assert found == {(place, (5 + place) / 10) for place in range(5)}
+    assert cluster.most == 3 and len(cluster.stored) == 1 and len(answers) == 7
 
 
 def test_workers_on_a_cluster_need_it(tmp_path):

@@ -6,7 +6,7 @@ Paper: "Real-Time Image Segmentation via Hybrid Convolutional-Transformer Archit
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class HybridSegmenter(Segmenter):
     """
 
     size_divisor = 32
-    training_only = ("auxiliary_maps", "auxiliary_heads")
+    training_only: ClassVar[tuple[str, ...]] = ("auxiliary_maps", "auxiliary_heads")
 
     def __init__(
         self,

@@ -95,6 +95,7 @@ class SegVit(Segmenter):
     """
 
     excluded_from_cost: ClassVar[tuple[str, ...]] = ("sharing.policy",)
+    training_only: ClassVar[tuple[str, ...]] = ("auxiliary",)
 
     def __init__(
         self,
