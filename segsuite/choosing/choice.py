@@ -33,7 +33,7 @@ class Choice:
         failed: why others could not.
         known: what is known of their accuracy.
         typed: overrides of the data set, for the commands.
-        again: milliseconds of those that were measured once more, alone.
+        again: how many times as long some took that were measured once more, alone.
         device: where they ran.
     """
 
@@ -132,20 +132,12 @@ class Choice:
 
     @property
     def agreement(self) -> str:
-        """How far measurements alone are from those in turns, and which change a verdict."""
-        ratios = {n: ms / self.costs[n].values["ms"] for n, ms in self.again.items()}
-        text = (
-            f"measured again alone: {min(ratios.values()):.2f} to {max(ratios.values()):.2f} times "
-            "as long"
+        """How far measurements alone are from those in turns."""
+        least, most = min(self.again.values()), max(self.again.values())
+        return (
+            f"measured again alone: {least:.2f} to {most:.2f} times as long; the shorter of both "
+            "times counts"
         )
-        limit, others = self.budget.ms, []
-        if limit is not None:
-            others = [
-                f"{name} ({self.costs[name].values['ms']:.3g} ms, then {ms:.3g})"
-                for name, ms in self.again.items()
-                if (ms <= limit) != (self.costs[name].values["ms"] <= limit)
-            ]
-        return f"{text}; " + (f"on the other side: {', '.join(others)}" if others else "none moved")
 
     def _excess(self, name: str) -> float:
         values = self.costs[name].values
@@ -174,7 +166,7 @@ class Choice:
             "excluded": {n: self.budget.exceeded(self.costs[n].values) for n in self.excluded},
             "failed": dict(self.failed),
             "train": [self.command(name) for name in self.fitting[:_SHOWN]],
-            "ms_again": dict(self.again),
+            "again": dict(self.again),
         }
 
     def save_plot(self, path: Path) -> None:

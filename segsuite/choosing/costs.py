@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -32,6 +33,8 @@ _WARM_UP, _LEAST, _LONG = 2, 5, 6.0
 """Runs that do not count, runs that do at least, and seconds after which no more are needed."""
 
 _LIBRARIES = ("torch", "timm", "torchvision", "ultralytics", "segmentation_models_pytorch")
+
+log = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
 
@@ -98,7 +101,7 @@ class Costs:
         found = {name: known[name] for name in experiments if name in known}
         missing, failed = [name for name in experiments if name not in known], {}
         if not missing:
-            tell(f"costs of all {len(found)} networks were measured before: {self.path}")
+            tell(f"all {len(found)} were measured before; to do so anew, delete {self.path}")
             return found, failed
         anchor = next(iter(found), None)
         runs: dict[str, Run] = {}
@@ -128,10 +131,17 @@ class Costs:
         self._remember(found)
         return {name: found[name] for name in experiments if name in found}, failed
 
-    def again(self, experiment: str) -> float:
-        """Milliseconds of one network measured alone."""
+    def again(self, experiment: str, cost: Cost) -> tuple[Cost, float]:
+        """What counts from now on, and how many times as long one network took alone.
+
+        The shorter of both times counts: what disturbs a measurement makes it longer.
+        """
         _, run = self._prepared(experiment)
-        return 1e3 * median(timed_in_turns({experiment: run}, rounds=self.rounds)[experiment])
+        taken = timed_in_turns({experiment: run}, rounds=self.rounds)[experiment]
+        alone = _with_times(cost, [1e3 * seconds for seconds in taken])
+        better = min(cost, alone, key=lambda one: one.values["ms"])
+        self._remember({experiment: better})
+        return better, alone.values["ms"] / cost.values["ms"]
 
     def _prepared(self, experiment: str) -> tuple[Cost, Run]:
         candidate, size = self._built(experiment)
@@ -167,11 +177,19 @@ class Costs:
         raise errors[0]
 
     def _remembered(self) -> dict[str, Cost]:
+        """What this machine measured; nothing of other circumstances, or of a damaged file."""
         try:
-            own = json.loads(self.path.read_text())[self.circumstances]
-            return {n: Cost(**{**c, "size": tuple(c["size"])}) for n, c in own.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}  # none, of another machine, or damaged: it is measured anew
+            own = json.loads(self.path.read_text()).get(self.circumstances, {})
+            known = {n: Cost(**{**c, "size": tuple(c["size"])}) for n, c in own.items()}
+            numbers = [v for c in known.values() for v in (*c.values.values(), c.low, c.high)]
+            if not all(isinstance(number, float | int) for number in numbers):
+                raise ValueError("a cost is no number")
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s is damaged (%s), and is measured anew", self.path, error)
+            return {}
+        return known
 
     def _remember(self, found: Mapping[str, Cost]) -> None:
         try:
@@ -222,7 +240,7 @@ def _versions() -> list[str]:
 
 def _with_times(cost: Cost, milliseconds: Sequence[float]) -> Cost:
     deciles = quantiles(milliseconds, n=10, method="inclusive")
-    values = {"ms": median(milliseconds), **cost.values}
+    values = {**cost.values, "ms": median(milliseconds)}
     return Cost(cost.size, values, deciles[0], deciles[-1], cost.network)
 
 

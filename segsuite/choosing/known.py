@@ -63,6 +63,8 @@ def best_known(
     """
     if network in runs:
         return runs[network]
+    if experiment in (own := _yaml()["own"].get(data, {})):
+        return Known(own[experiment] / 100, data, "this suite's README", 1)
     printed = figures()
     for name in (data, *(name for name in printed if name != data)):
         if experiment in printed.get(name, {}):
@@ -72,11 +74,15 @@ def best_known(
     return None
 
 
-@cache
 def figures() -> dict[str, dict[str, float]]:
     """mIoU in percent that papers print, by data set and experiment."""
+    return _yaml()["miou"]
+
+
+@cache
+def _yaml() -> dict[str, Any]:
     text = files("segsuite.choosing").joinpath("printed.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)["miou"]
+    return yaml.safe_load(text)
 
 
 def runs_of(
@@ -89,6 +95,8 @@ def runs_of(
         data: the config of the data, plain.
         name: what the data set is called.
     """
+    if not folder.is_dir():
+        tell(f"runs={folder} is no folder, so that no training of this machine counts")
     found: dict[str, Known] = {}
     wanted, unread = data_digest(data), 0
     for path in sorted(folder.glob("**/result.json")):
@@ -99,12 +107,13 @@ def runs_of(
                 continue
             if data_digest(config["data"]) != wanted:
                 continue
-            network, score = network_digest(config["method"]["network"]), _score(path)
+            network, (score, steps) = network_digest(config["method"]["network"]), _score(path)
         except SegsuiteError as error:  # of a record that this suite does not read
             tell(f"{path.parent} does not count: {error}")
             continue
         if score is not None and (network not in found or found[network].miou < score):
-            found[network] = Known(score, name, str(path.parent), 0)
+            source = f"{steps} iterations, {path.parent}" if steps else str(path.parent)
+            found[network] = Known(score, name, source, 0)
     if unread:
         tell(f"{unread} folders below {folder} hold no training that can be read, and do not count")
     return found
@@ -123,12 +132,16 @@ def _config(folder: Path) -> dict[str, Any] | None:
     return with_targets_of_today(config)
 
 
-def _score(path: Path) -> float | None:
+def _score(path: Path) -> tuple[float | None, int | None]:
+    """Of a training: its mIoU, and after how many iterations. None where always answering the
+    commonest class is as good, which says nothing of a network."""
     record = read(path)
     if record.kind != "train":
-        return None
-    metric = record.entries[0].metrics.get("test/miou")
-    return None if metric is None else metric.value
+        return None, None
+    values = {name: metric.value for name, metric in record.entries[0].metrics.items()}
+    score, baseline = values.get("test/miou"), values.get("test/baseline_miou") or 0.0
+    steps = json.loads(path.read_text()).get("steps")
+    return (None if score is None or score <= baseline else score), steps
 
 
 def data_digest(config: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from segsuite.choosing.choice import Choice
 from segsuite.choosing.costs import Costs
 from segsuite.choosing.known import best_known, runs_of
 from segsuite.core.errors import ConfigError
+from segsuite.engine.inference.candidates import check_experiments
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch.run import Run
 
@@ -24,6 +25,7 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
     """
     cfg = run.config
     budget = run.build("budget")
+    check_experiments("experiments", cfg.experiments)
     if not cfg.experiments:
         raise ConfigError("experiments=[] names no network to choose from; leave it out for all")
     overrides = _of_data(run.typed, data)
@@ -50,9 +52,9 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
         if (best := best_known(name, cost.network, data=data, runs=own)) is not None
     }
     again = {}
-    for name in found if cfg.again else ():
+    for name in list(found) if cfg.again else ():
         tell(f"measuring {name} again, alone")
-        again[name] = costs.again(name)
+        found[name], again[name] = costs.again(name, found[name])
     typed = [*overrides, *([f"allow=[{','.join(cfg.allow)}]"] if cfg.allow else [])]
     device = costs.runtime.device
     return Choice(budget, size, data, found, failed, known, typed, again, device)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import ListConfig
 from torch import Tensor
 
-from segsuite.core.config import options
-from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import device_of
 from segsuite.core.seeding import seed_everything
 from segsuite.core.sizes import Size
 from segsuite.data.module import HELD_OUT
+from segsuite.engine.inference.candidates import check_experiments
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch import record
 from segsuite.engine.launch.rebuild import network_of
@@ -50,7 +49,7 @@ def searched(run: Run, *, tell: Tell) -> tuple[SearchResult, dict[str, str]]:
     needed_pareto()  # before anything is loaded
     search = run.build("searcher")
     _check_latency(run, search.goals)
-    _check_baselines(cfg.baselines)
+    check_experiments("baselines", cfg.baselines)  # they are measured after the first candidates
     seed_everything(cfg.seed)
     data = run.build("data")
     network, _ = network_of(run, classes=data.classes)
@@ -130,19 +129,6 @@ def _about(run: Run, data: Any, size: Size, measures: Subnetworks, goals: Goals)
         "metrics": sorted(goals.metrics),
         **kind,
     }
-
-
-def _check_baselines(names: Any) -> None:
-    """Raises ConfigError for what is no list of experiments: they are measured when the first
-    candidates have been."""
-    if not isinstance(names, list | ListConfig):
-        raise ConfigError(f"baselines={names} is no list; type baselines=[hyctas_s_cityscapes]")
-    known = options("experiment")
-    for name in names:
-        if str(name).split()[0] not in known:
-            raise ConfigError(
-                f"baselines: there is no experiment {name}{did_you_mean(str(name), known)}"
-            )
 
 
 def _check_latency(run: Run, goals: Goals) -> None:

@@ -57,6 +57,29 @@ def test_a_later_network_is_measured_beside_an_earlier_one(tmp_path):
     assert found[SECOND].high == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("slower", "counts"), [(0.5, 0.5), (2.0, 1.0)])
+def test_of_two_measurements_the_shorter_counts_and_is_kept(tmp_path, slower, counts):
+    clock = Clock()
+    own = costs(tmp_path, clock)
+    found, _ = own.of([FIRST, SECOND], tell=print)
+    clock.slower = slower
+    better, ratio = own.again(FIRST, found[FIRST])
+    assert better.values["ms"] == pytest.approx(counts) and ratio == pytest.approx(slower)
+    assert own.of([FIRST], tell=print)[0] == {FIRST: better}
+    assert own.of([SECOND], tell=print)[0] == {SECOND: found[SECOND]}
+
+
+def test_a_cost_that_is_no_number_is_measured_anew(tmp_path, caplog):
+    costs(tmp_path, Clock()).of([FIRST], tell=print)
+    file = tmp_path / "costs.json"
+    plain = json.loads(file.read_text())
+    next(iter(plain.values()))[FIRST]["values"]["ms"] = "fast"
+    file.write_text(json.dumps(plain))
+    found, _ = costs(tmp_path, Clock()).of([FIRST], tell=print)
+    assert found[FIRST].values["ms"] == pytest.approx(1.0)
+    assert "costs.json is damaged (a cost is no number)" in caplog.text
+
+
 @pytest.mark.parametrize("change", ["machine", "size", "rounds", "suite", "damaged"])
 def test_what_may_have_changed_is_measured_anew(tmp_path, monkeypatch, change):
     costs(tmp_path, Clock()).of([FIRST], tell=print)

@@ -19,10 +19,11 @@ def finished(folder, miou, *, network=NETWORK, data=DATA, kind="train", version=
     folder.mkdir(parents=True)
     config = {"data": data, "method": {"network": network}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    entry = Entry(name="some", metrics=metrics_of({"test/miou": miou}))
+    metrics = metrics_of({"test/miou": miou, "test/baseline_miou": 0.1})
+    entry = Entry(name="some", metrics=metrics)
     record = Record(kind=kind, name="some", config=[], machine={}, commit=None, entries=[entry])
     plain = record.to_dict() | {"version": version}
-    (folder / "result.json").write_text(json.dumps({"record": plain}))
+    (folder / "result.json").write_text(json.dumps({"record": plain, "steps": 20}))
 
 
 def test_printed_figures_are_those_of_the_experiments_headers():
@@ -42,12 +43,15 @@ def test_the_best_run_of_each_network_on_these_data_counts(tmp_path):
     finished(tmp_path / "d", 0.8, kind="sweep")
     finished(tmp_path / "e", 0.4, network=NETWORK | {"width": 16})
     finished(tmp_path / "f", None, network=NETWORK | {"width": 32})
+    finished(tmp_path / "g", 0.1, network=NETWORK | {"width": 64})  # as the commonest class
     moved = {**DATA, "reader": {**DATA["reader"], "size": [16, 16]}}
     told = []
     found = runs_of(tmp_path, data=moved, name="camvid", tell=told.append)
     assert found == {
-        network_digest(NETWORK): Known(0.5, "camvid", str(tmp_path / "b"), 0),
-        network_digest(NETWORK | {"width": 16}): Known(0.4, "camvid", str(tmp_path / "e"), 0),
+        network_digest(NETWORK): Known(0.5, "camvid", f"20 iterations, {tmp_path / 'b'}", 0),
+        network_digest(NETWORK | {"width": 16}): Known(
+            0.4, "camvid", f"20 iterations, {tmp_path / 'e'}", 0
+        ),
     }
     assert told == []
 
@@ -63,6 +67,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_counts(tmp_path):
     assert "version 2" in told[0] and "new" in told[0]
     assert told[1].startswith("1 folders below")
     assert runs_of(tmp_path / "none", data=DATA, name="camvid", tell=told.append) == {}
+    assert "none is no folder" in told[-1]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_counts(tmp_path):
         ("segvit_vitt", "other", "ade20k", 1, 0.378),
         ("segvit_vitt", "other", "camvid", 2, 0.378),
         ("hyctas_m_cityscapes", "other", "cityscapes", 1, 0.771),
+        ("essnet_camvid_lite0_linear", "other", "camvid", 1, 0.665),
     ],
 )
 def test_runs_come_before_papers(experiment, network, data, tier, miou):

@@ -17,7 +17,7 @@ def test_what_fits_is_told_with_its_command_and_remembered(tmp_path, capfd):
     said = json.loads(first.out.splitlines()[-1])
     assert said["fitting"] == ["hyctas_s_cityscapes"]
     assert said["excluded"] == {"mobile_basic_cityscapes_fine": ["0.02883 GMACs"]}
-    assert set(said["ms_again"]) == {"hyctas_s_cityscapes", "mobile_basic_cityscapes_fine"}
+    assert set(said["again"]) == {"hyctas_s_cityscapes", "mobile_basic_cityscapes_fine"}
     (command,) = said["train"]
     assert command == (
         "python -m segsuite.train experiment=hyctas_s_cityscapes data=camvid data.crop_size=[64,64]"
@@ -25,7 +25,7 @@ def test_what_fits_is_told_with_its_command_and_remembered(tmp_path, capfd):
     assert called(choose, *given) == 0
     second = capfd.readouterr()
     assert "preparing" not in second.err
-    assert json.loads(second.out.splitlines()[-1]) == said | {"ms_again": {}}
+    assert json.loads(second.out.splitlines()[-1]) == said | {"again": {}}
     written = sorted(tmp_path.glob("choose/choice/*/result.json"))
     assert len(written) == 2
     record = json.loads(written[0].read_text())["record"]
@@ -40,7 +40,8 @@ def test_mistakes(tmp_path, capfd):
         (("budget.ms=-1",), "budget.ms"),
         (("budget.fps=3",), "budget.fps"),
         (("budget.ms=5", "experiments=[]"), "names no network to choose from"),
-        (("budget.ms=5", "experiments=[segvit_vitz]"), "none of the networks could be measured"),
+        (("budget.ms=5", "experiments=[segvit_vitz]"), "there is no experiment segvit_vitz; did"),
+        (("budget.ms=5", "experiments=segvit_vitt"), "type experiments=[segvit_vitt]"),
         (("budget.ms=5", "size=[64]"), "[64] is no size; type two sides"),
         (("budget.ms=5", "rounds=1"), "rounds=1 says little; type 5 or more"),
     ):

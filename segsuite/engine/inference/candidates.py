@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import ListConfig
 from torch import Tensor
 
 from segsuite.core.build import build
 from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
-from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.config import options
+from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.sizes import Size, check_size
 from segsuite.core.targets import prefixes
 from segsuite.data.class_table import ClassTable
@@ -79,6 +81,20 @@ class Candidate:
             return self.file.labels_as_given(images.cpu(), size)
         device = next(self.network.parameters()).device
         return self.network.predict(images.to(device)).labels(size).cpu()
+
+
+def check_experiments(key: str, names: Any) -> None:
+    """Raises ConfigError for what is no list of experiments, each with overrides after spaces.
+
+    Args:
+        key: where they were typed.
+    """
+    if not isinstance(names, list | ListConfig):
+        raise ConfigError(f"{key}={names} is no list; type {key}=[{names}]")
+    known = options("experiment")
+    for name in map(str, names):
+        if name.split()[:1] not in [[one] for one in known]:
+            raise ConfigError(f"{key}: there is no experiment {name}{did_you_mean(name, known)}")
 
 
 def from_experiment(
