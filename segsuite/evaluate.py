@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> float | None:
     from segsuite.core.results import Entry, metrics_of
     from segsuite.engine import evaluation
     from segsuite.engine.launch import record
-    from segsuite.engine.launch.entry_point import on_main_process
+    from segsuite.engine.launch.ranks import on_main_process
     from segsuite.engine.launch.run import Run
 
     run = Run(cfg)

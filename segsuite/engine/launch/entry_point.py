@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,7 @@ from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
 from segsuite.engine.launch.heeded import check_heeded
+from segsuite.engine.launch.ranks import as_rank, on_main_process
 from segsuite.engine.launch.settings import check_groups
 from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
 
@@ -33,13 +34,6 @@ from segsuite.engine.launch.typed import as_text, check_spelling, typed_override
 resolvers.register()
 
 log = logging.getLogger(__name__)
-
-_LAUNCHERS = {
-    "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
-    "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
-    "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-}
-"""The variables by which a launcher is known, and by which it says how many it has started."""
 
 _BRIEF = {"-c", "--cfg", "-i", "--info", "-sc", "--shell-completion", "--hydra-help", "--version"}
 """Flags that are answered at once, so that nothing is said of what is imported."""
@@ -96,8 +90,7 @@ def entry_point(
             from segsuite.engine.launch.sweep_table import ending_with_a_table, swept_noted
 
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
-                _refuse_launchers(name)
-                sys.argv[1:] = _config_dir_first(sys.argv[1:])
+                sys.argv[1:] = _config_dir_first(as_rank(sys.argv[1:], name))
                 check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
@@ -155,12 +148,6 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     return cfg
 
 
-def on_main_process() -> bool:
-    """False on the further ranks of a distributed run."""
-    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
-    return all(os.environ.get(rank, "0") in ("", "0") for rank in ranks)
-
-
 def _hydra(name: str) -> Callable[[Main], Main]:
     import hydra
 
@@ -176,6 +163,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     _fill_in(cfg, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
+    # Of a sweep: one of its jobs in this process, or one that has a process for itself.
+    is_job = sweeping or OmegaConf.select(cfg, "run.sweep") is not None
 
     def job(cfg: DictConfig) -> Any:
         check_groups(cfg, name)
@@ -189,22 +178,25 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
     try:
         # Within Hydra and not around it, which would print a headline of its own above ours.
         logs = OmegaConf.select(cfg, "paths.logs") or folder
-        with _nothing_left_of_refusals(folder, logs), _signals_raise():
+        left = nullcontext() if is_job else _nothing_left_of_refusals(folder, logs)
+        with left, _signals_raise():
             if sweeping:
-                return _one_of_many(job, cfg, folder)
+                from segsuite.engine.launch.sweeps import one_job
+
+                return one_job(job, cfg, folder, name)
             with _one_paragraph_errors(name, full):
-                return job(cfg)
+                return _as_job(job, cfg, folder, name) if is_job else job(cfg)
     except Interrupted as stop:
         kept = folder / goes_on_from if goes_on_from else None
-        _say(_after_interrupt(kept, sweeping) if kept else "interrupted")
+        _say(_after_interrupt(kept, is_job) if kept else "interrupted")
         # Not an Exception: a sweep must stop here too, and not start its next job.
         sys.exit(128 + stop.number)
 
 
-def _after_interrupt(last: Path, sweeping: bool) -> str:
+def _after_interrupt(last: Path, is_job: bool) -> str:
     if not last.exists():
         return "interrupted before there was anything to save"
-    again = "again" if sweeping else "with resume=true"
+    again = "again" if is_job else "with resume=true"
     return f"interrupted; saved in {last}. To go on, type the same command {again}"
 
 
@@ -229,14 +221,15 @@ def _signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
-    from segsuite.engine.launch.sweeps import one_job
+def _as_job(main: Main, cfg: DictConfig, folder: Path, name: str) -> Any:
+    """A job of a sweep that has this process for itself, see `sweeps.run_as_process`."""
+    from segsuite.engine.launch.sweeps import finished_once, tell_failure
 
     try:
-        return one_job(main, cfg, folder)
-    except SegsuiteError as error:
-        _say(f"job {folder.name} failed: {error}")
-        raise  # Hydra goes on with the next job and raises at the end
+        return finished_once(main, cfg, folder)
+    except Exception as error:
+        tell_failure(error, folder, name)
+        raise
 
 
 def _fill_in(
@@ -306,19 +299,6 @@ def _say_that_it_loads(name: str) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _refuse_launchers(name: str) -> None:
-    """Raises ConfigError within torchrun, srun or mpirun: each process would make its own run."""
-    for launcher, (mark, count) in _LAUNCHERS.items():
-        if mark in os.environ and os.environ.get(count, "1") != "1":
-            if not on_main_process():
-                sys.exit(2)  # the first one tells
-            raise ConfigError(
-                f"{launcher} has started this {os.environ[count]} times; start it once, without "
-                f"{launcher}: python -m segsuite.{name} trainer=ddp starts a process for each GPU "
-                "of the machine by itself"
-            )
 
 
 def _say(text: str, *, everywhere: bool = False) -> None:
