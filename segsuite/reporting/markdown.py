@@ -71,7 +71,7 @@ def _mean(summary: Summary, setting: Setting, column: Column, best: bool) -> str
     if isinstance(found, str):
         return found + (" *" if best and column.key == "name" else "")
     said = number(found, column)
-    if deviation is not None:
+    if deviation:
         said += f" ± {number(deviation, column)} ({count})"
     if column.key == "paper":
         by_name = {training.name: training.paper for training in summary.trainings}

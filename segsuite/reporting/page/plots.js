@@ -32,6 +32,12 @@ function layout(more) {
   };
 }
 
+/** The library, run when the first plot comes into view: the tables need not wait for it. */
+function library() {
+  if (!window.Plotly) document.head.append(el("script", { textContent: document.getElementById("plotly").textContent }));
+  return window.Plotly;
+}
+
 /** A plot that `describe` gives as [traces, layout]; again whenever something is chosen. */
 function plot(parent, describe, properties = {}) {
   const place = el("div", { class: "plot", ...properties });
@@ -42,7 +48,7 @@ function plot(parent, describe, properties = {}) {
     if (!seen) return;
     due = false;
     const [traces, more] = describe();
-    Plotly.react(place, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+    library().react(place, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
   };
   new IntersectionObserver((entries) => {
     seen = entries.some((entry) => entry.isIntersecting);
@@ -108,7 +114,7 @@ function costPlot(chosen) {
     marker: { size: own.map((p) => (p.row.members.includes(state.baseline) ? 13 : 9)), color: color(place),
       symbol: own.map((p) => (p.row.members.includes(state.baseline) ? "diamond" : "circle")) },
   }));
-  return [[line, ...traces], { xaxis: { title: { text: plain(x.label) }, rangemode: "tozero" }, yaxis: { title: { text: plain(y.label) } }, showlegend: chosen.by >= 0 }];
+  return [[line, ...traces], { xaxis: { title: { text: plain(x.label) } }, yaxis: { title: { text: plain(y.label) } }, showlegend: chosen.by >= 0 }];
 }
 
 function learningCurves() {
