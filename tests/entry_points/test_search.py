@@ -28,6 +28,12 @@ SEARCH = ("evaluations=9", "norm_images=2", "scored_images=2", "strategy.populat
 TYPED = ("device=cpu", "batch_size=2", "name=found", "baselines=[]", *SEARCH)
 
 
+@pytest.fixture(autouse=True)
+def few_drawn(monkeypatch):
+    """Networks at random say where hypervolumes begin; fewer say so more roughly, in less time."""
+    monkeypatch.setattr("segsuite.searching.launch._DRAWN", 10)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A tiny supernet, trained for an iteration."""
