@@ -48,6 +48,7 @@ function plot(parent, describe, properties = {}) {
     if (!seen) return;
     due = false;
     const [traces, more] = describe();
+    place.style.height = `${more.height ?? 430}px`;
     library().react(place, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
   };
   new IntersectionObserver((entries) => {
@@ -78,7 +79,7 @@ function accuracyAgainstCost() {
   const known = (place) => rows().filter((row) => typeof row.values[place] === "number").length;
   const most = Math.max(...costs.map(([place]) => known(place)));
   const complete = costs.filter(([place]) => known(place) === most);
-  const timed = complete.find(([, column]) => column.key.startsWith("ms:")) ?? complete.find(([, column]) => column.key === "gmacs") ?? complete[0];
+  const timed = complete.find(([, column]) => column.key.startsWith("ms:")) ?? complete.find(([, column]) => column.key.startsWith("gmacs")) ?? complete[0];
   const chosen = { x: timed[0], y: headline >= 0 ? headline : qualities[0][0], by: -1 };
   const texts = columns.map((column, place) => [place, column]).filter(([, column]) => column.kind === "text" || column.kind === "setting")
     .filter(([place, column]) => column.key !== "name" && new Set(runs.map((run) => run.values[place])).size > 1);
@@ -160,7 +161,7 @@ function withSpread(setting, own, shade) {
   const band = {
     x: [...steps, ...steps.slice().reverse()],
     y: [...means.map((mean, n) => mean + deviations[n]), ...means.map((mean, n) => mean - deviations[n]).reverse()],
-    fill: "toself", fillcolor: `${shade}33`, line: { width: 0 }, hoverinfo: "skip", showlegend: false,
+    mode: "lines", fill: "toself", fillcolor: `${shade}33`, line: { width: 0 }, hoverinfo: "skip", showlegend: false,
   };
   return [band, line];
 }
