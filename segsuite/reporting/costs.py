@@ -38,22 +38,25 @@ def with_costs(
     newest_first = sorted(records.items(), key=lambda item: item[0].name, reverse=True)
     for _, record in newest_first:
         for entry in record.entries if record.kind in ("speed", "choose") else ():
-            for place, training in enumerate(completed):
-                if not _is_of(entry, training):
-                    continue
-                completed[place] = _completed(training, entry)
-                found = _time(entry, record)
-                own = measured.setdefault(training.name, [])
+            found = _time(entry, record)
+            for place in _places(entry, trainings):
+                completed[place] = _completed(completed[place], entry)
+                own = measured.setdefault(completed[place].name, [])
                 if found is not None and found.where not in {one.where for one in own}:
                     own.append(found)
     return completed, measured
 
 
-def _is_of(entry: Entry, training: Training) -> bool:
+def _places(entry: Entry, trainings: Sequence[Training]) -> list[int]:
+    """Of which trainings an entry is: of that whose folder holds its checkpoint, or of all of its
+    experiment."""
     checkpoint = entry.artefacts.get("checkpoint")
     if checkpoint is not None:
-        return Path(checkpoint).resolve().is_relative_to(training.folder)
-    return not entry.settings.get("trained") and entry.name == training.experiment
+        above = set(Path(checkpoint).resolve().parents)
+        return [place for place, training in enumerate(trainings) if training.folder in above]
+    if entry.settings.get("trained"):
+        return []
+    return [n for n, training in enumerate(trainings) if training.experiment == entry.name]
 
 
 def _completed(training: Training, entry: Entry) -> Training:

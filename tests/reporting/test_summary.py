@@ -154,3 +154,13 @@ def test_of_many_classes_the_most_confused_are_kept(tmp_path):
     kept = confusion(tmp_path, tell=print)
     assert kept.names == tuple(names[8:]) and kept.left_out == 8
     assert kept.thousandths[0][0] == round(100_000 / 108)
+
+
+def test_evaluations_are_rows_of_one_table(tmp_path):
+    for number in (1, 2):
+        entry = Entry(name=f"net{number}", metrics={"val/miou": Metric(value=number / 10)})
+        recorded(tmp_path / "evaluate" / f"at{number}", "evaluate", [entry])
+    (table,) = read(tmp_path).tables
+    assert table.title == "evaluations" and [row["name"] for row in table.rows] == ["net1", "net2"]
+    assert table.rows[1]["metrics"] == {"val/miou": [0.2, None, None]}
+    assert table.rows[1]["settings"]["folder"].endswith("at2")
