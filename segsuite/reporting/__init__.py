@@ -1,0 +1,1 @@
+"""Reports of finished runs: pages, and dashboards of Weights & Biases."""
