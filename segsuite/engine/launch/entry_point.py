@@ -26,7 +26,10 @@ from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
 from segsuite.engine.launch.heeded import check_heeded
 from segsuite.engine.launch.positional import paths_as_list
+from segsuite.engine.launch.record import run_id
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.settings import check_groups
+from segsuite.engine.launch.tags import tags
 from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
@@ -180,7 +183,7 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    _fill_in(cfg, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
+    _fill_in(cfg, name, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
 
     def job(cfg: DictConfig) -> Any:
         check_groups(cfg, name)
@@ -188,6 +191,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
         check_heeded(cfg, name, hydra_config.overrides.task)
         for key, parent in cfg.paths.items():
             folders.parent(f"paths.{key}", parent)
+        if name != "train" and cfg.get("logger"):  # which are asked for when all is measured
+            Run(cfg).build_all("logger")
         with exhaustion_explained(cfg, folder):
             return main(cfg)
 
@@ -245,12 +250,19 @@ def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
 
 
 def _fill_in(
-    cfg: DictConfig, folder: Path, goes_on_from: Path | None, choices: Any, *, sweeping: bool
+    cfg: DictConfig,
+    kind: str,
+    folder: Path,
+    goes_on_from: Path | None,
+    choices: Any,
+    *,
+    sweeping: bool,
 ) -> None:
     """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
     with open_dict(cfg):
         if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
-            cfg.run.folder = str(folder)
+            cfg.run.folder, cfg.run.id = str(folder), run_id(folder)
+            cfg.run.kind, cfg.run.tags = kind, tags(cfg, choices)
             cfg.run[folders.GOES_ON_FROM] = goes_on_from and goes_on_from.as_posix()
             if sweeping:
                 cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name

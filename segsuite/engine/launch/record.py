@@ -108,7 +108,7 @@ def write_result(
 ) -> dict[str, Any]:
     """Writes result.json, which marks the run as finished: what is its own, and the record.
 
-    The record comes back, for loggers.
+    The record comes back, for loggers; see `engine.result`.
 
     Args:
         own: what this entry point or probe writes beside the record.
