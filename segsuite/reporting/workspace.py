@@ -70,7 +70,7 @@ def workspace(logged: Logged) -> "Workspace":
     Raises:
         MissingExtra: wandb-workspaces is not installed.
     """
-    _needed()
+    check_installed()
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces import expr
@@ -106,7 +106,7 @@ def report(logged: Logged, *, text: str = "") -> "Report":
     Raises:
         MissingExtra: wandb-workspaces is not installed.
     """
-    _needed()
+    check_installed()
     import wandb_workspaces.reports.v2 as wr
 
     blocks: list[Any] = [wr.P(part.strip()) for part in text.split("\n\n") if part.strip()]
@@ -137,7 +137,7 @@ def save(logged: Logged, *, text: str = "") -> tuple[str, str]:
         MissingExtra: wandb-workspaces is not installed.
         ConfigError: there is no account on this machine, or W&B did not take them.
     """
-    _needed()
+    check_installed()
     import wandb
     import wandb_workspaces.reports.v2 as wr
 
@@ -161,7 +161,8 @@ def save(logged: Logged, *, text: str = "") -> tuple[str, str]:
         ) from error
 
 
-def _needed() -> None:
+def check_installed() -> None:
+    """Raises MissingExtra where wandb-workspaces is not installed."""
     if find_spec("wandb_workspaces") is None:
         raise MissingExtra("wandb-workspaces", "wandb")
 

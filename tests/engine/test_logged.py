@@ -51,7 +51,8 @@ def test_a_job_of_a_sweep_is_a_run_of_its_own(logs, width):
     assert found["config"]["run"]["id"] == found["id"]
     assert found["summary"]["record"]["kind"] == "train"
     media = {key.partition(".")[0] for row in found["rows"].values() for key in row if "." in key}
-    assert media == {"images/0", "masks/0", "tables/classes", "tables/record"}
+    tables = {"tables/classes", "tables/confusion", "tables/record"}
+    assert media == {"images/0", "masks/0", *tables}
     labels = found["labels"]["masks/0", "truth"]
     assert set(labels.values()) <= {"unlabelled", *(f"class {n}" for n in range(5))}
 
