@@ -76,7 +76,9 @@ def workspace(logged: Logged) -> "Workspace":
     from wandb_workspaces import expr
 
     shown = [f"summary:{name}" for name in (logged.headline, *logged.costs)]
-    shown += [f"config:{name.replace('.', '.value.', 1)}" for name in _settings(logged)]
+    for key in _settings(logged):
+        above, dot, below = key.partition(".")
+        shown.append(f"config:{above}.value{dot}{below}")  # as W&B keeps what is nested
     colour = {logged.baseline: ws.RunSettings(color=_BASELINE)} if logged.baseline else {}
     return ws.Workspace(
         entity=logged.entity,
@@ -112,8 +114,10 @@ def report(logged: Logged, *, text: str = "") -> "Report":
     blocks: list[Any] = [wr.P(part.strip()) for part in text.split("\n\n") if part.strip()]
     if logged.baseline:
         blocks.append(wr.P(f"Baseline, in black: {logged.runs.get(logged.baseline)}"))
-    for title, panels in _sections(logged, wr):
-        by = _settings(logged) if title == _CURVES else []
+    of_settings = [f"config.{key}" for key in _settings(logged)]
+    by_setting = of_settings or (["group"] if logged.groups else [])
+    for title, panels in _sections(logged, wr, runs_grouped=True):
+        by = by_setting if title == _CURVES else []
         blocks += [wr.H2(title), wr.PanelGrid(runsets=_runsets(logged, by, wr), panels=panels)]
     # With an entity of its own, since the library asks the server for one that is left out.
     return wr.Report(
@@ -167,8 +171,15 @@ def check_installed() -> None:
         raise MissingExtra("wandb-workspaces", "wandb")
 
 
-def _sections(logged: Logged, wr: Any) -> Iterator[tuple[str, list[Any]]]:
-    """Title and panels of each section that there is something for."""
+def _sections(
+    logged: Logged, wr: Any, *, runs_grouped: bool = False
+) -> Iterator[tuple[str, list[Any]]]:
+    """Title and panels of each section that there is something for.
+
+    Args:
+        runs_grouped: whether the runs of the learning curves are grouped by their whole setting. A
+            panel by itself groups by one key, so that there is one for each.
+    """
     most = max(10, len(logged.runs))
     final = logged.headline
     scores = wr.BarPlot(title=final, metrics=[final], max_runs_to_show=most, max_bars_to_show=most)
@@ -182,7 +193,8 @@ def _sections(logged: Logged, wr: Any) -> Iterator[tuple[str, list[Any]]]:
         yield "What was swept", [wr.ParallelCoordinatesPlot(columns=columns)]
     if curves := _curves(logged):
         by = [wr.Config(key) for key in _settings(logged)] or (["Group"] if logged.groups else [])
-        panels = [_curve(name, key, most, wr) for key in by or [None] for name in curves]
+        by = [None] if runs_grouped or not by else by
+        panels = [_curve(name, key, most, wr) for key in by for name in curves]
         yield _CURVES, panels
     if logged.classes:
         parts = _parts(logged.classes, _BARS)
@@ -221,10 +233,14 @@ def _curves(logged: Logged) -> list[str]:
 
 def _curve(name: str, by: Any, most: int, wr: Any) -> Any:
     """A metric over iterations: the mean of each setting, within the range of its runs."""
-    spread = {"groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"} if by else {}
-    told = f", by {getattr(by, 'name', by)}" if by else ""
     return wr.LinePlot(
-        title=f"{name}{told}", x="Step", y=[name], groupby=by, max_runs_to_show=most, **spread
+        title=f"{name}, by {getattr(by, 'name', by)}" if by else name,
+        x="Step",
+        y=[name],
+        groupby=by,
+        groupby_aggfunc="mean",
+        groupby_rangefunc="minmax",
+        max_runs_to_show=most,
     )
 
 
@@ -249,7 +265,7 @@ def _runsets(logged: Logged, by: Sequence[str], wr: Any) -> list[Any]:
     """The baseline before the others. Without project, which is the report's own then.
 
     Args:
-        by: keys of the config by which runs become one line.
+        by: what runs are grouped by, such as `config.seed`.
     """
     from wandb_workspaces import expr
 
@@ -261,7 +277,7 @@ def _runsets(logged: Logged, by: Sequence[str], wr: Any) -> list[Any]:
         of_one = {"filters": _only([logged.baseline], expr), "run_settings": colour}
         found.append(wr.Runset(name="baseline", **of_one))
     if others:
-        grouped = {"order": [best], "groupby": [f"config.{key}" for key in by]}
+        grouped = {"order": [best], "groupby": list(by)}
         found.append(wr.Runset(name="runs", filters=_only(others, expr), **grouped))
     return found
 

@@ -5,7 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from segsuite.engine.launch.run import Run
+from segsuite.engine.loggers import WandbLogger
+from segsuite.engine.result import write_and_log
 from segsuite.evaluate import main as evaluate
 from segsuite.train import main as train
 from tests.engine.entry_points import ROOT, TOY, called
@@ -101,7 +105,7 @@ def test_one_command_sends_the_sweep(logs, capfd):
     assert {path.resolve() for path in sent} == {path.resolve() for path in runs(logs)}
 
 
-def test_an_evaluation_is_logged_when_asked_to(logs, tmp_path, monkeypatch):
+def test_an_evaluation_is_logged_when_asked_to(logs, tmp_path, monkeypatch, capfd):
     quiet(monkeypatch)
     given = (f"ckpt_path={job(logs, 8) / 'checkpoints' / 'best.ckpt'}", "allow=[tests.]")
     given = (*given, "trainer=cpu", f"paths.logs={tmp_path}", "logger=wandb")
@@ -112,6 +116,22 @@ def test_an_evaluation_is_logged_when_asked_to(logs, tmp_path, monkeypatch):
     (row,) = found["rows"].values()
     assert {"val/miou", "iou/class 0", "tables/classes.nrows"} <= set(row)
     assert called(evaluate, *given, "logger.wandb.project=a/b", "split=nowhere") == 2
+    assert "logger.wandb.project=a/b is no name" in capfd.readouterr().err, "before all else"
+
+
+def test_what_wandb_does_not_take_is_written_all_the_same(tmp_path, monkeypatch, caplog):
+    from wandb.errors import CommError
+
+    def without_network(*_):
+        raise CommError("no network")
+
+    monkeypatch.setattr(WandbLogger, "log_hyperparams", without_network)
+    logger = {"_target_": "segsuite.engine.loggers.WandbLogger", "id": "0", "name": "a"}
+    logger["folder"] = folder = str(tmp_path)
+    config = {"name": "a", "allow": [], "run": {"folder": folder}, "logger": {"wandb": logger}}
+    write_and_log(Run(OmegaConf.create(config)), {}, kind="evaluate", entries=[])
+    assert (tmp_path / "result.json").exists()
+    assert f"W&B has not got the result, which is in {folder}: no network" in caplog.text
 
 
 def test_the_workspace_names_what_the_runs_have_logged(logs):

@@ -24,7 +24,7 @@ LOGGED = Logged(
     metrics=("train/loss", "val/miou", "test/miou", "val/pacc"),
     headline="test/miou",
     costs=("gmacs", "parameters"),
-    swept=("method.sharing.windows", "seed"),
+    swept=("method.sharing.windows", "seed", "final"),
     classes=tuple(f"iou/{ODD}{n}" for n in range(21)),
     images=("images/0", "tokens/0", "masks/0", "masks/1"),
     baseline="0123",
@@ -48,7 +48,7 @@ def test_the_workspace_has_the_sections_in_order_and_the_baseline_pinned(library
         "Final scores": ["Bar Chart", "Run Comparer"],
         "Accuracy against cost": ["Scatter Plot"] * 2,
         "What was swept": ["Parallel Coordinates Plot"],
-        "Learning curves": ["Run History Line Plot"] * 3,
+        "Learning curves": ["Run History Line Plot"] * 6,
         "Classes": ["Bar Chart"] * 2,
         "Images": ["Media Browser"] * 3,
     }
@@ -61,7 +61,9 @@ def test_the_workspace_has_the_sections_in_order_and_the_baseline_pinned(library
     assert {name for section, name in named(made) if section == "config"} == {
         "method.value.sharing.windows",
         "seed.value",
+        "final.value",
     }
+    assert ("config", "final.value") in named(runs["runFeed"])
     assert len(made["displayName"]) == 128 and made["displayName"].startswith('it\'s a "-b-" - 50')
     unknown = to_json(workspace(replace(LOGGED, entity="")))["spec"]["section"]["runSets"][0]
     assert "baselineRunId" not in unknown, "it would be somebody else's"
@@ -77,7 +79,13 @@ def test_the_report_says_what_it_is_given_and_shows_the_baseline_first(library):
         assert [runs["name"] for runs in grid["runSets"]] == ["baseline", "runs"]
         assert "project" not in grid["runSets"][0], "the report's own"
     (curves,) = [g for g in grids if g["runSets"][1]["grouping"]]
-    assert curves["panelBankSectionConfig"]["panels"][0]["viewType"] == "Run History Line Plot"
+    assert curves["runSets"][1]["grouping"] == [
+        {"section": "config", "name": "method.value.sharing.windows"},
+        {"section": "config", "name": "final.value"},
+    ]
+    panels = curves["panelBankSectionConfig"]["panels"]
+    assert [p["config"]["metrics"] for p in panels] == [["val/miou"], ["train/loss"], ["val/pacc"]]
+    assert all(p["config"]["groupArea"] == "minmax" for p in panels)
 
 
 def test_little_that_was_logged_is_a_small_workspace(library):

@@ -107,7 +107,7 @@ class WandbLogger(Lightnings):
         Args:
             params: the config by dotted keys.
         """
-        self.experiment.config.update(_nested(params), allow_val_change=True)
+        super().log_hyperparams(_nested(params))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
