@@ -58,7 +58,7 @@ def columns(summary: Summary) -> list[Column]:
         *(_metric(name, main=name == summary.headline) for name in ordered),
         *([Column("paper", "paper's mIoU %", "higher", 100)] if _any_paper(made) else []),
         *(Column(f"config:{key}", key, "setting") for key in summary.columns),
-        *(_metric(name) for name in _COSTS if name in metrics),
+        *(_metric(name) for cost in _COSTS for name in sorted(metrics) if name.split()[0] == cost),
         *(Column(f"ms:{place}", f"ms ({place})", "lower") for place in where),
         Column("steps", "iterations", "number", main=False),
         Column("status", "status", "text"),
@@ -111,10 +111,11 @@ def front(rows: Sequence[tuple[float, float]], *, higher_is_better: bool = True)
 
 
 def _metric(name: str, *, main: bool = True) -> Column:
-    bare = name.removeprefix("test/")
+    bare, _, shape = name.removeprefix("test/").partition(" ")
     if bare in _COSTS:
         scale = 1e-6 if bare == "parameters" else 1.0
-        return Column(name, _LABELS[bare], "lower", scale, main)
+        label = _LABELS[bare] + (f" ({shape})" if shape else "")
+        return Column(name, label, "lower", scale, main)
     if bare.startswith("miou_"):
         return Column(name, f"mIoU % of {bare.removeprefix('miou_')}", "higher", 100, main)
     known = bare in _LABELS

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segsuite.core.results import Entry, Metric, Record
-from segsuite.reporting.training import Training
+from segsuite.reporting.training import Training, metrics_of, shape_of
 
 _MILLISECONDS = ("labels_ms", "ms")  # of a benchmark, of a choice
-_OTHERS = ("peak_megabytes", "gmacs", "parameters")
+_OTHERS = ("peak_megabytes", "gmacs", "parameters")  # what such a name begins with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +60,21 @@ def _places(entry: Entry, trainings: Sequence[Training]) -> list[int]:
 
 
 def _completed(training: Training, entry: Entry) -> Training:
-    known = {name: entry.metrics[name].value for name in _OTHERS if name in entry.metrics}
+    if entry.settings.get("batch", 1) != 1:
+        return training
+    known = {n: value for n, value in metrics_of(entry).items() if n.startswith(_OTHERS)}
     return replace(training, metrics=known | dict(training.metrics))
 
 
 def _time(entry: Entry, record: Record) -> Measured | None:
     for name in _MILLISECONDS:
         if name in entry.metrics:
-            size, batch = entry.settings.get("size"), entry.settings.get("batch", 1)
-            shape = "x".join(map(str, size)) if size else "size unknown"
-            told = [shape, *([f"batch {batch}"] if batch != 1 else []), machine_name(record)]
+            batch = entry.settings.get("batch", 1)
+            told = [
+                shape_of(entry),
+                *([f"batch {batch}"] if batch != 1 else []),
+                machine_name(record),
+            ]
             return Measured(where=", ".join(told), ms=entry.metrics[name])
     return None
 

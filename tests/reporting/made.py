@@ -60,6 +60,7 @@ def training(
         sheet(folder / "images" / "0000020_street_1.png", shade=right)
     metrics = {"test/miou": miou, "test/pacc": miou, "parameters": 2e6, "gmacs": 1 + miou}
     files = {"checkpoint": str(folder / "checkpoints" / "best.ckpt")}
+    size = {"size": [64, 96]}
     entry = Entry(
         name="toy", artefacts=files, metrics={n: Metric(value=v) for n, v in metrics.items()}
     )
