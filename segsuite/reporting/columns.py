@@ -61,7 +61,7 @@ def columns(summary: Summary) -> list[Column]:
         *(_metric(name) for cost in _COSTS for name in sorted(metrics) if name.split()[0] == cost),
         *(Column(f"ms:{place}", f"ms ({place})", "lower") for place in where),
         Column("steps", "iterations", "number", main=False),
-        Column("status", "status", "text"),
+        Column("status", "status", "text", main={t.status for t in made} != {"finished"}),
     ]
 
 

@@ -70,12 +70,8 @@ def _time(entry: Entry, record: Record) -> Measured | None:
     for name in _MILLISECONDS:
         if name in entry.metrics:
             batch = entry.settings.get("batch", 1)
-            told = [
-                shape_of(entry),
-                *([f"batch {batch}"] if batch != 1 else []),
-                machine_name(record),
-            ]
-            return Measured(where=", ".join(told), ms=entry.metrics[name])
+            shape = shape_of(entry) + (f", batch {batch}" if batch != 1 else "")
+            return Measured(where=f"{shape}, {machine_name(record)}", ms=entry.metrics[name])
     return None
 
 

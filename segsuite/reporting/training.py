@@ -25,8 +25,8 @@ class Training:
     Attributes:
         name: unlike that of any other training of the comparison.
         group: name of its sweep; None for a single run.
-        metrics: final metrics by the names under which they were logged, and what the network costs,
-            see `metrics_of`.
+        metrics: final metrics by the names under which they were logged, and what the network
+            costs, see `metrics_of`.
         headline: the metric that it is judged by, such as `test/miou`; None where it has none.
         settings: its config by dotted keys, with references in place.
         choices: what was chosen of each group of configs.

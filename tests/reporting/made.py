@@ -62,7 +62,10 @@ def training(
     files = {"checkpoint": str(folder / "checkpoints" / "best.ckpt")}
     size = {"size": [64, 96]}
     entry = Entry(
-        name="toy", artefacts=files, metrics={n: Metric(value=v) for n, v in metrics.items()}
+        name="toy",
+        settings=size,
+        artefacts=files,
+        metrics={n: Metric(value=v) for n, v in metrics.items()},
     )
     own = {"optimized_metric": "test/miou", "steps": steps, "test": "validation score"}
     recorded(folder, "train", [entry], **own)
