@@ -47,7 +47,9 @@ def columns(summary: Summary) -> list[Column]:
     """What is known of any training: names and settings, metrics, costs, circumstances."""
     made = summary.trainings
     metrics = dict.fromkeys(name for training in made for name in training.metrics)
-    final = [name for name in metrics if name.startswith("test/")]
+    tested = any(name.startswith("test/") for name in metrics)
+    stage = "test/" if tested else "val/"
+    final = [name for name in metrics if name.startswith(stage) or name == summary.headline]
     ordered = sorted(final, key=lambda name: name != summary.headline)
     where = dict.fromkeys(one.where for own in summary.times.values() for one in own)
     several_data = len({training.data for training in made}) > 1
@@ -111,7 +113,7 @@ def front(rows: Sequence[tuple[float, float]], *, higher_is_better: bool = True)
 
 
 def _metric(name: str, *, main: bool = True) -> Column:
-    bare, _, shape = name.removeprefix("test/").partition(" ")
+    bare, _, shape = name.removeprefix("test/").removeprefix("val/").partition(" ")
     if bare in _COSTS:
         scale = 1e-6 if bare == "parameters" else 1.0
         label = _LABELS[bare] + (f" ({shape})" if shape else "")
