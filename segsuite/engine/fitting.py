@@ -130,6 +130,7 @@ def finish(
             "name": run.config.name,
             "optimized": optimized,
             "optimized_metric": metric,
+            "higher_is_better": task.evaluator.higher_is_better,
             "metrics": numbers,
             "steps": trainer.global_step,
             "checkpoint": checkpoint,

@@ -51,13 +51,16 @@ def columns(summary: Summary) -> list[Column]:
     stage = "test/" if tested else "val/"
     final = [name for name in metrics if name.startswith(stage) or name == summary.headline]
     ordered = sorted(final, key=lambda name: name != summary.headline)
+    lower = dict.fromkeys(str(t.headline) for t in made if not t.higher_is_better)
     where = dict.fromkeys(one.where for own in summary.times.values() for one in own)
+    groups = {training.group for training in made}
     several_data = len({training.data for training in made}) > 1
     return [
         Column("name", "training", "text"),
-        *([Column("group", "sweep", "text")] if any(t.group for t in made) else []),
+        *([Column("group", "sweep", "text", main=len(groups) > 1)] if any(groups) else []),
         *([Column("data", "data", "text")] if several_data else []),
-        *(_metric(name, main=name == summary.headline) for name in ordered),
+        *(_metric(name, main=name == summary.headline) for name in ordered if name not in lower),
+        *(Column(name, name, "lower", main=name == summary.headline) for name in lower),
         *([Column("paper", "paper's mIoU %", "higher", 100)] if _any_paper(made) else []),
         *(Column(f"config:{key}", key, "setting") for key in summary.columns),
         *(_metric(name) for cost in _COSTS for name in sorted(metrics) if name.split()[0] == cost),

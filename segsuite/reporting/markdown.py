@@ -62,7 +62,9 @@ def _not_beaten(summary: Summary) -> set[str]:
         for setting in summary.settings
         if summary.headline in setting.metrics and cost in setting.metrics
     ]
-    best = {points[place][0] for place in front([point[1:] for point in points])}
+    higher = all(training.higher_is_better for training in summary.trainings)
+    kept = front([point[1:] for point in points], higher_is_better=higher)
+    best = {points[place][0] for place in kept}
     return best if len(best) < len(points) else set()
 
 

@@ -28,6 +28,7 @@ class Training:
         metrics: final metrics by the names under which they were logged, and what the network
             costs, see `metrics_of`.
         headline: the metric that it is judged by, such as `test/miou`; None where it has none.
+        higher_is_better: whether a higher headline is a better one.
         settings: its config by dotted keys, with references in place.
         choices: what was chosen of each group of configs.
         swept: keys that its sweep varied.
@@ -41,6 +42,7 @@ class Training:
     status: Status
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     headline: str | None = None
+    higher_is_better: bool = True
     steps: int | None = None
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -161,6 +163,7 @@ def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -
         status="finished" if known is not None else _unfinished(folder),
         metrics=metrics,
         headline=result.get("optimized_metric"),
+        higher_is_better=result.get("higher_is_better") is not False,
         steps=result.get("steps"),
         seed=settings.get("seed") if isinstance(settings.get("seed"), int) else None,
         settings=settings,

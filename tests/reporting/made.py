@@ -27,6 +27,7 @@ def training(
     typed: Sequence[str] = (),
     steps: int = 20,
     image: bool = True,
+    **own: Any,
 ) -> Path:
     """A training of three validations; not finished where `miou` is None."""
     (folder / ".hydra").mkdir(parents=True)
@@ -67,7 +68,7 @@ def training(
         artefacts=files,
         metrics={n: Metric(value=v) for n, v in metrics.items()},
     )
-    own = {"optimized_metric": "test/miou", "steps": steps, "test": "validation score"}
+    own = {"optimized_metric": "test/miou", "steps": steps, "test": "validation score"} | own
     recorded(folder, "train", [entry], **own)
     return folder
 

@@ -73,8 +73,8 @@ function front(points, higher) {
 
 function accuracyAgainstCost() {
   const filled = (place) => rows().some((row) => typeof row.values[place] === "number");
-  const costs = columns.map((column, place) => [place, column]).filter(([place, column]) => column.kind === "lower" && filled(place));
-  const qualities = columns.map((column, place) => [place, column]).filter(([place, column]) => column.kind === "higher" && filled(place));
+  const costs = columns.map((column, place) => [place, column]).filter(([place, column]) => column.kind === "lower" && place !== headline && filled(place));
+  const qualities = columns.map((column, place) => [place, column]).filter(([place, column]) => (column.kind === "higher" || place === headline) && filled(place));
   if (!costs.length || !qualities.length) return;
   const known = (place) => rows().filter((row) => typeof row.values[place] === "number").length;
   const most = Math.max(...costs.map(([place]) => known(place)));
