@@ -34,8 +34,8 @@ def main(cfg: DictConfig) -> None:
 
     from segsuite.bench.probes import for_record, probe_of
     from segsuite.core.config import chosen_probe
-    from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
+    from segsuite.engine.result import write_and_log
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
     run = Run(cfg)
@@ -46,7 +46,7 @@ def main(cfg: DictConfig) -> None:
     )
     measured.show(console, run.folder)
     own = {"optimized": None, **measured.to_dict()}
-    write_result(run, own, kind=chosen_probe(typed), **for_record(measured))
+    write_and_log(run, own, kind=chosen_probe(typed), **for_record(measured))
     print(json.dumps(measured.to_dict(parts=False)))
 
 

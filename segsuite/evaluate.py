@@ -24,9 +24,9 @@ def main(cfg: DictConfig) -> float | None:
 
     from segsuite.core.results import Entry, metrics_of
     from segsuite.engine import evaluation
-    from segsuite.engine.launch import record
     from segsuite.engine.launch.ranks import on_main_process
     from segsuite.engine.launch.run import Run
+    from segsuite.engine.result import write_and_log
 
     run = Run(cfg)
     result = evaluation.evaluate(run)
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> float | None:
         metrics, files = metrics_of(result["metrics"]), {"checkpoint": result["checkpoint"]}
         entry = Entry(name=str(cfg.name), metrics=metrics, artefacts=files)
         device = result["device"]
-        record.write_result(run, result, kind="evaluate", entries=[entry], device=device)
+        write_and_log(run, result, kind="evaluate", entries=[entry], device=device)
         print(f"results in {run.folder}", file=sys.stderr)
         print(json.dumps(result), flush=True)
     return result["optimized"]

@@ -24,8 +24,8 @@ def main(cfg: DictConfig) -> None:
 
     from rich.console import Console
 
-    from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
+    from segsuite.engine.result import write_and_log
 
     console = Console(stderr=True)
     run = Run(cfg)
@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     exported.show(Console())
     plain = exported.to_dict()
     own = {"optimized": None, **plain}
-    write_result(run, own, kind="export", entries=exported.entries())
+    write_and_log(run, own, kind="export", entries=exported.entries())
     print(json.dumps(plain), flush=True)
 
 

@@ -10,9 +10,10 @@ from segsuite.core.checkpoint import load_weights, network_state, read_checkpoin
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.results import Entry, metrics_of
 from segsuite.engine.callbacks.checkpoints import Checkpoints
-from segsuite.engine.launch import folders, record
+from segsuite.engine.launch import folders
 from segsuite.engine.launch.rebuild import numbers_of
 from segsuite.engine.launch.run import Run
+from segsuite.engine.result import write_and_log
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import BaseTask
 from segsuite.measure.operations import count_used_parameters
@@ -114,7 +115,7 @@ def finish(
     Raises:
         ConfigError: that metric is not among those logged.
     """
-    checkpoint = metrics.pop("checkpoint")
+    checkpoint, logged = metrics.pop("checkpoint"), set(metrics)
     metric = task.resolved(run.config.optimized_metric)
     if metric is not None and metric not in metrics:
         raise ConfigError(
@@ -129,6 +130,7 @@ def finish(
             "name": run.config.name,
             "optimized": optimized,
             "optimized_metric": metric,
+            "higher_is_better": task.evaluator.higher_is_better,
             "metrics": numbers,
             "steps": trainer.global_step,
             "checkpoint": checkpoint,
@@ -138,10 +140,8 @@ def finish(
         settings = {} if cost is None else {"size": list(cost.size)}
         entry = Entry(name=name, metrics=metrics_of(known), settings=settings, artefacts=files)
         device = trainer.strategy.root_device
-        written = record.write_result(run, own, kind="train", entries=[entry], device=device)
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_record"):  # wandb
-                logger.log_record(written)
+        shown_to = {"loggers": trainer.loggers, "step": trainer.global_step, "known": logged}
+        write_and_log(run, own, kind="train", entries=[entry], device=device, **shown_to)
         what = str(metric)
         if what.startswith("test/"):
             what += f" ({tested(trainer.datamodule, checkpoint)})"

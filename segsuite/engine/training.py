@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule, Trainer
-from omegaconf import open_dict
 
 from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, checkpoint_config, read_checkpoint
 from segsuite.core.errors import ConfigError
@@ -32,10 +31,8 @@ log = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Gives the run its identity, and checks every argument in its config."""
+    """Checks every argument in the run's config."""
     quiet()
-    with open_dict(run.config):
-        run.config.run.id = record.run_id(run.folder)
     check_arguments(run)
 
 

@@ -24,6 +24,7 @@ from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.docs.readme import BLOCKS, CODE, ROOT, TEXT, choices, commands, marked, parsed
 from tests.engine.entry_points import called
 from tests.engine.test_video import film
+from tests.reporting import made
 
 SMALL = (
     *("debug=smoke", "trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
@@ -196,8 +197,28 @@ def test_budgets_reach_the_measurement_of_networks_that_exist(arguments, tmp_pat
         called(import_module("segsuite.choose").main, *arguments, f"paths.logs={tmp_path}")
 
 
+@pytest.mark.parametrize("arguments", said("report"))
+def test_runs_are_compared(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (a for a in arguments if "=" not in a):
+        made.training(Path(path) / "cts_vitb" / "now", miou=0.5, settings={"at": path})
+    arguments = ["baseline=logs/train" if "baseline" in a else a for a in arguments]
+    assert called(import_module("segsuite.report").main, *arguments) == 0
+    (page,) = tmp_path.glob("logs/report/report/*/report.html")
+    assert page.stat().st_size > 1e6
+
+
 def test_every_command_is_tested_above():
-    known = {"train", "evaluate", "predict", "benchmark", "check_data", "export", "choose"}
+    known = {
+        "train",
+        "evaluate",
+        "predict",
+        "benchmark",
+        "check_data",
+        "export",
+        "choose",
+        "report",
+    }
     assert {parsed(command)[0] for command in commands()} <= known
     assert len(commands()) > 10
 

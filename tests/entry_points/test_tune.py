@@ -21,7 +21,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Trainings without any: lr = 0.01 is best, a seed of 1 costs something. Their command lines."""
+    """No trainings, but what they would find: lr = 0.01 is best, and a seed of 1 costs something."""
     pytest.importorskip("optuna")
     began = []
 

@@ -25,8 +25,12 @@ from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
 from segsuite.engine.launch.heeded import check_heeded
+from segsuite.engine.launch.positional import paths_as_list
 from segsuite.engine.launch.ranks import as_rank, on_main_process
+from segsuite.engine.launch.record import run_id
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.settings import check_groups
+from segsuite.engine.launch.tags import tags
 from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
@@ -58,6 +62,7 @@ def entry_point(
     *,
     prepare: Callable[[list[str]], list[str]] | None = None,
     goes_on_from: Path | None = None,
+    positional: str | None = None,
 ) -> Callable[[Main], Callable[[], None]]:
     """Turns `main(cfg)` into a command-line entry point with the config `conf/<name>.yaml`.
 
@@ -70,6 +75,7 @@ def entry_point(
         goes_on_from: the file in a run's folder that a run goes on from with resume=true; None
             where it cannot. Its config needs `resume: false`, and `main` writes the note by
             `record.write_start`.
+        positional: the key of the list that paths without a key go to; None where there is none.
     """
 
     def decorate(main: Main) -> Callable[[], None]:
@@ -91,6 +97,8 @@ def entry_point(
 
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 sys.argv[1:] = _config_dir_first(as_rank(sys.argv[1:], name))
+                if positional is not None:
+                    sys.argv[1:] = paths_as_list(sys.argv[1:], positional)
                 check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))
@@ -162,7 +170,7 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    _fill_in(cfg, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
+    _fill_in(cfg, name, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
     # Of a sweep: one of its jobs in this process, or one that has a process for itself.
     is_job = sweeping or OmegaConf.select(cfg, "run.sweep") is not None
 
@@ -172,6 +180,8 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
         check_heeded(cfg, name, hydra_config.overrides.task)
         for key, parent in cfg.paths.items():
             folders.parent(f"paths.{key}", parent)
+        if name != "train" and cfg.get("logger"):  # which are asked for when all is measured
+            Run(cfg).build_all("logger")
         with exhaustion_explained(cfg, folder):
             return main(cfg)
 
@@ -233,12 +243,19 @@ def _as_job(main: Main, cfg: DictConfig, folder: Path, name: str) -> Any:
 
 
 def _fill_in(
-    cfg: DictConfig, folder: Path, goes_on_from: Path | None, choices: Any, *, sweeping: bool
+    cfg: DictConfig,
+    kind: str,
+    folder: Path,
+    goes_on_from: Path | None,
+    choices: Any,
+    *,
+    sweeping: bool,
 ) -> None:
     """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
     with open_dict(cfg):
         if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
-            cfg.run.folder = str(folder)
+            cfg.run.folder, cfg.run.id = str(folder), run_id(folder)
+            cfg.run.kind, cfg.run.tags = kind, tags(cfg, choices)
             cfg.run[folders.GOES_ON_FROM] = goes_on_from and goes_on_from.as_posix()
             if sweeping:
                 cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name

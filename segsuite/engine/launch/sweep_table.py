@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,6 +120,9 @@ def write_table(
         f"{sweep / 'sweep.csv'}",
         flush=True,
     )
+    if any(sweep.glob("*/wandb/offline-run-*")):
+        # With all starts of a run: W&B takes them in turn, and the newest has all of it.
+        print(f"all of them to W&B: wandb sync {shlex.quote(str(sweep))}/*/wandb", flush=True)
 
 
 def _write_record(
