@@ -48,7 +48,8 @@ def ending_with_a_table() -> Iterator[None]:
     """Prints the table of the sweep that begins within the block, however the block ends.
 
     Raises:
-        JobsFailed: some have; with the log of each.
+        JobsFailed: some have not finished; with the log of each.
+        SystemExit: of 130 after Ctrl-C.
     """
     try:
         yield
@@ -57,6 +58,9 @@ def ending_with_a_table() -> Iterator[None]:
         while _begun:
             config = _begun.pop()
             missing = _report(config, isinstance(stopped, KeyboardInterrupt | SystemExit))
+            if isinstance(stopped, KeyboardInterrupt):  # while jobs ran in other processes
+                print("segsuite: interrupted; the same command goes on", file=sys.stderr)
+                raise SystemExit(130)
             if missing and stopped is None:  # else that is what is to be told
                 raise JobsFailed(listed([job / f"{config.hydra.job.name}.log" for job in missing]))
 
