@@ -181,12 +181,19 @@ def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]
         overrides = [f"{key}={value}" for key, value in zip(parsed, chosen, strict=True)]
         of_key = dict(zip(parsed, chosen, strict=True))
         # Not `sweep`: a name that is swept is that of a folder for each of its values.
-        of_job = of_key.get("name", config.get("name"))
+        of_job = _value(of_key["name"]) if "name" in of_key else config.get("name")
         choices = config.hydra.runtime.choices
         parent = folders.sweep_folder(config.paths.logs, of_job, choices, overrides)
         job = parent / folders.job_folder(parent, overrides, swept.values())
         jobs[job] = {name: of_key[key] for key, name in swept.items()}
     return list(swept.values()), jobs
+
+
+def _value(text: str) -> Any:
+    """What a value stands for as it is typed, perhaps in quotes."""
+    from segsuite.engine.launch.typed import read_override
+
+    return read_override(f"name={text}").value()
 
 
 def _outcome(job: Path, metric: str, interrupted: bool) -> dict[str, Any]:
