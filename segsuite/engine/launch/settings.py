@@ -61,6 +61,7 @@ _PRECISIONS = {
 
 _EVALUATING = {
     *("_target_", "accelerator", "strategy", "devices", "num_nodes", "precision", "plugins"),
+    "use_distributed_sampler",  # ours share out images themselves, Lightning's would do it again
     *("deterministic", "benchmark", "inference_mode", "profiler", "default_root_dir"),
     *("enable_progress_bar", "limit_val_batches", "limit_test_batches"),
 }
