@@ -95,8 +95,8 @@ def _give(task: BaseTask, checkpoint: Path) -> None:
     load_weights(task.network, state, source=str(checkpoint))
 
 
-def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) -> float | None:
-    """Writes result.json, after which the run counts as finished; the metric for a sweeper.
+def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) -> record.Result:
+    """Writes result.json, after which the run counts as finished, and gives what it holds.
 
     Raises:
         ConfigError: that metric is not among those logged.
@@ -109,32 +109,31 @@ def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) 
             "right one and resume=true only the last test is made again"
         )
     optimized = None if metric is None else float(metrics[metric])
+    numbers, tested_on = numbers_of(metrics), tested(trainer.datamodule, checkpoint)
+    name, files = str(run.config.name), {"checkpoint": checkpoint}
+    own = {
+        "name": run.config.name,
+        "optimized": optimized,
+        "optimized_metric": metric,
+        "metrics": numbers,
+        "steps": trainer.global_step,
+        "checkpoint": checkpoint,
+        "test": tested_on,
+    }
+    entry = Entry(name=name, metrics=metrics_of(numbers), artefacts=files)
+    device = trainer.strategy.root_device
+    result = record.result_of(run, own, kind="train", entries=[entry], device=device)
     if trainer.is_global_zero:
-        numbers = numbers_of(metrics)
-        name, files = str(run.config.name), {"checkpoint": checkpoint}
-        own = {
-            "name": run.config.name,
-            "optimized": optimized,
-            "optimized_metric": metric,
-            "metrics": numbers,
-            "steps": trainer.global_step,
-            "checkpoint": checkpoint,
-            "test": tested(trainer.datamodule, checkpoint),
-        }
-        entry = Entry(name=name, metrics=metrics_of(numbers), artefacts=files)
-        device = trainer.strategy.root_device
-        written = record.write_result(run, own, kind="train", entries=[entry], device=device)
+        result.written()
         for logger in trainer.loggers:
             if hasattr(logger, "log_record"):  # wandb
-                logger.log_record(written)
-        what = str(metric)
-        if what.startswith("test/"):
-            what += f" ({tested(trainer.datamodule, checkpoint)})"
+                logger.log_record(result.record.to_dict())
+        what = f"{metric} ({tested_on})" if str(metric).startswith("test/") else str(metric)
         shown = None if optimized is None else f"{optimized:.4g}"
         log.info("%s = %s; results in %s", what, shown, run.folder)
         for file in profiles(trainer):
             log.info("the profiler's report: %s", file)
-    return optimized
+    return result
 
 
 def tested(data: LightningDataModule, checkpoint: str) -> str:
