@@ -7,7 +7,7 @@ import pytest
 
 from segsuite.core.errors import ConfigError
 from segsuite.engine.launch import folders, record
-from segsuite.engine.launch.resolvers import run_folder, _sweep_folder
+from segsuite.engine.launch.resolvers import _sweep_folder, run_folder
 from segsuite.engine.launch.sweep_table import swept_noted
 from segsuite.train import main as train
 from tests.engine.entry_points import called

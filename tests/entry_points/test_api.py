@@ -1,4 +1,4 @@
-"""The calls from Python do what the entry points do, refuse what they refuse, and leave no trace."""
+"""Calls from Python do what entry points do, refuse what these refuse, and leave no trace."""
 
 import json
 import logging
@@ -22,7 +22,10 @@ from tests.engine.entry_points import ROOT, SHORT, TOY, called, only
 
 FLAGS = ("--config-dir", str(ROOT / "tests" / "conf"))
 SEARCHED = f"hydra.searchpath=[file://{FLAGS[1]}]"
-SMALL = (*TOY, *SHORT, "trainer.max_steps=2", "trainer.val_check_interval=2", "data.num_workers=0")
+SMALL = (
+    *(*TOY, *SHORT, "trainer.max_steps=2", "trainer.val_check_interval=2", "data.num_workers=0"),
+    "trainer.log_every_n_steps=${.max_steps}",  # refers to nothing where overrides are listed
+)
 
 
 def process() -> tuple:
@@ -150,7 +153,7 @@ def test_what_holds_no_record_is_told_and_left_out(trained, tmp_path, caplog):
     (tmp_path / "old" / "result.json").write_text('{"metrics": {}}')
     assert len(api.records(tmp_path, trained.folder)) == 1
     assert "left out" in caplog.text and "holds no record" in caplog.text
-    with pytest.raises(ConfigError, match="there is no .*nowhere; give folders of runs"):
+    with pytest.raises(ConfigError, match=r"there is no .*nowhere; give folders of runs"):
         api.records(tmp_path / "nowhere")
 
 

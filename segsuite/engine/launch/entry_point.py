@@ -157,7 +157,7 @@ def composed_and_chosen(
     except HydraException as error:
         # Without Hydra's traceback, which would be the longer part of a notebook.
         raise ConfigError(explain(error, name, overrides)) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError):
         if (said := no_choice(overrides)) is None:
             raise
         raise ConfigError(said) from None
