@@ -55,7 +55,7 @@ def trained(run: "Run") -> "Result":
     with opened(trainer.loggers, record.flat(cfg), step=done, resolved=task.resolved):
         fitting.fit(trainer, task, data, resumed)
         metrics = fitting.final_metrics(run, trainer, task, data)
-        return fitting.finish(run, metrics, trainer, task)
+        return fitting.finish(run, metrics, trainer, task, cost=cost)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from segsuite.core.sizes import Size
@@ -45,3 +47,19 @@ def published() -> dict[str, Published]:
         name: Published(**figures | {"size": tuple(figures["size"])})
         for name, figures in content["figures"].items()
     }
+
+
+def printed_mious() -> dict[str, dict[str, float]]:
+    """mIoU in percent that papers print, by data set and experiment."""
+    return _printed()["miou"]
+
+
+def own_mious() -> dict[str, dict[str, float]]:
+    """The same of this suite's READMEs: what its experiments reached in training."""
+    return _printed()["own"]
+
+
+@cache
+def _printed() -> dict[str, Any]:
+    text = files("segsuite.bench").joinpath("printed.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)

@@ -5,13 +5,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from segsuite.bench.paper import own_mious, printed_mious
 from segsuite.core.errors import SegsuiteError
 from segsuite.core.moved import with_targets_of_today
 from segsuite.core.results import read
@@ -63,26 +62,15 @@ def best_known(
     """
     if network in runs:
         return runs[network]
-    if experiment in (own := _yaml()["own"].get(data, {})):
+    if experiment in (own := own_mious().get(data, {})):
         return Known(own[experiment] / 100, data, "this suite's README", 1)
-    printed = figures()
+    printed = printed_mious()
     for name in (data, *(name for name in printed if name != data)):
         if experiment in printed.get(name, {}):
             miou = printed[name][experiment] / 100
             share = miou / (max(printed[name].values()) / 100)
             return Known(miou, name, "paper", 1 if name == data else 2, share)
     return None
-
-
-def figures() -> dict[str, dict[str, float]]:
-    """mIoU in percent that papers print, by data set and experiment."""
-    return _yaml()["miou"]
-
-
-@cache
-def _yaml() -> dict[str, Any]:
-    text = files("segsuite.choosing").joinpath("printed.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
 
 
 def runs_of(

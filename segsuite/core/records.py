@@ -44,8 +44,8 @@ def found(*paths: str | Path) -> Iterator[tuple[Path, Record]]:
 def rows(record: Record, source: str | Path | None = None) -> list[dict[str, Any]]:
     """One flat row for each entry of a record.
 
-    Columns: the kind of record, the names of run and entry; the entry's settings, or where it has
-    none, what was typed; its metrics, and bounds as `NAME.low` and `NAME.high` where it was
+    Columns: the kind of record, the names of run and entry; the entry's settings, and where it is
+    the only one, what was typed; its metrics, and bounds as `NAME.low` and `NAME.high` where it was
     measured repeatedly; paths of its files; processor or GPU, threads, and commit.
 
     Args:
@@ -55,9 +55,11 @@ def rows(record: Record, source: str | Path | None = None) -> list[dict[str, Any
 
 
 def _row(record: Record, entry: Entry, source: str | Path | None) -> dict[str, Any]:
-    typed = dict(o.lstrip("+~").partition("=")[::2] for o in record.config)
     row: dict[str, Any] = {"kind": record.kind, "run": record.name, "name": entry.name}
-    _add(row, entry.settings or typed, "settings")
+    _add(row, entry.settings, "settings")
+    if len(record.entries) == 1:
+        typed = (override.lstrip("+~").partition("=") for override in record.config)
+        _add(row, {key: value for key, _, value in typed}, "typed")
     for name, metric in entry.metrics.items():
         bounds = {f"{name}.low": metric.low, f"{name}.high": metric.high}
         measured = {k: v for k, v in bounds.items() if v is not None}

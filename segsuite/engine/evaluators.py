@@ -10,7 +10,13 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from segsuite.data.class_table import ClassTable
-from segsuite.engine.callbacks.table import class_table, headline, write_classes
+from segsuite.engine.callbacks.table import (
+    class_table,
+    headline,
+    write_classes,
+    write_confusion,
+)
+from segsuite.metrics.confusion import ConfusionMatrix
 from segsuite.metrics.iou import SUMMARY, MeanIoU
 
 
@@ -69,6 +75,7 @@ class SemanticEvaluator(Evaluator):
 
     Args:
         classes: classes of the data; their groups, if they have any, get an mIoU each.
+        confusion: number of classes up to which it also counts which is taken for which.
 
     Attributes:
         counted: what has a class, as tables call it.
@@ -77,10 +84,12 @@ class SemanticEvaluator(Evaluator):
     headline = "miou"
     counted: ClassVar[str] = "pixels"
 
-    def __init__(self, *, classes: ClassTable) -> None:
+    def __init__(self, *, classes: ClassTable, confusion: int = 200) -> None:
         super().__init__()
         self.class_names, self.class_groups = tuple(classes.names), tuple(classes.groups)
-        self.metric = MeanIoU(num_classes=len(self.class_names))
+        number = len(self.class_names)
+        self.metric = MeanIoU(num_classes=number)
+        self.confusion = ConfusionMatrix(num_classes=number) if number <= confusion else None
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -88,17 +97,19 @@ class SemanticEvaluator(Evaluator):
         return (*SUMMARY, *(f"miou_{group}" for group in groups))
 
     def reset(self) -> None:
-        self.metric.reset()
+        for metric in self._metrics():
+            metric.reset()
 
     def update(self, predictions: Sequence[Tensor], batch: Any) -> None:
         """Counts pixels; predictions and labels are (H, W) class ids, one of each per image."""
-        self.metric.update(
-            torch.cat([labels.flatten() for labels in predictions]),
-            torch.cat([labels.flatten() for labels in batch["label"]]),
-        )
+        predicted = torch.cat([labels.flatten() for labels in predictions])
+        labelled = torch.cat([labels.flatten() for labels in batch["label"]])
+        for metric in self._metrics():
+            metric.update(predicted, labelled)
 
     def compute(self) -> dict[str, Tensor]:
-        scores = self.metric.compute()
+        # All of them, since all processes are here: the first one alone writes them later.
+        scores, *_ = [metric.compute() for metric in self._metrics()]
         return scores.summary() | scores.group_mious(self.class_groups)
 
     def line(self) -> str:
@@ -110,6 +121,11 @@ class SemanticEvaluator(Evaluator):
         console.print(class_table(self.metric.compute(), names, groups, **kind))
 
     def write(self, folder: Path) -> None:
-        """Writes `classes.csv`."""
+        """Writes `classes.csv`, and `confusion.csv` where it was counted."""
         scores = self.metric.compute()
         write_classes(folder / "classes.csv", scores, self.class_names, self.class_groups)
+        if self.confusion is not None:
+            write_confusion(folder / "confusion.csv", self.confusion.compute(), self.class_names)
+
+    def _metrics(self) -> list[MeanIoU | ConfusionMatrix]:
+        return [self.metric, *([] if self.confusion is None else [self.confusion])]

@@ -15,7 +15,10 @@ from segsuite.engine.launch.rebuild import numbers_of
 from segsuite.engine.launch.run import Run
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import BaseTask
+from segsuite.measure.operations import count_used_parameters
+from segsuite.measure.planned import Planned
 from segsuite.nn.dilated import split_dilations
+from segsuite.nn.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +98,18 @@ def _give(task: BaseTask, checkpoint: Path) -> None:
     load_weights(task.network, state, source=str(checkpoint))
 
 
-def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) -> record.Result:
+def finish(
+    run: Run,
+    metrics: dict[str, Any],
+    trainer: Trainer,
+    task: BaseTask,
+    *,
+    cost: Planned | None = None,
+) -> record.Result:
     """Writes result.json, after which the run counts as finished, and gives what it holds.
+
+    Args:
+        cost: what an image of the crops' size costs; None where it is not known.
 
     Raises:
         ConfigError: that metric is not among those logged.
@@ -120,7 +133,9 @@ def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) 
         "checkpoint": checkpoint,
         "test": tested_on,
     }
-    entry = Entry(name=name, metrics=metrics_of(numbers), artefacts=files)
+    known = numbers | _costs(task, cost)
+    settings = {} if cost is None else {"size": list(cost.size)}
+    entry = Entry(name=name, metrics=metrics_of(known), settings=settings, artefacts=files)
     device = trainer.strategy.root_device
     result = record.result_of(run, own, kind="train", entries=[entry], device=device)
     if trainer.is_global_zero:
@@ -134,6 +149,16 @@ def finish(run: Run, metrics: dict[str, Any], trainer: Trainer, task: BaseTask) 
         for file in profiles(trainer):
             log.info("the profiler's report: %s", file)
     return result
+
+
+def _costs(task: BaseTask, cost: Planned | None) -> dict[str, float]:
+    """What the network costs, by the names under which benchmarks record the same."""
+    if not isinstance(task.network, Segmenter):
+        return {}
+    known: dict[str, float] = {"parameters": count_used_parameters(task.network)}
+    if cost is not None:
+        known["gmacs_at_most" if cost.at_most else "gmacs"] = cost.cost.gmacs
+    return known
 
 
 def tested(data: LightningDataModule, checkpoint: str) -> str:

@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from segsuite.choosing.known import Known, best_known, figures, network_digest, runs_of
+from segsuite.bench.paper import printed_mious
+from segsuite.choosing.known import Known, best_known, network_digest, runs_of
 from segsuite.core.config import CONF
 from segsuite.core.results import Entry, Record, metrics_of
 from tests.config.composed import EXPERIMENTS
@@ -27,7 +28,7 @@ def finished(folder, miou, *, network=NETWORK, data=DATA, kind="train", version=
 
 
 def test_printed_figures_are_those_of_the_experiments_headers():
-    printed = {name: miou for own in figures().values() for name, miou in own.items()}
+    printed = {name: miou for own in printed_mious().values() for name, miou in own.items()}
     headers = {}
     for name in EXPERIMENTS:
         text = (CONF / "experiment" / f"{name}.yaml").read_text()

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from segsuite.core import results
+from segsuite.engine.callbacks.images import PANELS
 from segsuite.engine.callbacks.panels import contact_sheet, token_panels
 from segsuite.evaluate import main as evaluate
 from segsuite.nn.token_trace import TokenStage, TokenTrace
@@ -43,12 +44,18 @@ def test_training_leaves_figures_and_images(run):
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     assert metrics["test/miou"] > 0
     (entry,) = results.read(run / "result.json").entries
-    assert {name: metric.value for name, metric in entry.metrics.items()} == metrics
+    recorded = {name: metric.value for name, metric in entry.metrics.items()}
+    assert recorded.pop("parameters") == 773 and 0 < recorded.pop("gmacs") < 1e-3
+    assert recorded == metrics
     assert Path(entry.artefacts["checkpoint"]) == run / "checkpoints" / "best.ckpt"
     assert json.loads((run / "run.json").read_text())["goes_on_from"] == "checkpoints/last.ckpt"
     images = sorted(path.name for path in (run / "images").iterdir())
     assert images == [f"0000012_stripes_{i}.png" for i in (0, 1, 3, 4)]
-    sheet = np.asarray(Image.open(run / "images" / images[0]))
+    drawn = Image.open(run / "images" / images[0])
+    told = json.loads(drawn.text[PANELS])
+    assert told["image"] == "stripes_0"
+    assert [p["caption"] for p in told["panels"]] == ["image", "truth", "prediction"]
+    sheet = np.asarray(drawn)
     colors = toy_classes(5).colors
     assert all((sheet == color).all(-1).any() for color in colors[:3]), "in a legend or the labels"
     rows = (run / "classes.csv").read_text().splitlines()
@@ -149,4 +156,8 @@ def test_panels_show_shared_patches_and_tokens_that_left():
     assert left.caption == "2 tokens left after block 4"
     assert left.pixels[5, 5].tolist() == [200, 200, 200]
     assert left.pixels[5, 25].tolist() == [40, 40, 40]
-    assert contact_sheet([shared, left]).size[0] > 2 * 180
+    sheet, boxes = contact_sheet([shared, left])
+    assert sheet.size[0] > 2 * 180
+    assert [sheet.crop(box).size for box in boxes] == [
+        boxes[0][2:] and sheet.crop(boxes[0]).size
+    ] * 2

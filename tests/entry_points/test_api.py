@@ -63,7 +63,7 @@ def image() -> np.ndarray:
 def test_a_training_gives_what_the_entry_point_gives(trained, tmp_path):
     assert called(train_main, *FLAGS, *SMALL, f"paths.logs={tmp_path}") == 0
     path = only(tmp_path, "train/toy/*/result.json")
-    assert trained.metrics == json.loads(path.read_text())["metrics"]
+    assert trained.own["metrics"] == json.loads(path.read_text())["metrics"]
     assert trained.metrics["test/miou"] == trained.own["optimized"] > 0
     assert read(trained.folder / "result.json") == trained.record
     assert trained.record.config[:-1] == [SEARCHED, *read(path).config[:-1]]

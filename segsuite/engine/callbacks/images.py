@@ -1,5 +1,6 @@
 """What the network sees, says and drops, as PNG files."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +8,25 @@ from typing import Annotated, Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from PIL.PngImagePlugin import PngInfo
 
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
 from segsuite.data.samples import Batch
-from segsuite.engine.callbacks.panels import contact_sheet, image_panel, label_panel, token_panels
+from segsuite.engine.callbacks.panels import (
+    Box,
+    Panel,
+    contact_sheet,
+    image_panel,
+    label_panel,
+    token_panels,
+)
 from segsuite.engine.inference.legend import legend, with_below
 from segsuite.engine.loggers.opened import log_image
 from segsuite.nn.segmenter import Prediction
+
+PANELS = "segsuite:panels"
+"""The text chunk of the PNG files that says which image they show, and where each panel stands."""
 
 
 class PredictionImages(Callback):
@@ -111,11 +123,22 @@ def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> li
     ]
     if traces:
         panels += token_panels(image, traces[0])
-    sheet, labels = contact_sheet(panels), torch.cat([label.flatten(), predicted.flatten()])
+    (sheet, boxes), labels = (
+        contact_sheet(panels),
+        torch.cat([label.flatten(), predicted.flatten()]),
+    )
     strip = legend(classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
     with written_whole(path) as beside:
-        with_below(sheet, strip).save(beside)
+        with_below(sheet, strip).save(beside, pnginfo=_told(str(batch["id"][index]), panels, boxes))
     return ["image", "truth", "prediction", *(["tokens"] if traces else [])]
+
+
+def _told(image: str, panels: Sequence[Panel], boxes: Sequence[Box]) -> PngInfo:
+    """What stands where, in the file itself: pages of several runs take the sheets apart."""
+    places = [{"caption": p.caption, "box": box} for p, box in zip(panels, boxes, strict=True)]
+    info = PngInfo()
+    info.add_text(PANELS, json.dumps({"image": image, "panels": places}))
+    return info
 
 
 def _file_name(image: str) -> str:

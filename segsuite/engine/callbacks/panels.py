@@ -62,8 +62,12 @@ def token_panels(image: Tensor, trace: TokenTrace) -> list[Panel]:
     return panels
 
 
-def contact_sheet(panels: Sequence[Panel], *, columns: int = 3) -> Image.Image:
-    """The panels in rows, all as large as the first, captions above them."""
+Box = tuple[int, int, int, int]
+"""Left, upper, right and lower edge in pixels, as Pillow crops."""
+
+
+def contact_sheet(panels: Sequence[Panel], *, columns: int = 3) -> tuple[Image.Image, list[Box]]:
+    """The panels in rows, all as large as the first, captions above them; and where each stands."""
     height, width = panels[0].pixels.shape[:2]
     scale = max(1.0, _LEAST_WIDTH / width)
     height, width = round(height * scale), round(width * scale)
@@ -71,14 +75,15 @@ def contact_sheet(panels: Sequence[Panel], *, columns: int = 3) -> Image.Image:
     columns = min(columns, len(panels))
     cell = (width + _GAP, height + _CAPTION + _GAP)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), _PAPER)
-    pen = ImageDraw.Draw(sheet)
+    pen, boxes = ImageDraw.Draw(sheet), []
     for place, panel in enumerate(panels):
         left = _GAP + (place % columns) * cell[0]
         top = _GAP + (place // columns) * cell[1]
         pen.text((left, top), panel.caption, fill=(235, 235, 235))
         image = Image.fromarray(panel.pixels).resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(image, (left, top + _CAPTION))
-    return sheet
+        boxes.append((left, top + _CAPTION, left + width, top + _CAPTION + height))
+    return sheet, boxes
 
 
 def _shared(image: Tensor, owner: Tensor, patch: int) -> NDArray[np.uint8]:

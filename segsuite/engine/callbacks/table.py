@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from torch import Tensor
 
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
@@ -122,6 +123,17 @@ def write_classes(
         writer = csv.writer(handle)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
+
+
+def write_confusion(path: Path, counts: Tensor, names: Sequence[str]) -> None:
+    """A CSV file with a row per class of the labels and a column per predicted class, in pixels.
+
+    Shapes: counts (K, K)
+    """
+    with written_whole(path) as beside, open(beside, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["labelled as", *names])
+        writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
 
 
 def percent(value: float) -> str:

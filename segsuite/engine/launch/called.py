@@ -15,6 +15,7 @@ from segsuite.core.config import as_today
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import entry_point
 from segsuite.engine.launch.exhausted import exhaustion_explained
+from segsuite.engine.launch.record import leaves
 from segsuite.engine.launch.resolvers import run_folder
 from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.start import Start
@@ -122,25 +123,16 @@ def _of_config(start: Start, given: DictConfig) -> tuple[DictConfig, _Choices, l
             f"this config is not one of segsuite.{start.name}; make one by "
             f'segsuite.api.compose("{start.name}", ...)'
         )
-    then, now = _leaves(fresh), _leaves(given)
+    then, now = _settings(fresh), _settings(given)
     changed = [f"{key}={_as_typed(v)}" for key, v in now.items() if (key, v) not in then.items()]
     taken = [f"~{key}" for key in then if key not in now]
     return deepcopy(given), choices, [*typed, *changed, *taken]
 
 
-def _leaves(cfg: DictConfig) -> dict[str, Any]:
+def _settings(cfg: DictConfig) -> dict[str, Any]:
     """Everything but what a start fills in, by dotted keys, with interpolations as they stand."""
-    leaves: dict[str, Any] = {}
-
-    def add(node: Any, path: str) -> None:
-        if isinstance(node, dict) and node:
-            for key, child in node.items():
-                add(child, f"{path}.{key}" if path else str(key))
-        elif path != "name" and not path.startswith("run."):
-            leaves[path] = node
-
-    add(OmegaConf.to_container(cfg, resolve=False), "")
-    return leaves
+    there = leaves(OmegaConf.to_container(cfg, resolve=False))
+    return {key: value for key, value in there if key != "name" and not key.startswith("run.")}
 
 
 def _as_typed(value: Any) -> str:

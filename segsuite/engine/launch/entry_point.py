@@ -24,6 +24,7 @@ from segsuite.core import config
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
+from segsuite.engine.launch.positional import paths_as_list
 from segsuite.engine.launch.start import Start
 from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
 
@@ -63,6 +64,7 @@ def entry_point(
     *,
     prepare: Callable[[list[str]], list[str]] | None = None,
     goes_on_from: Path | None = None,
+    positional: str | None = None,
 ) -> Callable[[Main], Callable[[], None]]:
     """Turns `main(cfg)` into a command-line entry point with the config `conf/<name>.yaml`.
 
@@ -75,6 +77,7 @@ def entry_point(
         goes_on_from: the file in a run's folder that a run goes on from with resume=true; None
             where it cannot. Its config needs `resume: false`, and `main` writes the note by
             `record.write_start`.
+        positional: the key of the list that paths without a key go to; None where there is none.
     """
 
     start = Start(name=name, prepare=prepare, goes_on_from=goes_on_from)
@@ -99,6 +102,8 @@ def entry_point(
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
                 _refuse_launchers(name)
                 sys.argv[1:] = _config_dir_first(sys.argv[1:])
+                if positional is not None:
+                    sys.argv[1:] = paths_as_list(sys.argv[1:], positional)
                 check_spelling(sys.argv[1:])
                 if prepare is not None:
                     sys.argv[1:] = prepare(as_text(sys.argv[1:], name, composes=False))

@@ -43,7 +43,7 @@ def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
 
 def flat(cfg: DictConfig) -> dict[str, Any]:
     """The whole config by dotted keys: `{"data.batch_size": 8, ...}`; lists stay whole."""
-    return dict(_leaves(plain(cfg), ""))
+    return dict(leaves(plain(cfg), ""))
 
 
 def run_id(folder: Path) -> str:
@@ -201,7 +201,7 @@ def differences(
     earlier = earlier_config(folder) or checkpoint
     if earlier is None:
         return []
-    then = dict(_leaves(earlier, ""))
+    then = dict(leaves(earlier, ""))
     now = flat(cfg)
     changes = {
         key: f"{then.get(key, 'absent')} -> {now.get(key, 'absent')}"
@@ -240,10 +240,11 @@ def _is_default(cfg: DictConfig, key: str) -> bool:
     return default_of(locate(part._target_, owner), name) == part[name]
 
 
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by dotted keys; lists and empty mappings stay whole."""
     if isinstance(node, Mapping) and node:
         for key, child in node.items():
-            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+            yield from leaves(child, f"{path}.{key}" if path else str(key))
     else:
         yield path, node
 

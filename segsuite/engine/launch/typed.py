@@ -22,17 +22,18 @@ TEXT = {
     **dict.fromkeys(("segment.images.input", "segment.images.output", "segment.video.input"), str),
     **dict.fromkeys(("segment.video.output", "exporter.output_folder", "exporter.name"), str),
     **dict.fromkeys(("paths.logs", "paths.data", "optimized_metric"), str),
-    **dict.fromkeys(("experiments", "checkpoints", "overrides"), Sequence[str]),
+    **dict.fromkeys(("baseline", "title"), str),
+    **dict.fromkeys(("experiments", "checkpoints", "overrides", "folders"), Sequence[str]),
 }
 """Keys that no constructor takes."""
-_OUTPUT = {"predict": str}
+_OUTPUT = {"predict": str, "report": str}
 """`output` is a folder here, and a choice elsewhere."""
 
 _WHERE = ("name", "paths.logs", "paths.data", "data.root", "optimized_metric", "output_folder")
 """Keys of text on which neither the choice of a part depends nor any `_target_`."""
 
-_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
-_FLAGS += ("--cfg", "-c", "--info", "-i", "--experimental-rerun")
+FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+FLAGS += ("--cfg", "-c", "--info", "-i", "--experimental-rerun")
 """Of Hydra's, those that a value may follow."""
 _ALONE = ("--run", "--multirun", "--resolve", "--shell-completion", "--hydra-help", "--version")
 
@@ -56,13 +57,13 @@ def check_spelling(arguments: Sequence[str]) -> None:
     neighbours = zip(["", *arguments], arguments, [*arguments[1:], ""], strict=False)
     for before, argument, after in neighbours:
         word, equals, value = argument.partition("=")
-        if argument.startswith("--") and word not in (*_FLAGS, *_ALONE):
+        if argument.startswith("--") and word not in (*FLAGS, *_ALONE):
             meant = value if equals else "VALUE" if after.startswith("-") else after or "VALUE"
             raise ConfigError(
                 f"`{argument}` is no flag; settings are typed without dashes: {word[2:]}={meant}"
             )
         is_flag = argument.startswith(("-", "~"))
-        if not word.strip("+~") or not (equals or is_flag or before in _FLAGS):
+        if not word.strip("+~") or not (equals or is_flag or before in FLAGS):
             raise ConfigError(f"`{argument}` is no setting: they are typed KEY=VALUE")
 
 
@@ -80,7 +81,7 @@ def as_text(arguments: Sequence[str], name: str, *, composes: bool = True) -> li
     many = bool({"-m", "--multirun"} & set(arguments))
     known = _Arguments(name, arguments) if composes else None
     return [
-        argument if before in _FLAGS else _as_meant(argument, name, known, many)
+        argument if before in FLAGS else _as_meant(argument, name, known, many)
         for before, argument in pairwise(["", *arguments])
     ]
 

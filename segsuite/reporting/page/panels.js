@@ -1,0 +1,177 @@
+"use strict";
+// What is behind a score: classes, confusions, images, settings; then everything that is no training.
+
+const MOST_CLASSES = 40;
+
+function perClass() {
+  const scored = runs.map((_, place) => place).filter((place) => data.classes[place]);
+  if (!scored.length) return;
+  const made = section("classes", "Per class", el("p", { class: "quiet" },
+    "IoU in per cent beside that of the baseline, chosen above; of the trainings that are compared, four at most."));
+  const told = el("p", { class: "quiet" });
+  plot(made, () => classPlot(told), { id: "class-plot" });
+  made.append(told);
+}
+
+function classPlot(told) {
+  const base = data.classes[state.baseline];
+  const alike = compared().filter((place) => data.classes[place] && (!base || data.classes[place].table === base.table));
+  const others = alike.filter((place) => place !== state.baseline).slice(0, 4);
+  const drawn = others.length ? others : alike.slice(0, 1);
+  if (!drawn.length) return [[], {}];
+  const names = data.class_tables[data.classes[drawn[0]].table];
+  const relative = Boolean(base) && others.length > 0;
+  const value = (place, n) => {
+    const own = data.classes[place].ious[n];
+    if (own === null) return null;
+    if (!relative) return 100 * own;
+    return base.ious[n] === null ? null : 100 * (own - base.ious[n]);
+  };
+  const there = names.map((_, n) => n).filter((n) => drawn.some((place) => value(place, n) !== null));
+  there.sort((a, b) => (value(drawn[0], a) ?? 0) - (value(drawn[0], b) ?? 0));
+  const kept = there.length <= MOST_CLASSES ? there : [...there.slice(0, MOST_CLASSES / 2), ...there.slice(-MOST_CLASSES / 2)];
+  told.textContent = (relative ? `Difference to ${runs[state.baseline].name}. ` : "")
+    + (kept.length < there.length ? `The ${MOST_CLASSES / 2} best and worst of ${there.length} classes.` : "");
+  const traces = drawn.map((place, n) => ({
+    type: "bar", orientation: "h", name: plain(runs[place].name, 50), marker: { color: color(n) },
+    x: kept.map((k) => value(place, k)), y: kept.map((k) => plain(names[k], 40)),
+    customdata: kept.map((k) => shown(data.classes[place].ious[k], { scale: 100 })),
+    hovertemplate: "%{y}: %{x:.2f} (IoU %{customdata} %)<extra></extra>",
+  }));
+  return [traces, {
+    height: Math.max(320, 90 + 18 * kept.length * Math.max(1, drawn.length / 2)), barmode: "group",
+    xaxis: { title: { text: relative ? "IoU %, difference to the baseline" : "IoU %" } }, yaxis: { type: "category", dtick: 1 },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
+  }];
+}
+
+function confusions() {
+  const there = Object.keys(data.confusions).map(Number);
+  if (!there.length) return;
+  const chosen = { run: there.includes(state.baseline) ? state.baseline : there[0], diagonal: true };
+  const told = el("p", { class: "quiet" });
+  const made = section("confusion", "Confusion", el("div", { class: "controls" },
+    choice("training", there.map((place) => [place, runs[place].name]), chosen.run, (value) => { chosen.run = Number(value); draw(); }),
+    tick("mistakes alone", false, (on) => { chosen.diagonal = !on; draw(); })), told);
+  const draw = plot(made, () => {
+    const own = data.confusions[chosen.run];
+    told.textContent = "Per cent of the pixels of a class (row) that are taken for each class (column)."
+      + (own.left_out ? ` The ${own.names.length} classes with the most mistakes; ${own.left_out} are left out.` : "");
+    const names = own.names.map((name) => plain(name, 24));
+    const z = own.of1000.map((row, i) => row.map((value, j) => (i === j && !chosen.diagonal ? null : value / 10)));
+    const trace = {
+      type: "heatmap", x: names, y: names, z, xgap: 1, ygap: 1, colorscale: [[0, css("--raised")], [1, css("--accent")]],
+      texttemplate: names.length <= 14 ? "%{z:.1f}" : "", colorbar: { title: { text: "%" }, thickness: 12 },
+      hovertemplate: "%{z:.1f} % of %{y} are taken for %{x}<extra></extra>",
+    };
+    const axis = { type: "category", dtick: 1, showgrid: false };
+    return [[trace], { height: Math.max(380, 120 + 26 * names.length), xaxis: { ...axis, side: "top", tickangle: -40 }, yaxis: { ...axis, autorange: "reversed" } }];
+  }, { id: "confusion-plot" });
+}
+
+function sameImages() {
+  if (!data.images.length) return;
+  const width = el("input", { type: "range", min: 140, max: 480, value: 240, ariaLabel: "size", oninput: () => holder.style.setProperty("--panel", `${width.value}px`) });
+  const holder = el("div");
+  section("images", "The same images", el("div", { class: "controls" }, el("label", {}, "size", width)), holder);
+  const panel = (drawn, caption) => el("figure", { class: drawn.caption ? "" : "whole" },
+    el("img", { src: drawn.source, alt: caption, loading: "lazy" }), el("figcaption", { title: caption }, cut(caption, 120)));
+  onChange(() => {
+    holder.replaceChildren(...data.images.map((image) => {
+      const own = compared(24).filter((place) => image.runs[place]);
+      if (!own.length) return "";
+      return el("div", {}, el("h3", {}, image.name), el("div", { class: "sheet" },
+        ...image.given.map((drawn) => panel(drawn, drawn.caption)),
+        ...own.flatMap((place) => image.runs[place].map((drawn) => panel(drawn, `${runs[place].name}${drawn.caption && drawn.caption !== "prediction" ? `: ${drawn.caption}` : ""}`)))),
+      image.legend ? el("p", { class: "legend" }, el("img", { src: image.legend.source, alt: "colours of the classes", loading: "lazy" })) : null);
+    }));
+  });
+}
+
+function settingsThatDiffer() {
+  const { keys, values } = data.differences;
+  if (!keys.length) return;
+  const holder = el("div");
+  section("settings", "Settings that differ", el("p", { class: "quiet" },
+    "Of the trainings that are compared, twelve at most; what all of them have alike is left out."), holder);
+  onChange(() => {
+    const places = compared(12);
+    const lines = keys.map((key, n) => [key, ...places.map((place) => values[place][n])])
+      .filter(([, ...own]) => new Set(own).size > 1);
+    holder.replaceChildren(lines.length
+      ? plainTable(["key", ...places.map((place) => runs[place].name)], lines, [])
+      : el("p", {}, "They are all set alike."));
+  });
+}
+
+function otherTables() {
+  if (!data.tables.length) return;
+  const made = section("others", "Benchmarks, exports, searches");
+  for (const table of data.tables) {
+    const lines = table.rows.map((row) => [row.name, ...table.settings.map((key) => row.settings[key] ?? null), ...table.metrics.map((name) => row.metrics[name] ?? null)]);
+    const numeric = [false, ...table.settings.map(() => false), ...table.metrics.map(() => true)];
+    made.append(el("h3", {}, table.title), el("p", { class: "quiet" }, `${table.machine}; ${table.where}`),
+      plainTable(["name", ...table.settings, ...table.metrics], lines, numeric));
+    if (table.metrics.length > 1 && table.rows.length > 2) twoMetrics(made, table);
+  }
+}
+
+/** Any two metrics of a table against each other. */
+function twoMetrics(parent, table) {
+  const quality = table.metrics.find((name) => /miou|pq|kendall/.test(name)) ?? table.metrics[1];
+  const chosen = { x: table.metrics.find((name) => name !== quality), y: quality };
+  const options = table.metrics.map((name) => [name, name]);
+  const drawn = el("details", {}, el("summary", {}, "as a plot"), el("div", { class: "controls" },
+    choice("across", options, chosen.x, (value) => { chosen.x = value; draw(); }),
+    choice("up", options, chosen.y, (value) => { chosen.y = value; draw(); })));
+  parent.append(drawn);
+  const draw = plot(drawn, () => {
+    const own = table.rows.filter((row) => row.metrics[chosen.x] && row.metrics[chosen.y]);
+    const trace = {
+      x: own.map((row) => row.metrics[chosen.x][0]), y: own.map((row) => row.metrics[chosen.y][0]), mode: "markers",
+      text: own.map((row) => plain(row.name, 300)), hoverinfo: "text+x+y", marker: { size: 9 },
+    };
+    return [[trace], { xaxis: { title: { text: plain(chosen.x) } }, yaxis: { title: { text: plain(chosen.y) } } }];
+  });
+}
+
+function howTheyWereMade() {
+  if (!runs.length) return;
+  const lines = runs.map((run) => [run.name, run.folder, run.command,
+    run.commit ? `${String(run.commit.commit).slice(0, 10)}${run.commit.dirty ? ", changed" : ""}` : null,
+    [run.machine.gpu ?? run.machine.processor, run.machine.torch && `torch ${run.machine.torch}`].filter(Boolean).join(", "), run.tested]);
+  const made = section("made", "How they were made");
+  made.append(plainTable(["training", "folder", "command", "commit", "machine", "the figures test/..."], lines, []));
+}
+
+function theme() {
+  const button = document.getElementById("theme");
+  const names = ["as the system has it", "light", "dark"];
+  let place = 0;
+  const show = () => {
+    if (place) document.documentElement.dataset.theme = names[place];
+    else delete document.documentElement.dataset.theme;
+    button.textContent = ["◐ auto", "○ light", "● dark"][place];
+  };
+  button.onclick = () => { place = (place + 1) % 3; show(); changed(); };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+  show();
+}
+
+document.getElementById("title").textContent = data.title;
+document.getElementById("about").textContent = `${runs.length} trainings, ${data.tables.length} other measurements; made ${data.made} by ${data.command}`;
+theme();
+if (data.problems.length) {
+  document.getElementById("main").append(el("div", { class: "problems" }, ...data.problems.map((problem) => el("p", {}, problem))));
+}
+trainingTable();
+accuracyAgainstCost();
+learningCurves();
+perClass();
+confusions();
+sameImages();
+settingsThatDiffer();
+otherTables();
+howTheyWereMade();
+changed();
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,85 @@
+"""Runs that differ in their seed alone, as one: mean and spread."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from segsuite.reporting.settings import text, without_seed
+from segsuite.reporting.training import Training
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric over seeds.
+
+    Attributes:
+        deviation: the sample's standard deviation; None for one seed.
+    """
+
+    mean: float
+    deviation: float | None
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g}" + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Trainings of one setting.
+
+    Attributes:
+        name: as that of its trainings, without their seeds.
+        members: names of the trainings.
+        metrics: over those that finished.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    metrics: Mapping[str, Spread]
+
+
+def by_setting(trainings: Sequence[Training]) -> list[Setting]:
+    """One for each setting, in the order of the trainings.
+
+    Trainings whose settings are not known stand alone, as do those of other sweeps: they may be of
+    another state of the code.
+    """
+    groups: dict[tuple[str, ...], list[Training]] = {}
+    for training in trainings:
+        alike = [f"{k}={text(v)}" for k, v in sorted(without_seed(training.settings).items())]
+        key = (training.group or "", *alike) if alike else (training.name,)
+        groups.setdefault(key, []).append(training)
+    return [_setting(group) for group in groups.values()]
+
+
+def _setting(members: Sequence[Training]) -> Setting:
+    metrics = dict.fromkeys(name for training in members for name in training.metrics)
+    found = {
+        name: [value for t in members if (value := t.metrics.get(name)) is not None]
+        for name in metrics
+    }
+    return Setting(
+        name=_shared_name([t.name for t in members], members[0].group or members[0].experiment),
+        members=tuple(training.name for training in members),
+        metrics={name: spread(values) for name, values in found.items() if values},
+    )
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation of at least one value."""
+    return Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def _shared_name(names: Sequence[str], otherwise: str | None) -> str:
+    """What the names of jobs have in common, without their seeds.
+
+    Args:
+        otherwise: what they are called where their seeds are all that they are named by.
+    """
+    if len(names) == 1:
+        return names[0]
+    group, colon, first = names[0].rpartition(": ")
+    others = [name.rpartition(": ")[2].split(",") for name in names[1:]]
+    shared = [part for part in first.split(",") if all(part in other for other in others)]
+    return f"{group}{colon}{','.join(shared)}" if shared else otherwise or names[0]

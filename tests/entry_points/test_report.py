@@ -1,0 +1,36 @@
+"""`python -m segsuite.report PATH...`."""
+
+import json
+
+from segsuite.report import main as report
+from tests.engine.entry_points import called
+from tests.reporting.made import sweep
+
+
+def test_paths_stand_by_themselves_whatever_is_in_them(tmp_path, capfd):
+    folder = sweep(tmp_path / "sweeps" / "it's a <sweep>, really")
+    job = min(folder.iterdir())
+    assert "=" in job.name
+    out, logs = f"output={tmp_path / 'out'}", f"paths.logs={tmp_path / 'logs'}"
+    assert called(report, str(folder), out, "baseline=windows=1,seed=1", logs) == 0
+    said = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert (said["trainings"], said["finished"], said["problems"]) == (4, 4, [])
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {"report.html", "report.md", "report.csv"}
+    assert "# it's a \\<sweep\\>, really" in (tmp_path / "out" / "report.md").read_text()
+    assert called(report, str(job), str(job / "images"), logs) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out.splitlines()[-1])["trainings"] == 1
+    assert "images holds no run" not in err and "report: " in err
+
+
+def test_mistakes_end_in_one_paragraph(tmp_path, capfd):
+    logs = f"paths.logs={tmp_path / 'logs'}"
+    assert called(report, logs) == 2
+    assert "name folders of runs" in capfd.readouterr().err
+    assert called(report, str(tmp_path), logs) == 2
+    assert "there is no run in" in capfd.readouterr().err
+    assert called(report, str(sweep(tmp_path / "sweeps" / "a")), "baseline=b", logs) == 2
+    assert "name one of: windows=0,seed=0" in capfd.readouterr().err
+    assert called(report, "nowhere", logs) == 2
+    assert "nowhere is not there" in capfd.readouterr().err

@@ -1,0 +1,156 @@
+"""What a comparison reads of runs, and how it tells what it cannot read."""
+
+import json
+
+import pytest
+
+from segsuite.core.errors import ConfigError
+from segsuite.core.results import Entry, Metric
+from segsuite.reporting.classes import confusion
+from segsuite.reporting.columns import columns, front, mean, value
+from segsuite.reporting.curves import thinned
+from segsuite.reporting.finding import found
+from segsuite.reporting.summary import summary
+from tests.reporting.made import recorded, sweep, training
+
+
+def read(*paths, baseline=None, images=24):
+    return summary([str(path) for path in paths], baseline=baseline, images=images)
+
+
+def test_trainings_of_other_seeds_are_one_setting_with_mean_and_spread(tmp_path):
+    found = read(sweep(tmp_path / "sweeps" / "windows"))
+    assert [t.name for t in found.trainings] == [
+        f"windows={n},seed={seed}" for n in (0, 1) for seed in (0, 1)
+    ]
+    assert [setting.name for setting in found.settings] == ["windows=0", "windows=1"]
+    second = found.settings[1].metrics["test/miou"]
+    assert second.mean == pytest.approx(0.51) and second.count == 2
+    assert second.deviation == pytest.approx(0.02 / 2**0.5)
+    assert found.columns == ["method.windows", "seed"] and found.headline == "test/miou"
+    assert found.differences == ["method.windows", "seed"]
+    assert found.problems == [] and found.baseline == "windows=0,seed=0"
+
+
+def test_the_papers_figure_stands_beside_ours_on_its_own_data_alone(tmp_path):
+    for data in ("ade20k", "camvid"):
+        choices = {"data": data, "experiment": "cts_vitt"}
+        training(
+            tmp_path / "train" / data / "now", miou=0.3, settings={"data": data}, choices=choices
+        )
+    here = read(tmp_path)
+    (column,) = [c for c in columns(here) if c.key == "paper"]
+    shown = {t.data: value(here, t, column) for t in here.trainings}
+    assert shown == {"ade20k": pytest.approx(0.373), "camvid": None}
+    (setting,) = [s for s in here.settings if "ade20k" in s.name]
+    assert mean(here, setting, column)[0] == pytest.approx(0.373)
+
+
+def test_times_are_those_of_a_trainings_own_checkpoint(tmp_path):
+    folder = sweep(tmp_path / "sweeps" / "windows", seeds=[0])
+    _, second = sorted(folder.iterdir())
+    entries = [
+        Entry(
+            name="b",
+            metrics={"labels_ms": Metric(value=4.0, low=3.0, high=5.0)},
+            settings={"batch": 1, "size": [32, 64], "trained": True},
+            artefacts={"checkpoint": str(second / "checkpoints" / "best.ckpt")},
+        )
+    ]
+    recorded(tmp_path / "benchmark" / "now", "speed", entries)
+    here = read(tmp_path)
+    assert list(here.times) == ["windows=1,seed=0"]
+    (timed,) = here.times["windows=1,seed=0"]
+    assert timed.where == "32x64, Toy <CPU>, threads=1" and timed.ms.value == 4.0
+    (column,) = [c for c in columns(here) if c.key.startswith("ms:")]
+    assert [value(here, t, column) for t in here.trainings] == [None, 4.0]
+    assert [table.kind for table in here.tables] == ["speed"]
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_shown(tmp_path):
+    folder = sweep(tmp_path / "sweeps" / "windows")
+    half, newer, curve, never = sorted(folder.iterdir())
+    whole = (half / "result.json").read_text()
+    (half / "result.json").write_text(whole[: len(whole) // 2])
+    record = json.loads(whole)
+    record["record"]["version"] = 99
+    (newer / "result.json").write_text(json.dumps(record))
+    (curve / "classes.csv").write_text("class,iou\nroad,much\n")
+    (never / "result.json").unlink()
+    (tmp_path / "empty").mkdir()
+    here = read(folder, tmp_path / "empty")
+    told = "\n".join(here.problems)
+    assert "empty holds no run" in told and "version 99" in told and "windows=0,seed=0" in told
+    assert "classes.csv is damaged" in told and "1 of 2 trainings did not finish" in told
+    assert [t.status for t in here.trainings] == ["finished", "unfinished"]
+    assert here.curves["val/miou"].keys() == {t.name for t in here.trainings}
+
+
+def test_a_job_that_its_sweep_calls_failed_is_listed(tmp_path):
+    folder = sweep(tmp_path / "sweeps" / "windows", windows=[0], seeds=[0])
+    training(folder / "windows=1-0123456789", miou=None, settings={"seed": 0})
+    entries = [
+        Entry(name=job.name, metrics={}, settings={"method.windows": "0", "status": status})
+        for job, status in zip(sorted(folder.iterdir()), ("finished", "failed"), strict=True)
+    ]
+    record = json.loads((recorded(tmp_path / "x", "sweep", entries) / "result.json").read_text())
+    (folder / "sweep.json").write_text(json.dumps(record))
+    here = read(folder)
+    assert [t.status for t in here.trainings] == ["finished", "failed"]
+    assert "1 of 2 trainings failed: windows=1" in here.problems[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["nowhere"], "nowhere is not there"),
+        (["."], "there is no run in ."),
+    ],
+)
+def test_nothing_to_report_is_refused(given, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=told):
+        found(given, tell=print)
+
+
+def test_a_baseline_is_one_training(tmp_path):
+    folder = sweep(tmp_path / "sweeps" / "windows")
+    assert read(folder, baseline="windows=1,seed=1").baseline == "windows=1,seed=1"
+    with pytest.raises(ConfigError, match=r"baseline=seed=1 is in the name of 2 trainings"):
+        read(folder, baseline="seed=1")
+    with pytest.raises(ConfigError, match="no finished training; name one of: windows=0,seed=0"):
+        read(folder, baseline="seed=7")
+
+
+def test_few_trainings_show_their_images_and_the_others_are_counted(tmp_path):
+    here = read(sweep(tmp_path / "sweeps" / "windows"), images=3)
+    (image,) = here.images
+    assert image.name == "street_1" and [p.caption for p in image.given] == ["image", "truth"]
+    assert set(image.predictions) == {t.name for t in here.trainings} - {"windows=0,seed=0"}
+    assert image.legend is not None
+    assert here.problems == ["images of 3 of 4 trainings are shown (images=3)"]
+
+
+def test_curves_are_thinned_to_means_and_short_ones_kept():
+    curve = [(n, float(n)) for n in range(1, 101)]
+    assert thinned(curve, 10)[0] == (10, 5.5) and len(thinned(curve, 10)) == 10
+    assert thinned(curve[:5], 10) == curve[:5]
+
+
+def test_the_front_is_what_none_beats():
+    rows = [(2.0, 0.5), (1.0, 0.5), (3.0, 0.6), (1.0, 0.4), (4.0, 0.55)]
+    assert front(rows) == [1, 2]
+    assert front([(1.0, 3.0), (2.0, 1.0), (3.0, 2.0)], higher_is_better=False) == [0, 1]
+
+
+def test_of_many_classes_the_most_confused_are_kept(tmp_path):
+    names = [f"c{n}" for n in range(40)]
+    lines = ["labelled as," + ",".join(names)]
+    for n, name in enumerate(names):
+        counts = [0] * 40
+        counts[n], counts[(n + 1) % 40] = 100, n
+        lines.append(",".join([name, *map(str, counts)]))
+    (tmp_path / "confusion.csv").write_text("\n".join(lines))
+    kept = confusion(tmp_path, tell=print)
+    assert kept.names == tuple(names[8:]) and kept.left_out == 8
+    assert kept.thousandths[0][0] == round(100_000 / 108)
