@@ -94,7 +94,7 @@ def _write_record(
     ]
     typed = OmegaConf.to_container(config.hydra.overrides.task)
     record = record_of("sweep", path.parent.name, typed=typed, entries=entries)
-    write_json(path, {"record": record})
+    write_json(path, {"record": record.to_dict()})
 
 
 def _optimized(job: Path) -> str | None:
