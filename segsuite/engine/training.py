@@ -19,7 +19,7 @@ from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import folders, record, settings
-from segsuite.engine.launch.entry_point import on_main_process
+from segsuite.engine.launch.ranks import on_main_process
 from segsuite.engine.launch.run import Run
 from segsuite.engine.resuming import ResumePoint, fingerprints
 from segsuite.engine.task import BaseTask
