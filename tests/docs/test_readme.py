@@ -86,6 +86,8 @@ def test_trainings_are_composed_and_their_arguments_fit(arguments, real, tmp_pat
         raise Reached
 
     monkeypatch.setattr(training, "begin", begun)
+    if "trainer.num_nodes=2" in arguments:  # by torchrun or srun
+        monkeypatch.setattr("segsuite.engine.launch.settings.launched", lambda: ("torchrun", 16))
     if "resume=true" in arguments:
         (name,) = (a.split("=")[1] for a in arguments if a.startswith("experiment="))
         unfinished = tmp_path / "train" / name / "now" / "checkpoints" / "last.ckpt"
@@ -208,6 +210,23 @@ def test_runs_are_compared(arguments, tmp_path, monkeypatch):
     assert page.stat().st_size > 1e6
 
 
+@pytest.mark.parametrize("arguments", said("tune"))
+def test_searches_for_settings_ask_for_a_training(arguments, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+
+    class Reached(BaseException):
+        pass
+
+    def asked(name, line, folder):
+        assert name == "train" and any(a.startswith("method.optimizer.lr=0.0") for a in line)
+        assert folder.parent == tmp_path / "sweeps" / "tune-quickstart"
+        raise Reached
+
+    monkeypatch.setattr("segsuite.engine.launch.trials.run_as_process", asked)
+    with pytest.raises(Reached):
+        called(import_module("segsuite.tune").main, *arguments, f"paths.logs={tmp_path}")
+
+
 def test_every_command_is_tested_above():
     known = {
         "train",
@@ -218,6 +237,7 @@ def test_every_command_is_tested_above():
         "export",
         "choose",
         "report",
+        "tune",
     }
     assert {parsed(command)[0] for command in commands()} <= known
     assert len(commands()) > 10

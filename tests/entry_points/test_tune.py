@@ -21,7 +21,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """No trainings, but what they would find: lr = 0.01 is best, and a seed of 1 costs a little."""
+    """No trainings, but what they would find: best is lr=0.01, and seed=1 costs something."""
     pytest.importorskip("optuna")
     began = []
 
