@@ -35,7 +35,8 @@ def stream(*key: int) -> torch.Generator:
 
 def capture() -> dict[str, Any]:
     """The states of all generators, as plain types and tensors."""
-    name, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
     version, numbers, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),

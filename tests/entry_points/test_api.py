@@ -198,8 +198,10 @@ def test_no_entry_point_of_another_name_is_composed():
         api.compose("trane")
 
 
-def test_a_checkpoint_is_forgotten_with_its_call(trained):
-    api.load(trained.checkpoint, "allow=[tests.]", device="cpu")
+def test_a_checkpoint_of_any_name_is_loaded_and_forgotten_with_its_call(trained, tmp_path):
+    path = tmp_path / "windows=103,seed=1 of it.ckpt"  # as the folders of jobs are called
+    path.symlink_to(trained.checkpoint)
+    assert api.load(path, "allow=[tests.]", device="cpu").network.num_classes == 5
     assert "method" not in api.compose("predict", "ckpt_path=network.onnx")
 
 
