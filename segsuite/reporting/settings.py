@@ -49,8 +49,10 @@ def choices_of(folder: Path) -> dict[str, str]:
 def typed_of(folder: Path) -> dict[str, str]:
     """What was typed, by its key."""
     path = folder / ".hydra" / "overrides.yaml"
-    typed = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) if path.exists() else []
-    parted = [str(override).partition("=") for override in typed or []]
+    typed = _loaded(path) if path.exists() else []
+    if not isinstance(typed, list):
+        raise ConfigError(f"{path} holds no list of overrides")
+    parted = [str(override).partition("=") for override in typed]
     return {key.lstrip("+"): value for key, _, value in parted}
 
 
@@ -77,10 +79,14 @@ def text(value: Any) -> str:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    content = _loaded(path)
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path} holds no config")
     return content
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error

@@ -14,7 +14,7 @@ from segsuite.reporting.curves import Curve, curves
 from segsuite.reporting.finding import found
 from segsuite.reporting.images import SameImage, same_images
 from segsuite.reporting.others import Table, tables
-from segsuite.reporting.seeds import Setting, by_setting
+from segsuite.reporting.seeds import Setting, by_setting, repeated
 from segsuite.reporting.settings import differing, text
 from segsuite.reporting.training import Training, record_of, trainings
 
@@ -73,10 +73,13 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
         )
     headline = _commonest([t.headline for t in made if t.headline])
     best_first = sorted(made, key=lambda training: -_goodness(training, headline))
+    settings = by_setting(made)
+    if (again := repeated(settings, made)) > 0:
+        tell(f"{again} trainings have the setting and the seed of another one, and count beside it")
     differences = differing([training.settings for training in made])
     return Summary(
         trainings=made,
-        settings=by_setting(made),
+        settings=settings,
         headline=headline,
         times=times,
         columns=_columns(made, differences),

@@ -132,10 +132,22 @@ def test_few_trainings_show_their_images_and_the_others_are_counted(tmp_path):
     assert here.problems == ["images of 3 of 4 trainings are shown (images=3)"]
 
 
-def test_curves_are_thinned_to_means_and_short_ones_kept():
+def test_curves_are_thinned_to_means_at_the_same_iterations():
     curve = [(n, float(n)) for n in range(1, 101)]
-    assert thinned(curve, 10)[0] == (10, 5.5) and len(thinned(curve, 10)) == 10
-    assert thinned(curve[:5], 10) == curve[:5]
+    steps = list(range(10, 101, 10))
+    assert thinned(curve, steps)[0] == (10, 5.5) and len(thinned(curve, steps)) == 10
+    assert thinned(curve[:14], steps) == [(10, 5.5), (20, 12.5)], "a run that was stopped"
+    assert thinned(curve[:5], range(1, 101)) == curve[:5]
+
+
+def test_hundreds_of_runs_keep_to_the_points_of_a_page(tmp_path):
+    for seed in range(3):
+        at = tmp_path / "sweeps" / "a" / f"seed={seed}-{seed:06x}"
+        training(at, miou=0.5, settings={"seed": seed}, steps=600, image=False)
+    found = read(tmp_path).curves
+    steps = {tuple(step for step, _ in curve) for curve in found["train/loss"].values()}
+    assert len(steps) == 1 and len(*steps) == 200
+    assert len(found["val/miou"]["seed=0"]) == 120
 
 
 def test_the_front_is_what_none_beats():
