@@ -35,6 +35,10 @@ def as_space(arguments: Sequence[str]) -> list[str]:
     return [*others, f"tune.space=[{','.join(map(quoted, searched))}]", "hydra.mode=RUN"]
 
 
+_ENDED = ("COMPLETE", "FAIL")
+"""States of trials that were trained to their end: with a number, or without."""
+
+
 class Search:
     """What is asked, in a study in its folder; the same command finds the same study again.
 
@@ -93,9 +97,10 @@ class Search:
             begun = (t for t in self._trials("RUNNING") if t.number not in self.failed)
             trial = next(filter(is_ours, begun), None)
             if trial is None:
-                if len(self._trials("RUNNING", "COMPLETE")) >= self.tune.trials:
-                    return False
-                trial = self._asked()
+                with held(self.folder, ".asking"):  # one process alone, else both ask the same
+                    if len(self._trials("RUNNING", *_ENDED)) >= self.tune.trials:
+                        return False
+                    trial = self._asked()
                 if not is_ours(trial):  # another process was faster
                     return True
             self._run(trial)
@@ -110,7 +115,8 @@ class Search:
                 self.failed[trial.number] = job
                 return
         value = (folders.recorded_result(job) or {}).get("optimized")
-        self.study.tell(trial.number, value, skip_if_finished=True)
+        state = _optuna().trial.TrialState.FAIL if value is None else None
+        self.study.tell(trial.number, value, state=state, skip_if_finished=True)
 
     def _study(self) -> Any:
         optuna = _optuna()
@@ -150,10 +156,10 @@ class Search:
         return self.folder / folders.job_folder(self.folder, self._typed(trial), self.space)
 
     def _tell(self) -> None:
-        trials = self._trials("RUNNING", "COMPLETE")
+        trials = self._trials("RUNNING", *_ENDED)
         results = [folders.recorded_result(self._job(trial)) or {} for trial in trials]
         metric = next((r["optimized_metric"] for r in results if r), "result")
-        status = {"COMPLETE": "finished", "RUNNING": "unfinished"}
+        status = {"COMPLETE": "finished", "RUNNING": "unfinished", "FAIL": "without a number"}
         rows = [
             {
                 "job": self._job(trial).name,
