@@ -161,9 +161,7 @@ def test_what_holds_no_record_is_told_and_left_out(trained, tmp_path, caplog):
     "typed",
     [
         "experiment=nope",  # while it is composed
-        "method/pruning=exits",
         "resume=true",  # while its folder is looked for
-        "paths.logs=null",
         "trainer.max_steps=0",  # within
         "seed",
     ],
