@@ -52,7 +52,7 @@ def benchmarked(run: "Run", console: "Console") -> "tuple[Measured, Result]":
     """A comparison from its config to its result; what is found is shown as it comes."""
     from segsuite.bench.probes import for_record, probe_of
     from segsuite.core.config import chosen_probe
-    from segsuite.engine.launch.record import write_result
+    from segsuite.engine.result import write_and_log
 
     typed = run.typed
     measured = probe_of(run, typed)(
@@ -61,7 +61,7 @@ def benchmarked(run: "Run", console: "Console") -> "tuple[Measured, Result]":
     )
     measured.show(console, run.folder)
     own = {"optimized": None, **measured.to_dict()}
-    return measured, write_result(run, own, kind=chosen_probe(typed), **for_record(measured))
+    return measured, write_and_log(run, own, kind=chosen_probe(typed), **for_record(measured))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def main(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from segsuite.choosing.launch import chosen
-    from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
+    from segsuite.engine.result import write_and_log
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
     progress = Console(stderr=True)
@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
     )
     choice.show(console, run.folder)
     own = {"optimized": None, **choice.to_dict()}
-    write_result(run, own, kind="choose", entries=choice.records(), device=choice.device)
+    write_and_log(run, own, kind="choose", entries=choice.records(), device=choice.device)
     print(json.dumps(choice.to_dict()))
 
 

@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> float | None:
     import json
     import sys
 
-    from segsuite.engine.launch.entry_point import on_main_process
+    from segsuite.engine.launch.ranks import on_main_process
     from segsuite.engine.launch.run import Run
 
     result = evaluated(Run(cfg))
@@ -42,14 +42,15 @@ def evaluated(run: "Run") -> "Result":
     """An evaluation from its config to its result."""
     from segsuite.core.results import Entry, metrics_of
     from segsuite.engine import evaluation
-    from segsuite.engine.launch.entry_point import on_main_process
+    from segsuite.engine.launch.ranks import on_main_process
     from segsuite.engine.launch.record import result_of
+    from segsuite.engine.result import finished
 
     found = evaluation.evaluate(run)
     metrics, files = metrics_of(found["metrics"]), {"checkpoint": found["checkpoint"]}
     entry = Entry(name=str(run.config.name), metrics=metrics, artefacts=files)
     result = result_of(run, found, kind="evaluate", entries=[entry], device=found["device"])
-    return result.written() if on_main_process() else result
+    return finished(run, result) if on_main_process() else result
 
 
 if __name__ == "__main__":

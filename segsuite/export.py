@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
 
 def exported(run: "Run", progress: "Console") -> "tuple[Exported, Result]":
     """An export from its config to its files and its result; says what goes on."""
-    from segsuite.engine.launch.record import write_result
+    from segsuite.engine.result import write_and_log
 
     export = run.build("exporter")
     files = export(
@@ -50,7 +50,7 @@ def exported(run: "Run", progress: "Console") -> "tuple[Exported, Result]":
         tell=lambda text: progress.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
     own = {"optimized": None, **files.to_dict()}
-    return files, write_result(run, own, kind="export", entries=files.entries())
+    return files, write_and_log(run, own, kind="export", entries=files.entries())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ def main(cfg: DictConfig) -> None:
     trainings beside a baseline and what papers print, means over seeds, accuracy against cost,
     learning curves, classes, confusions, the same images, settings that differ; and report.md and
     report.csv. What cannot be read is told, and the rest is shown. Ends with one line of JSON.
+
+    python -m segsuite.report logs/sweeps/merge_count wandb=workspace
+
+    also makes a workspace and a report of Weights & Biases, of runs that had logger=wandb, as JSON;
+    wandb_save=true saves them there. Needs the extra `wandb`.
     """
     import json
     import sys

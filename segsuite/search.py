@@ -34,8 +34,8 @@ def main(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from segsuite.core.hardware import device_of
-    from segsuite.engine.launch.record import write_result
     from segsuite.engine.launch.run import Run
+    from segsuite.engine.result import write_and_log
     from segsuite.searching.launch import searched
 
     console = Console(stderr=True)
@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
         "front": [{"key": e["key"], **e["metrics"]} for e in result.best],
         **written,
     }
-    write_result(run, own, kind="search", entries=result.records(), device=device_of(cfg.device))
+    write_and_log(run, own, kind="search", entries=result.records(), device=device_of(cfg.device))
     print(json.dumps(own), flush=True)
 
 

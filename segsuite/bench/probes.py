@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
 """Is told what is going on."""
 
-_OF_EVERY_RUN = {"probe", "name", "allow", "paths", "run", "hydra"}
+_OF_EVERY_RUN = {"probe", "name", "allow", "logger", "paths", "run", "hydra"}
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from segsuite.choosing.known import Known
 from segsuite.core.files import written_whole
 from segsuite.core.results import Entry, Metric
 
-PLOT = "choice.png"
+PLOT, TABLE = "choice.png", "choice.md"
 _FITS, _EXCEEDS = "#2f7d4f", "#b5b5b5"
 _SHOWN = 3
 
@@ -35,6 +35,7 @@ class Choice:
         typed: overrides of the data set, for the commands.
         again: how many times as long some took that were measured once more, alone.
         device: where they ran.
+        runtime: what ran them.
     """
 
     budget: Budget
@@ -46,6 +47,7 @@ class Choice:
     typed: Sequence[str]
     again: Mapping[str, float] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    runtime: str = "torch"
 
     @property
     def fitting(self) -> list[str]:
@@ -83,7 +85,8 @@ class Choice:
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints what fits, what does not, and what to train; draws a plot."""
-        title = f"at most {self.budget}, images of {self.size[0]}x{self.size[1]}"
+        height, width = self.size
+        title = f"at most {self.budget}, images of {height}x{width}, run by {self.runtime}"
         table = Table("network", *COSTS.values(), "mIoU that is known", "", title=title)
         for name in (*self.fitting, *self.excluded):
             cost, known = self.costs[name], self.known.get(name)
@@ -105,6 +108,18 @@ class Choice:
             console.print(self.agreement, soft_wrap=True, highlight=False)
         console.print(self.advice, soft_wrap=True, highlight=False, markup=False)
         self.save_plot(folder / PLOT)
+        with written_whole(folder / TABLE) as written:
+            written.write_text(self.markdown(), encoding="utf-8")
+
+    def markdown(self) -> str:
+        """The table for a README: all networks by what they cost in time."""
+        head = ["network", *COSTS.values(), "mIoU that is known"]
+        lines = [head, ["---"] * len(head)]
+        for name in sorted(self.costs, key=lambda name: self.costs[name].values["ms"]):
+            values, known = self.costs[name].values, self.known.get(name)
+            cells = [f"{values[unit]:.3g}" for unit in COSTS]
+            lines.append([f"`{name}`", *cells, "" if known is None else str(known)])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def _verdict(self, name: str) -> str:
         exceeded = self.budget.exceeded(self.costs[name].values)
@@ -153,7 +168,12 @@ class Choice:
                     **{key: Metric(value=cost.values[key]) for key in COSTS if key != "ms"},
                     "ms": Metric(value=cost.values["ms"], low=cost.low, high=cost.high),
                 },
-                settings={"size": list(cost.size), "fits": name in fitting},
+                settings={
+                    "size": list(cost.size),
+                    "runtime": self.runtime,
+                    "fits": name in fitting,
+                    "known": str(self.known.get(name, "")),
+                },
             )
             for name, cost in self.costs.items()
         ]

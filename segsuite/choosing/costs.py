@@ -24,8 +24,8 @@ from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.record import plain
 from segsuite.measure.memory import peak_bytes
 from segsuite.measure.operations import count, count_used_parameters
-from segsuite.methods.hyctas.pieces import Whole
-from segsuite.methods.hyctas.recalibration import recalibrate
+from segsuite.nn.recalibration import recalibrate
+from segsuite.nn.whole import Whole
 from segsuite.searching.latency.runtimes import Run, Runtime
 
 _DIVISORS = (1, 16, 32, 64)

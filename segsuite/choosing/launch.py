@@ -57,7 +57,8 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
         found[name], again[name] = costs.again(name, found[name])
     typed = [*overrides, *([f"allow=[{','.join(cfg.allow)}]"] if cfg.allow else [])]
     device = costs.runtime.device
-    return Choice(budget, size, data, found, failed, known, typed, again, device)
+    by = str(costs.runtime.facts["runtime"])
+    return Choice(budget, size, data, found, failed, known, typed, again, device, by)
 
 
 def _of_data(typed: Sequence[str], data: str) -> list[str]:

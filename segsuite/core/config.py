@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, flag_override
 
+from segsuite.core import moved
 from segsuite.core.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -183,7 +184,8 @@ def check_choices(choices: Mapping[str, str | None]) -> None:
 
 
 def register_bare_names() -> None:
-    """Has Hydra take a family's parts by their bare names too: `method/head=dpc`.
+    """Has Hydra take a family's parts by their bare names too: `method/head=dpc`; and sweeps by
+    those that they had before.
 
     As configs of its store and not by other overrides, so that they complete, are swept over, stand
     in other people's files and name the folders of jobs as parts without a folder do.
@@ -197,6 +199,9 @@ def register_bare_names() -> None:
                 header = re.match(r"# @package (\S+)", text)
                 node = {"defaults": [f"{folder}/{name}@_here_"]}
                 ConfigStore.instance().store(name, node, group, header and header[1])
+    for old, new in moved.SWEEPS.items():
+        node = {"defaults": [f"{new}@_here_"]}
+        ConfigStore.instance().store(old, node, "sweep", "_global_")
 
 
 @lru_cache

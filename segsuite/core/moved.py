@@ -1,4 +1,4 @@
-"""Import paths that were others once, so that checkpoints and configs of before still name them."""
+"""What had another name once: import paths, as checkpoints and configs have them, and sweeps."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,12 @@ MOVED: dict[str, str] = {
 }
 """Old import path to new one: of a module, or of a class or function. One step each: a path that
 moves again is changed here, too."""
+
+SWEEPS: dict[str, str] = {
+    "distortions": "hyctas_distortions",
+    "head_positions": "pruning_positions",
+}
+"""Old name of a sweep to new one. Typed by the old one it goes on in the folder of that name."""
 
 
 def today(target: str) -> str:

@@ -10,9 +10,11 @@ from segsuite.core.checkpoint import load_weights, network_state, read_checkpoin
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.results import Entry, metrics_of
 from segsuite.engine.callbacks.checkpoints import Checkpoints
-from segsuite.engine.launch import folders, record
+from segsuite.engine.launch import folders
 from segsuite.engine.launch.rebuild import numbers_of
+from segsuite.engine.launch.record import Result, result_of
 from segsuite.engine.launch.run import Run
+from segsuite.engine.result import finished
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import BaseTask
 from segsuite.measure.operations import count_used_parameters
@@ -105,7 +107,7 @@ def finish(
     task: BaseTask,
     *,
     cost: Planned | None = None,
-) -> record.Result:
+) -> Result:
     """Writes result.json, after which the run counts as finished, and gives what it holds.
 
     Args:
@@ -114,7 +116,7 @@ def finish(
     Raises:
         ConfigError: that metric is not among those logged.
     """
-    checkpoint = metrics.pop("checkpoint")
+    checkpoint, logged = metrics.pop("checkpoint"), set(metrics)
     metric = task.resolved(run.config.optimized_metric)
     if metric is not None and metric not in metrics:
         raise ConfigError(
@@ -128,6 +130,7 @@ def finish(
         "name": run.config.name,
         "optimized": optimized,
         "optimized_metric": metric,
+        "higher_is_better": task.evaluator.higher_is_better,
         "metrics": numbers,
         "steps": trainer.global_step,
         "checkpoint": checkpoint,
@@ -137,12 +140,10 @@ def finish(
     settings = {} if cost is None else {"size": list(cost.size)}
     entry = Entry(name=name, metrics=metrics_of(known), settings=settings, artefacts=files)
     device = trainer.strategy.root_device
-    result = record.result_of(run, own, kind="train", entries=[entry], device=device)
+    result = result_of(run, own, kind="train", entries=[entry], device=device)
     if trainer.is_global_zero:
-        result.written()
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_record"):  # wandb
-                logger.log_record(result.record.to_dict())
+        shown_to = {"loggers": trainer.loggers, "step": trainer.global_step, "known": logged}
+        finished(run, result, **shown_to)
         what = f"{metric} ({tested_on})" if str(metric).startswith("test/") else str(metric)
         shown = None if optimized is None else f"{optimized:.4g}"
         log.info("%s = %s; results in %s", what, shown, run.folder)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from segsuite.engine.iterations import CountsImages, one_pass
-from segsuite.engine.launch.entry_point import on_main_process
+from segsuite.engine.launch.ranks import on_main_process
 
 
 def introduce(

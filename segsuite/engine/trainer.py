@@ -12,6 +12,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, raised_in
 from segsuite.engine.launch.exhausted import LostProcesses
+from segsuite.engine.launch.ranks import launched
 from segsuite.engine.launch.settings import check_trainer
 
 
@@ -38,6 +39,13 @@ def built_trainer(
         usual = settings.get("accelerator", "auto") in ("auto", "cpu") and devices == 1
         hint = "" if usual else ". trainer=default takes the hardware that there is"
         raise ConfigError(f"the trainer says: {said}{hint}") from cause
+    launcher, count = launched()
+    if trainer.world_size != count > 1:
+        raise ConfigError(
+            f"{launcher} has started this {count} times, but the trainer is one of "
+            f"{trainer.world_size}; type trainer=ddp (or ddp_cpu), with trainer.devices= the "
+            "processes of each machine and trainer.num_nodes= the machines"
+        )
     cores = _cores()
     if isinstance(trainer.accelerator, CPUAccelerator) and trainer.num_devices > max(cores, 2):
         raise ConfigError(

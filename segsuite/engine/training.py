@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule, Trainer
-from omegaconf import open_dict
 
 from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, checkpoint_config, read_checkpoint
 from segsuite.core.errors import ConfigError
@@ -20,7 +19,7 @@ from segsuite.engine.callbacks.interrupts import Interrupts
 from segsuite.engine.callbacks.learning_rate import LearningRate
 from segsuite.engine.callbacks.random_states import RandomStates
 from segsuite.engine.launch import folders, record, settings
-from segsuite.engine.launch.entry_point import on_main_process
+from segsuite.engine.launch.ranks import on_main_process
 from segsuite.engine.launch.run import Run
 from segsuite.engine.resuming import ResumePoint, fingerprints
 from segsuite.engine.task import BaseTask
@@ -32,10 +31,8 @@ log = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Gives the run its identity, and checks every argument in its config."""
+    """Checks every argument in the run's config."""
     quiet()
-    with open_dict(run.config):
-        run.config.run.id = record.run_id(run.folder)
     check_arguments(run)
 
 

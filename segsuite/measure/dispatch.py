@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -38,9 +39,20 @@ class OperationWatch(TorchDispatchMode):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        result = func(*args, **kwargs)
+        result = _resized_on_meta(name, args)
+        result = func(*args, **kwargs) if result is None else result
         self._seen(name, args, kwargs, result)
         return result
+
+
+def _resized_on_meta(name: str, args: Sequence[Any]) -> Tensor | None:
+    """The shape of a resized map; None where it is no such operation or has no size.
+
+    On the meta device torch itself takes a resize apart into some eighty operations, in Python.
+    """
+    if name != "upsample_bilinear2d" or not args[0].is_meta or args[1] is None:
+        return None
+    return args[0].new_empty((*args[0].shape[:2], *args[1]))
 
 
 def operation_name(operation: OpOverload) -> str:

@@ -1,1 +1,1 @@
-"""One page over many runs: what they cost, what they reach, and how they differ."""
+"""One page over many runs: what they cost, what they reach, and how they differ; W&B's too."""

@@ -47,21 +47,26 @@ def columns(summary: Summary) -> list[Column]:
     """What is known of any training: names and settings, metrics, costs, circumstances."""
     made = summary.trainings
     metrics = dict.fromkeys(name for training in made for name in training.metrics)
-    final = [name for name in metrics if name.startswith("test/")]
+    tested = any(name.startswith("test/") for name in metrics)
+    stage = "test/" if tested else "val/"
+    final = [name for name in metrics if name.startswith(stage) or name == summary.headline]
     ordered = sorted(final, key=lambda name: name != summary.headline)
+    lower = dict.fromkeys(str(t.headline) for t in made if not t.higher_is_better)
     where = dict.fromkeys(one.where for own in summary.times.values() for one in own)
+    groups = {training.group for training in made}
     several_data = len({training.data for training in made}) > 1
     return [
         Column("name", "training", "text"),
-        *([Column("group", "sweep", "text")] if any(t.group for t in made) else []),
+        *([Column("group", "sweep", "text", main=len(groups) > 1)] if any(groups) else []),
         *([Column("data", "data", "text")] if several_data else []),
-        *(_metric(name, main=name == summary.headline) for name in ordered),
+        *(_metric(name, main=name == summary.headline) for name in ordered if name not in lower),
+        *(Column(name, name, "lower", main=name == summary.headline) for name in lower),
         *([Column("paper", "paper's mIoU %", "higher", 100)] if _any_paper(made) else []),
         *(Column(f"config:{key}", key, "setting") for key in summary.columns),
-        *(_metric(name) for name in _COSTS if name in metrics),
+        *(_metric(name) for cost in _COSTS for name in sorted(metrics) if name.split()[0] == cost),
         *(Column(f"ms:{place}", f"ms ({place})", "lower") for place in where),
         Column("steps", "iterations", "number", main=False),
-        Column("status", "status", "text"),
+        Column("status", "status", "text", main={t.status for t in made} != {"finished"}),
     ]
 
 
@@ -111,10 +116,11 @@ def front(rows: Sequence[tuple[float, float]], *, higher_is_better: bool = True)
 
 
 def _metric(name: str, *, main: bool = True) -> Column:
-    bare = name.removeprefix("test/")
+    bare, _, shape = name.removeprefix("test/").removeprefix("val/").partition(" ")
     if bare in _COSTS:
         scale = 1e-6 if bare == "parameters" else 1.0
-        return Column(name, _LABELS[bare], "lower", scale, main)
+        label = _LABELS[bare] + (f" ({shape})" if shape else "")
+        return Column(name, label, "lower", scale, main)
     if bare.startswith("miou_"):
         return Column(name, f"mIoU % of {bare.removeprefix('miou_')}", "higher", 100, main)
     known = bare in _LABELS

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segsuite.core.results import Entry, Metric, Record
-from segsuite.reporting.training import Training
+from segsuite.reporting.training import Training, metrics_of, shape_of
 
 _MILLISECONDS = ("labels_ms", "ms")  # of a benchmark, of a choice
-_OTHERS = ("peak_megabytes", "gmacs", "parameters")
+_OTHERS = ("peak_megabytes", "gmacs", "parameters")  # what such a name begins with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,36 +38,40 @@ def with_costs(
     newest_first = sorted(records.items(), key=lambda item: item[0].name, reverse=True)
     for _, record in newest_first:
         for entry in record.entries if record.kind in ("speed", "choose") else ():
-            for place, training in enumerate(completed):
-                if not _is_of(entry, training):
-                    continue
-                completed[place] = _completed(training, entry)
-                found = _time(entry, record)
-                own = measured.setdefault(training.name, [])
+            found = _time(entry, record)
+            for place in _places(entry, trainings):
+                completed[place] = _completed(completed[place], entry)
+                own = measured.setdefault(completed[place].name, [])
                 if found is not None and found.where not in {one.where for one in own}:
                     own.append(found)
     return completed, measured
 
 
-def _is_of(entry: Entry, training: Training) -> bool:
+def _places(entry: Entry, trainings: Sequence[Training]) -> list[int]:
+    """Of which trainings an entry is: of that whose folder holds its checkpoint, or of all of its
+    experiment."""
     checkpoint = entry.artefacts.get("checkpoint")
     if checkpoint is not None:
-        return Path(checkpoint).resolve().is_relative_to(training.folder)
-    return not entry.settings.get("trained") and entry.name == training.experiment
+        above = set(Path(checkpoint).resolve().parents)
+        return [place for place, training in enumerate(trainings) if training.folder in above]
+    if entry.settings.get("trained"):
+        return []
+    return [n for n, training in enumerate(trainings) if training.experiment == entry.name]
 
 
 def _completed(training: Training, entry: Entry) -> Training:
-    known = {name: entry.metrics[name].value for name in _OTHERS if name in entry.metrics}
+    if entry.settings.get("batch", 1) != 1:
+        return training
+    known = {n: value for n, value in metrics_of(entry).items() if n.startswith(_OTHERS)}
     return replace(training, metrics=known | dict(training.metrics))
 
 
 def _time(entry: Entry, record: Record) -> Measured | None:
     for name in _MILLISECONDS:
         if name in entry.metrics:
-            size, batch = entry.settings.get("size"), entry.settings.get("batch", 1)
-            shape = "x".join(map(str, size)) if size else "size unknown"
-            told = [shape, *([f"batch {batch}"] if batch != 1 else []), machine_name(record)]
-            return Measured(where=", ".join(told), ms=entry.metrics[name])
+            batch = entry.settings.get("batch", 1)
+            shape = shape_of(entry) + (f", batch {batch}" if batch != 1 else "")
+            return Measured(where=f"{shape}, {machine_name(record)}", ms=entry.metrics[name])
     return None
 
 

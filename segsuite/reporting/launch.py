@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.files import write_json
 from segsuite.engine.launch.run import Run
+from segsuite.reporting import workspace
 from segsuite.reporting.summary import Summary, summary
+from segsuite.reporting.wandb_runs import logged_from
 from segsuite.reporting.written import write
 
 
@@ -20,6 +23,7 @@ def reported(run: Run, *, tell: Callable[[str], None]) -> dict[str, Any]:
     cfg = run.config
     if not cfg.folders:
         raise ConfigError("name folders of runs: python -m segsuite.report logs/sweeps/NAME")
+    _check_wandb(cfg.wandb, cfg.wandb_save)
     found = summary([str(path) for path in cfg.folders], baseline=cfg.baseline, images=cfg.images)
     for problem in found.problems:
         tell(problem)
@@ -27,8 +31,41 @@ def reported(run: Run, *, tell: Callable[[str], None]) -> dict[str, Any]:
     command = " ".join(["python -m segsuite.report", *map(str, cfg.folders)])
     folder = Path(cfg.output or run.folder)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    files = write(found, folder, title=title, made=made, command=command)
-    return _said(found) | {suffix: str(path) for suffix, path in files.items()}
+    files: dict[str, Path | str] = dict(
+        write(found, folder, title=title, made=made, command=command)
+    )
+    files |= _for_wandb(found, folder, title=title, save=cfg.wandb_save) if cfg.wandb else {}
+    return _said(found) | {kind: str(path) for kind, path in files.items()}
+
+
+def _check_wandb(asked: str | None, save: bool) -> None:
+    """Raises before anything is read: what would be made of hundreds of runs takes a while."""
+    if asked not in (None, "workspace"):
+        raise ConfigError(f"wandb={asked} is not known; type wandb=workspace, or leave it out")
+    if save and asked is None:
+        raise ConfigError("wandb_save=true saves nothing without wandb=workspace")
+    if asked is not None:
+        workspace.check_installed()
+
+
+def _for_wandb(found: Summary, folder: Path, *, title: str, save: bool) -> dict[str, Path | str]:
+    """workspace.json and report.json of the trainings that W&B knows; where they were saved."""
+    folders = {training.name: training.folder for training in found.trainings}
+    logged = logged_from(
+        list(folders.values()), title=title, baseline=folders.get(found.baseline or "")
+    )
+    made = {
+        "workspace": workspace.workspace(logged),
+        "report": workspace.report(logged, text="\n\n".join(found.problems)),
+    }
+    files: dict[str, Path | str] = {}
+    for name, one in made.items():
+        files[name] = folder / f"{name}.json"
+        write_json(folder / f"{name}.json", workspace.to_json(one))
+    if save:
+        addresses = workspace.save(logged, text="\n\n".join(found.problems))
+        files |= dict(zip(("workspace_at", "report_at"), addresses, strict=True))
+    return files
 
 
 def _title(paths: Sequence[Any]) -> str:

@@ -55,12 +55,16 @@ def _trainings(summary: Summary) -> str:
 
 def _not_beaten(summary: Summary) -> set[str]:
     """Names of the settings on the front of accuracy and operations; none where all are."""
+    counts = [n for s in summary.settings for n in s.metrics if n.startswith("gmacs ")]
+    cost = max(dict.fromkeys(counts), key=counts.count, default="")
     points = [
-        (setting.name, setting.metrics["gmacs"].mean, setting.metrics[summary.headline].mean)
+        (setting.name, setting.metrics[cost].mean, setting.metrics[summary.headline].mean)
         for setting in summary.settings
-        if summary.headline in setting.metrics and "gmacs" in setting.metrics
+        if summary.headline in setting.metrics and cost in setting.metrics
     ]
-    best = {points[place][0] for place in front([point[1:] for point in points])}
+    higher = all(training.higher_is_better for training in summary.trainings)
+    kept = front([point[1:] for point in points], higher_is_better=higher)
+    best = {points[place][0] for place in kept}
     return best if len(best) < len(points) else set()
 
 
@@ -71,7 +75,7 @@ def _mean(summary: Summary, setting: Setting, column: Column, best: bool) -> str
     if isinstance(found, str):
         return found + (" *" if best and column.key == "name" else "")
     said = number(found, column)
-    if deviation is not None:
+    if deviation:
         said += f" ± {number(deviation, column)} ({count})"
     if column.key == "paper":
         by_name = {training.name: training.paper for training in summary.trainings}

@@ -1,7 +1,7 @@
 """Benchmarks, exports, evaluations, searches and choices, each as a table of its own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,33 +37,40 @@ class Table:
     settings: Sequence[str]
     metrics: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
-    notes: Sequence[str] = field(default_factory=list)
 
 
 def tables(records: Mapping[Path, Record]) -> list[Table]:
-    """One table for each record that is not of a training, in the order of their kinds."""
+    """One table for each record that is not of a training, in the order of their kinds; evaluations
+    of one machine, which have a row each, are one."""
+    made: dict[tuple[str, ...], Table] = {}
     others = [(folder, record) for folder, record in records.items() if record.kind != "train"]
-    order = sorted(others, key=lambda item: (item[1].kind, str(item[0])))
-    return [_table(folder, record) for folder, record in order if record.entries]
+    for folder, record in sorted(others, key=lambda item: (item[1].kind, str(item[0]))):
+        alone = record.kind != "evaluate"
+        key = (record.kind, str(folder) if alone else machine_name(record))
+        if record.entries:
+            made[key] = _added(made.get(key), folder, record, alone=alone)
+    return list(made.values())
 
 
-def _table(folder: Path, record: Record) -> Table:
-    settings = dict.fromkeys(key for entry in record.entries for key in entry.settings)
-    metrics = dict.fromkeys(name for entry in record.entries for name in entry.metrics)
-    kind = record.kind
+def _added(table: Table | None, folder: Path, record: Record, *, alone: bool) -> Table:
+    rows = [_row(entry, None if alone else folder) for entry in record.entries]
+    rows = [*(table.rows if table else ()), *rows]
+    title = _TITLES.get(record.kind, record.kind.replace("_", " "))
     return Table(
-        title=f"{_TITLES.get(kind, kind.replace('_', ' '))}: {record.name}",
-        kind=kind,
-        where=folder,
+        title=f"{title}: {record.name}" if alone else "evaluations",
+        kind=record.kind,
+        where=table.where if table else folder,
         machine=machine_name(record),
-        settings=list(settings),
-        metrics=list(metrics),
-        rows=[_row(entry) for entry in record.entries],
+        settings=list(dict.fromkeys(key for row in rows for key in row["settings"])),
+        metrics=list(dict.fromkeys(name for row in rows for name in row["metrics"])),
+        rows=rows,
     )
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry, folder: Path | None) -> dict[str, Any]:
     shown = {key: text(value) for key, value in entry.settings.items()}
+    if folder is not None:
+        shown["folder"] = str(folder)
     return {
         "name": entry.name,
         "settings": shown,

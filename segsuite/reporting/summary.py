@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
             + "".join(f"; {problem}" for problem in problems)
         )
     headline = _commonest([t.headline for t in made if t.headline])
-    best_first = sorted(made, key=lambda t: -(t.metrics.get(headline or "") or 0.0))
+    best_first = sorted(made, key=lambda training: -_goodness(training, headline))
     differences = differing([training.settings for training in made])
     return Summary(
         trainings=made,
@@ -88,6 +89,13 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
         baseline=_baseline(made, baseline),
         problems=problems + _unfinished(made),
     )
+
+
+def _goodness(training: Training, headline: str | None) -> float:
+    value = training.metrics.get(headline or "")
+    if value is None:
+        return -inf
+    return value if training.higher_is_better else -value
 
 
 _MOST_COLUMNS = 8

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from segsuite.bench.paper import printed_mious
 from segsuite.core.errors import ConfigError, SegsuiteError
-from segsuite.core.results import Record, read
+from segsuite.core.results import Entry, Record, read
 from segsuite.engine.launch import folders, record
 from segsuite.reporting.finding import SWEEP
 from segsuite.reporting.settings import choices_of, settings_of, typed_of
@@ -25,9 +25,10 @@ class Training:
     Attributes:
         name: unlike that of any other training of the comparison.
         group: name of its sweep; None for a single run.
-        metrics: final metrics by the names under which they were logged, and what the network costs
-            by those of benchmarks.
+        metrics: final metrics by the names under which they were logged, and what the network
+            costs, see `metrics_of`.
         headline: the metric that it is judged by, such as `test/miou`; None where it has none.
+        higher_is_better: whether a higher headline is a better one.
         settings: its config by dotted keys, with references in place.
         choices: what was chosen of each group of configs.
         swept: keys that its sweep varied.
@@ -41,6 +42,7 @@ class Training:
     status: Status
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     headline: str | None = None
+    higher_is_better: bool = True
     steps: int | None = None
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +81,25 @@ def trainings(
         if _is_training(folder, records.get(folder))
     ]
     return _told_apart(made)
+
+
+_OF_A_SIZE = ("gmacs", "gmacs_at_most", "peak_megabytes")
+
+
+def metrics_of(entry: Entry) -> dict[str, float | None]:
+    """The metrics of an entry. What depends on the size of the images is called by it, too, so that
+    figures of two sizes never share a column: `gmacs 256x320`."""
+    shape = shape_of(entry)
+    return {
+        f"{name} {shape}" if name in _OF_A_SIZE else name: metric.value
+        for name, metric in entry.metrics.items()
+    }
+
+
+def shape_of(entry: Entry) -> str:
+    """The size of the images, as text."""
+    size = entry.settings.get("size")
+    return "x".join(map(str, size)) if isinstance(size, list | tuple) else "of unknown size"
 
 
 def record_of(folder: Path, *, tell: Callable[[str], None]) -> Record | None:
@@ -131,7 +152,7 @@ def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -
     result = readable(folders.recorded_result, None) or {} if known is not None else {}
     metrics: dict[str, float | None] = {}
     if known is not None and known.entries:
-        metrics = {name: metric.value for name, metric in known.entries[0].metrics.items()}
+        metrics = metrics_of(known.entries[0])
     sweep, data = _sweep(folder), choices.get("data")
     miou = printed_mious().get(data or "", {}).get(choices.get("experiment", ""))
     last = (started["starts"] or [{}])[-1]
@@ -142,6 +163,7 @@ def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -
         status="finished" if known is not None else _unfinished(folder),
         metrics=metrics,
         headline=result.get("optimized_metric"),
+        higher_is_better=result.get("higher_is_better") is not False,
         steps=result.get("steps"),
         seed=settings.get("seed") if isinstance(settings.get("seed"), int) else None,
         settings=settings,

@@ -9,9 +9,9 @@ from segsuite.core.sizes import Size
 from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.measure.memory import peak_bytes
 from segsuite.measure.operations import count, count_used_parameters
-from segsuite.methods.hyctas.pieces import Whole
-from segsuite.methods.hyctas.recalibration import recalibrate
+from segsuite.nn.recalibration import recalibrate
 from segsuite.nn.segmenter import Segmenter
+from segsuite.nn.whole import Whole
 from segsuite.searching.latency.model import LatencyModel
 from segsuite.searching.objectives import LATENCY, MEMORY
 

@@ -8,6 +8,7 @@ import pytest
 
 from segsuite import benchmark
 from segsuite.core import results
+from tests.engine.wandb_files import quiet, read, runs
 
 MICRO = "method/backbone=vit_micro method.sharing.windows=2 method.pruning.after=[2,5]"
 
@@ -21,6 +22,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *typed: str) -> None:
 def test_compares_experiments_and_ends_with_json(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    quiet(monkeypatch)
     run(
         monkeypatch,
         tmp_path,
@@ -33,6 +35,7 @@ def test_compares_experiments_and_ends_with_json(
         "rounds=2",
         "warm_up=1",
         "device=cpu",
+        "logger=wandb",
     )
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     dense, hybrid = last["networks"].values()
@@ -51,6 +54,11 @@ def test_compares_experiments_and_ends_with_json(
     gmacs, ratio = entry.metrics["gmacs"], entry.metrics["network_times_as_fast"]
     assert gmacs.value == hybrid["gmacs"] and ratio.low <= ratio.value <= ratio.high
     assert entry.own["segvit"]["tokens"] == hybrid["tokens"]
+    (of_wandb,) = map(read, runs(tmp_path))
+    assert of_wandb["job_type"] == "speed" and of_wandb["exit"] == 0
+    (row,) = of_wandb["rows"].values()
+    assert row["tables/record.nrows"] == 4 and "plots/breakdown.count" in row
+    assert "gmacs" not in row, "of several networks"
 
 
 @pytest.mark.parametrize(

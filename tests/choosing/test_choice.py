@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from segsuite.choosing.budget import Budget, budget
-from segsuite.choosing.choice import PLOT, Choice
+from segsuite.choosing.choice import PLOT, TABLE, Choice
 from segsuite.choosing.costs import Cost
 from segsuite.choosing.known import Known
 from segsuite.core.errors import ConfigError
@@ -105,12 +105,17 @@ def test_what_is_shown(tmp_path):
     text = console.export_text()
     for part in ("fits, narrowly", "no: 50 ms", "broken was not measured: some reason", "64x128"):
         assert part in text
+    assert "run by torch" in text
     assert (tmp_path / PLOT).read_bytes()[:4] == b"\x89PNG"
+    head, _, first, *others = (tmp_path / TABLE).read_text().splitlines()
+    assert head == "| network | ms | MB | GMACs | M parameters | mIoU that is known |"
+    assert first.startswith("| `unknown_cheap` | 1 | 10 |") and len(others) == 7
+    assert others[-1].startswith("| `slower` | 50 |")
 
 
 def test_records_say_what_was_measured_and_between_which_bounds():
     (first, *_) = choice(Budget(ms=5.0)).records()
-    assert first.settings == {"size": [64, 96], "fits": True}
+    assert first.settings == {"size": [64, 96], "runtime": "torch", "fits": True, "known": ""}
     metric = first.metrics["ms"]
     assert (metric.value, metric.low, metric.high) == (1.0, 0.9, 1.1)
 

@@ -28,7 +28,8 @@ NEEDS = {
     "runtime=command": ["runtime.command=time {file}", "runtime.where=here"],
     "method/pruning/scorer": ["method/pruning=exits"],
     "method/backbone=timm": ["method.backbone.name=resnet18"],
-    "sweep=distortions": ["experiment=hyctas_l_cityscapes", "data=scenes"],
+    "sweep=hyctas_distortions": ["experiment=hyctas_l_cityscapes", "data=scenes"],
+    "sweep=mobile_heads": ["experiment=mobile_dpc_coco9", "data=scenes"],
     "sweep=random_architectures": ["experiment=hyctas_m_cityscapes", "data=scenes"],
     "sweep": ["experiment=cts_dtop_vitt", "data=scenes"],
 }

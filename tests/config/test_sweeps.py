@@ -3,10 +3,13 @@
 import csv
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core.build import build
@@ -20,15 +23,22 @@ from tests.config.composed import SWEEPS, composed
 
 @pytest.fixture
 def jobs(monkeypatch, tmp_path):
-    """Starts a sweep whose jobs do nothing; the config of each by its folder's name."""
+    """Starts a sweep; the config of each job by its folder's name. They do nothing, but for the
+    first one, which trains if it is told how it is to be made `small`."""
+    # Hydra composes each job before the first one begins, and again when its turn comes.
+    monkeypatch.setattr(Sweeper, "validate_batch_is_legal", lambda *_: None)
+    one_job = sweeps.one_job
 
-    def swept(*arguments: str) -> dict[str, DictConfig]:
+    def swept(*arguments: str, small: Sequence[str] | None = None) -> dict[str, DictConfig]:
         found = {}
 
-        def noted(main, cfg: DictConfig, folder: Path) -> float:
+        def noted(main, cfg: DictConfig, folder: Path, name: str) -> float | None:
             assert folder.parent.parent == tmp_path / "sweeps"
             found[folder.name] = cfg.copy()
             found[folder.name].run.id = "0123"
+            if small is not None and len(found) == 1:
+                return one_job(main, made_small(cfg, small), folder, name)
+            (folder / "result.json").write_text('{"optimized": 0.0}')
             return 0.0
 
         monkeypatch.setattr(sweeps, "one_job", noted)
@@ -39,8 +49,36 @@ def jobs(monkeypatch, tmp_path):
     return swept
 
 
-CHEAPER = {"merge_count": ["method/sharing=random"], "head_positions": ["method/sharing=random"]}
+def made_small(cfg: DictConfig, changes: Sequence[str]) -> DictConfig:
+    """The config of a job with drawn images of 64x64 and two iterations, changed in place: to
+    compose it once more takes longer than to train it."""
+    for change in (*TINY, *changes):
+        key, _, value = change.partition("=")
+        OmegaConf.update(cfg, key, yaml.safe_load(value), force_add=True)
+    return cfg
+
+
+HYBRIDS = ("merge_count", "pruning_positions", "token_budget", "theta", "seeds")
+CHEAPER = {sweep: ["method/sharing=random"] for sweep in HYBRIDS}
 """Drawn windows in place of a policy's, which costs time to build and counts them alike."""
+BUILT = 6
+"""How many networks of a sweep are built, of those that differ."""
+TINY = (
+    *(
+        "data.crop_size=[64,64]",
+        "data.reader.size=[64,64]",
+        "data.reader.lengths={train: 4, val: 2}",
+    ),
+    *("data.batch_size=2", "data.num_workers=0", "logger=null", "callbacks.speed=null"),
+    *("callbacks.images=null", "trainer.accelerator=cpu", "trainer.max_steps=2"),
+    *("trainer.val_check_interval=2", "trainer.precision=32-true"),
+)
+SMALL = {
+    "segvit": ("method.backbone.dim=48", "method.backbone.heads=3", "method.backbone.weights=none"),
+    "mobile": ("method.backbone.weights=none",),
+    "hyctas": ("method.genotype.filters=2",),
+    "essnet": ("method.backbone.name=mobilenetv2_035", "method.backbone.weights=none"),
+}
 
 
 def _text(sweep: str) -> str:
@@ -48,17 +86,20 @@ def _text(sweep: str) -> str:
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_value_of_every_sweep_fits(jobs, sweep):
-    (line,) = re.findall(r"^# python -m segsuite.train -m (experiment=.*)", _text(sweep), re.M)
-    found = jobs(*line.split(), *CHEAPER.get(sweep, ()))
-    different = {str(cfg.method) + str(cfg.trainer) for cfg in found.values()}
+def test_every_value_of_every_sweep_fits_and_its_first_job_trains(jobs, sweep):
+    (line,) = re.findall(r"^# python -m segsuite.train -m (.*)", _text(sweep), re.M)
+    family = next((f for f in SMALL if f"experiment={f}" in line), "segvit")
+    small = ("method.backbone.weights=none",) if sweep == "families" else SMALL[family]
+    typed = [argument for argument in line.split() if not argument.startswith("data.root=")]
+    found = jobs(*typed, "data=scenes", *CHEAPER.get(sweep, ()), small=small)
+    different = {str((cfg.method, cfg.trainer, cfg.seed)) for cfg in found.values()}
     assert len(different) == len(found) >= 3
     for cfg in found.values():
         check_arguments(Run(cfg))
     networks = {
         str(OmegaConf.to_container(cfg.method.network, resolve=True)): cfg for cfg in found.values()
     }
-    for cfg in networks.values():
+    for cfg in [*networks.values()][1 :: -(-len(networks) // BUILT)]:
         with torch.device("meta"):
             assert build(cfg.method.network, path="method.network") is not None
 
@@ -98,6 +139,16 @@ def test_the_table_of_a_sweep_over_names_finds_its_jobs(jobs, tmp_path):
         f"../{name}/{folder}" for name, folder in zip(("one", "two"), found, strict=True)
     ]
     assert [row["name"] for row in rows] == ["one", "two"]
+
+
+def test_sweeps_are_combined_and_go_by_the_names_that_they_had(jobs):
+    experiment = ("experiment=dtop_vitt", "data=scenes")
+    found = jobs(*experiment, "sweep=[seeds,theta]", "seed=0", "method.pruning.theta=0.8,0.9")
+    assert len(found) == 2 and {cfg.run.sweep for cfg in found.values()} == {"seeds+theta"}
+    former = jobs(*experiment, "sweep=head_positions", "method.pruning.after=[6]")
+    today = jobs(*experiment, "sweep=pruning_positions", "method.pruning.after=[6]")
+    assert [*former] == [*today], "so that a sweep that was begun goes on"
+    assert {cfg.run.sweep for cfg in former.values()} == {"head_positions"}
 
 
 @pytest.mark.parametrize(("steps", "every"), [(160_000, 50), (600, 50), (40, 4), (3, 1)])

@@ -13,8 +13,11 @@ CODE = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", TEXT, flags=re.M | 
 
 
 def commands() -> list[str]:
-    """Every command of the suite in a code block, without what stands before `&&`."""
+    """Every command of the suite in a code block, without what stands before `&&` and without the
+    launcher of its processes."""
     lines = [line.split("&&")[-1].strip() for block in BLOCKS for line in block.splitlines()]
+    lines = [re.sub(r"^torchrun .* -m (?=segsuite)", "python -m ", line) for line in lines]
+    lines = [re.sub(r"^sbatch .* 'srun (.*)'$", r"\1", line) for line in lines]
     return [line for line in lines if line.startswith("python -m segsuite.")]
 
 

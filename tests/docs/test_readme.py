@@ -26,6 +26,7 @@ from tests.data.layouts import camvid, mask_of, write_image, write_mask
 from tests.docs.readme import BLOCKS, CODE, ROOT, TEXT, choices, commands, marked, parsed
 from tests.engine.entry_points import called
 from tests.engine.test_video import film
+from tests.reporting import made
 
 SMALL = (
     *("debug=smoke", "trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1"),
@@ -87,6 +88,8 @@ def test_trainings_are_composed_and_their_arguments_fit(arguments, real, tmp_pat
         raise Reached
 
     monkeypatch.setattr(training, "begin", begun)
+    if "trainer.num_nodes=2" in arguments:  # by torchrun or srun
+        monkeypatch.setattr("segsuite.engine.launch.settings.launched", lambda: ("torchrun", 16))
     if "resume=true" in arguments:
         (name,) = (a.split("=")[1] for a in arguments if a.startswith("experiment="))
         unfinished = tmp_path / "train" / name / "now" / "checkpoints" / "last.ckpt"
@@ -198,6 +201,34 @@ def test_budgets_reach_the_measurement_of_networks_that_exist(arguments, tmp_pat
         called(import_module("segsuite.choose").main, *arguments, f"paths.logs={tmp_path}")
 
 
+@pytest.mark.parametrize("arguments", said("report"))
+def test_runs_are_compared(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (a for a in arguments if "=" not in a):
+        made.training(Path(path) / "cts_vitb" / "now", miou=0.5, settings={"at": path})
+    arguments = ["baseline=logs/train" if "baseline" in a else a for a in arguments]
+    assert called(import_module("segsuite.report").main, *arguments) == 0
+    (page,) = tmp_path.glob("logs/report/report/*/report.html")
+    assert page.stat().st_size > 1e6
+
+
+@pytest.mark.parametrize("arguments", said("tune"))
+def test_searches_for_settings_ask_for_a_training(arguments, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+
+    class Reached(BaseException):
+        pass
+
+    def asked(name, line, folder):
+        assert name == "train" and any(a.startswith("method.optimizer.lr=0.0") for a in line)
+        assert folder.parent == tmp_path / "sweeps" / "tune-quickstart"
+        raise Reached
+
+    monkeypatch.setattr("segsuite.engine.launch.trials.run_as_process", asked)
+    with pytest.raises(Reached):
+        called(import_module("segsuite.tune").main, *arguments, f"paths.logs={tmp_path}")
+
+
 def test_the_calls_from_python_do_what_they_say(real, tmp_path, monkeypatch):
     (block,) = re.findall(r"<!-- python -->\n```python\n(.*?)```\n<!-- /python -->", TEXT, re.S)
     of_training = ("callbacks.speed=null", "data.cache=false")
@@ -220,7 +251,17 @@ def test_the_calls_from_python_do_what_they_say(real, tmp_path, monkeypatch):
 
 
 def test_every_command_is_tested_above():
-    known = {"train", "evaluate", "predict", "benchmark", "check_data", "export", "choose"}
+    known = {
+        "train",
+        "evaluate",
+        "predict",
+        "benchmark",
+        "check_data",
+        "export",
+        "choose",
+        "report",
+        "tune",
+    }
     assert {parsed(command)[0] for command in commands()} <= known
     assert len(commands()) > 10
 

@@ -1,12 +1,14 @@
 """Names of runs, jobs and sweeps, and records that were damaged."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
+from torch.distributed import TCPStore
 
 from segsuite.core.errors import ConfigError
-from segsuite.engine.launch import folders, record
+from segsuite.engine.launch import folders, held, record
 from segsuite.engine.launch.resolvers import _sweep_folder, run_folder
 from segsuite.engine.launch.sweep_table import swept_noted
 from segsuite.train import main as train
@@ -50,6 +52,52 @@ def test_two_runs_with_names_like_numbers_are_two(tmp_path, monkeypatch):
             called(train, f"name={name}", f"paths.logs={tmp_path}")
     assert [run.config.name for run in seen] == ["3.10", "3.1", "2024_05_01"]
     assert [run.folder.parent.name for run in seen] == [run.config.name for run in seen]
+
+
+ODD = """a/b \\ "c" 'd' <e> | ä""" + "x" * 300
+"""What names and values may hold; longer than a file system takes."""
+
+
+def test_odd_and_long_names_are_folders_that_are_told_apart(tmp_path):
+    names = (ODD, f"{ODD}y", "<a>" * 100)
+    jobs = [["seed=1", f"method.x={name!r}"] for name in names]
+    jobs = [folders.job_folder(tmp_path, job, {"method.x"}) for job in jobs]
+    assert max(map(len, jobs)) <= 91
+    paths = [folders.fresh(tmp_path, name).parent for name in names]
+    paths += [folders.sweep_folder(str(tmp_path), name, {}) for name in names]
+    for path in (*paths, *(tmp_path / job for job in jobs)):
+        path.mkdir(parents=True)  # would be refused if it were too long, or there already
+        assert path.parent in (tmp_path, tmp_path / "sweeps")
+
+
+def test_a_folder_is_one_process_s_at_a_time(tmp_path, caplog):
+    with held.held(tmp_path) as first, held.held(tmp_path, wait=False) as second:
+        assert first and not second
+        waiting = threading.Thread(target=held.held(tmp_path).__enter__, daemon=True)
+        waiting.start()
+        waiting.join(timeout=0.05)
+        assert waiting.is_alive() and "another process is at work there" in caplog.text
+    waiting.join(timeout=10)
+    assert not waiting.is_alive()
+
+
+def test_ranks_of_torchrun_and_slurm_agree_on_a_new_folder(tmp_path, monkeypatch):
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    variables = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    variables |= {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    slurm = {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": "4711"}
+    with monkeypatch.context() as torchrun:
+        for name, value in variables.items():
+            torchrun.setenv(name, value)
+        one, other = (folders.fresh(tmp_path, "run") for _ in range(2))
+        assert one == other and one.name.startswith("20")
+        torchrun.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+        with pytest.raises(ConfigError, match=r"type hydra\.run\.dir=FOLDER"):
+            folders.fresh(tmp_path, "run")
+    assert folders.fresh(tmp_path, "run") != folders.fresh(tmp_path, "run"), "of its own"
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    assert folders.fresh(tmp_path, "run").name == "slurm-4711.0"
 
 
 @pytest.mark.parametrize("folder", [None, "", True, 3])
@@ -119,5 +167,11 @@ def test_resume_takes_the_newest_unfinished_run(tmp_path):
             path.parent.mkdir(exist_ok=True)
             path.write_text("{}")
     assert folders.resumable(tmp_path, "run").name == "2"
+    for number, day in {9: "2026-11-29", 10: "0999-01-01"}.items():  # of Slurm, by their start
+        folder = tmp_path / "run" / f"slurm-{number}.0"
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / folders.LAST).touch()
+        (folder / folders.RUN).write_text(json.dumps({"starts": [{"time": f"{day}T10:00:00"}]}))
+    assert folders.resumable(tmp_path, "run").name == "slurm-9.0"
     with pytest.raises(ConfigError, match="no unfinished run"):
         folders.resumable(tmp_path, "other")

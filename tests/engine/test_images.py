@@ -3,9 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from segsuite.engine.callbacks import images
-from segsuite.engine.callbacks.images import PredictionImages, spread
+from segsuite.engine.callbacks.images import PredictionImages, Seen, spread
+from segsuite.nn.token_trace import TokenStage, TokenTrace
+from tests.toy import toy_classes
 
 
 @pytest.mark.parametrize(
@@ -28,17 +31,31 @@ IMAGES = [f"img{number}" for number in range(11)]
 BATCHES = [{"id": IMAGES[i : i + 2]} for i in range(0, 11, 2)]
 
 
+def seen(*_) -> Seen:
+    """An image of 4 patches, of which 3 are left."""
+    slots = torch.arange(4)[None]
+    stages = (TokenStage(after=0, slots=slots), TokenStage(after=2, slots=slots[:, :3]))
+    return Seen(
+        name="street",
+        image=torch.zeros(3, 8, 8),
+        truth=torch.tensor([[0, 1], [2, -1]]),
+        predicted=torch.tensor([[0, 1], [1, 1]]),
+        trace=TokenTrace(grid=(2, 2), patch=4, owner=slots, stages=stages),
+        classes=toy_classes(3),
+    )
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """The names of the files that are drawn."""
     names = []
 
-    def draw(task, batch, index, path):
+    def draw(seen, path):
         names.append(path.name)
         return ["image", "truth"]
 
+    monkeypatch.setattr(images, "look", seen)
     monkeypatch.setattr(images, "draw", draw)
-    monkeypatch.setattr(images, "log_image", lambda *_: None)
     return names
 
 
@@ -49,6 +66,7 @@ def run_of(fn: str, *, first_process: bool = True) -> SimpleNamespace:
         num_val_batches=[len(BATCHES)],
         num_test_batches=[len(BATCHES)],
         global_step=5,
+        loggers=[],
     )
 
 
@@ -94,7 +112,7 @@ def test_the_final_evaluation_draws_where_no_validation_did(drawn, tmp_path, cap
 
 
 def test_a_validation_draws_for_the_final_evaluation_too(drawn, tmp_path, monkeypatch, capsys):
-    def draw(task, batch, index, path):
+    def draw(seen, path):
         path.touch()
         drawn.append(path.name)
         return ["image"]
@@ -106,3 +124,33 @@ def test_a_validation_draws_for_the_final_evaluation_too(drawn, tmp_path, monkey
     evaluate(callback, run_of("test"))
     assert drawn == EXPECTED, "once, by the validation"
     assert capsys.readouterr().out.count("image (image): ") == 1
+
+
+def test_loggers_get_sheets_masks_and_tokens_by_keys_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "look", seen)
+    found = {}
+
+    def log_masks(key, image, masks, classes, step):
+        kinds = {name: mask.tolist() for name, mask in masks.items()}
+        found[key] = (image.shape, kinds, classes[1], step)
+
+    def log_image(key, paths, step):
+        found[key] = (paths[0].removeprefix(f"{tmp_path}/"), step)
+
+    trainer = run_of("fit")
+    trainer.loggers = [SimpleNamespace(), SimpleNamespace(log_image=log_image, log_masks=log_masks)]
+    validate(PredictionImages(folder=str(tmp_path), count=1), trainer)
+    assert found == {
+        "images/0": ("0000005_img5.png", 4),
+        "masks/0": (
+            (8, 8, 3),
+            {"truth": [[0, 1], [2, -1]], "prediction": [[0, 1], [1, 1]]},
+            "class 1",
+            4,
+        ),
+        "tokens/0": ("tokens/0000005_img5.png", 4),
+    }
+    assert (tmp_path / "tokens" / "0000005_img5.png").exists()
+    trainer.loggers = [SimpleNamespace()]
+    validate(PredictionImages(folder=str(tmp_path / "csv"), count=1), trainer)
+    assert not (tmp_path / "csv" / "tokens").exists(), "nobody shows them"

@@ -6,18 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from hydra._internal.core_plugins import basic_launcher
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 from torch._utils import ExceptionWrapper
 
 from segsuite.core import results
 from segsuite.core.errors import ConfigError, DataError
-from segsuite.engine.launch import folders
+from segsuite.engine.launch import folders, sweeps
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.mistakes import explain
+from segsuite.engine.launch.ranks import _has_ranks, as_rank
 from segsuite.train import main as train
-from tests.engine.entry_points import ROOT, training
+from tests.engine.entry_points import ROOT, run, training
 
 
 @pytest.fixture
@@ -139,18 +144,30 @@ def test_further_processes_say_what_went_wrong_with_them(entry_point, tmp_path, 
     [
         ("torchrun", {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}),
         ("srun", {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2"}),
+        ("mpirun", {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}),
     ],
 )
-def test_launchers_of_processes_are_refused(
+def test_launchers_of_processes_start_the_ranks_of_one_training(
     entry_point, tmp_path, monkeypatch, launcher, variables
 ):
+    """As many as its trainer has, and neither sweeps nor what has no trainer."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    code, err = entry_point(training(tmp_path))
-    assert code == 2 and f"{launcher} has started this 2 times" in err and "trainer=ddp" in err
-    monkeypatch.setenv("SLURM_PROCID", "1")
-    assert entry_point(training(tmp_path)) == (2, ""), "the first process tells"
+    logs = tmp_path / "logs"
+    single = training(logs, f"hydra.run.dir={logs / 'run'}")
+    refused = [training(logs, multirun=True), *([single] if launcher == "mpirun" else [])]
+    for line in refused:
+        code, err = entry_point(line)
+        assert code == 2 and f"{launcher} has started this 2 times" in err and "trainer=ddp" in err
+    if launcher != "mpirun":
+        code, err = entry_point(single)
+        assert code == 2 and "2 times, but the trainer is one of 1; type trainer=ddp" in err
+        assert _has_ranks("train") and _has_ranks("evaluate") and not _has_ranks("benchmark")
+    monkeypatch.setenv("RANK", "1")
+    assert entry_point(refused[0]) == (2, ""), "the first process tells"
     assert list(tmp_path.iterdir()) == []
+    further = as_rank(["seed=1"], "train") if launcher != "mpirun" else ["hydra.output_subdir=null"]
+    assert "hydra.output_subdir=null" in further, "the first one writes what Hydra does"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -178,10 +195,26 @@ def test_settings_that_are_taken_away_are_no_traceback(entry_point, tmp_path):
         compose("train", ["~trainer.accelerator", "trainer.accelerator=cpu"])
 
 
-def test_refused_jobs_of_a_sweep_leave_no_folder(entry_point, tmp_path):
-    bad = training(tmp_path, "name=bad", "data.crop_size=[30,48],[34,48]", multirun=True)
-    assert entry_point(bad)[0] == 2
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["multirun.yaml"]
+def test_every_job_that_failed_is_told_at_the_end_with_its_log(entry_point, tmp_path, monkeypatch):
+    """A mistake in one sentence, a defect with its traceback; of a first batch, then of another."""
+    from tests.toy import ToyTask
+
+    monkeypatch.setattr(ToyTask, "losses", lambda *_: {}["a defect"])
+    batches = "hydra.sweeper.max_batch_size=1"
+    bad = training(tmp_path, "name=bad", "data.crop_size=[30,48],[32,48]", batches, multirun=True)
+    code, err = entry_point(bad)
+    mistake, defect = sorted((tmp_path / "sweeps" / "bad").glob("*/train.log"))
+    assert code == 2 and err.splitlines()[-5] == (
+        "segsuite: error: 2 jobs failed; the same command runs what is missing:"
+    )
+    assert [line.strip() for line in err.splitlines()[-4:]] == [
+        f"{mistake.parent.name} failed: images of 30x48 were given, but this network needs sides "
+        "that are multiples of 8; set data.crop_size=[24, 48] or data.crop_size=[32, 48]",
+        f"see {mistake}",
+        f"{defect.parent.name} failed: KeyError('a defect')",
+        f"see {defect}",
+    ]
+    assert "Traceback" not in mistake.read_text() and "Traceback" in defect.read_text()
 
 
 def test_only_folders_of_refused_runs_are_discarded(tmp_path):
@@ -260,26 +293,73 @@ def test_entry_points_import_nothing_heavy():
     assert out.stdout.strip() == "[]"
 
 
-def test_a_sweep_typed_again_runs_only_what_is_missing(entry_point, tmp_path, monkeypatch):
-    sweep = training(tmp_path, "name=seeds", "seed=1,2", "trainer.max_steps=5", multirun=True)
-    code, err = entry_point(sweep)
-    assert code == 0, err
-    jobs = sorted(path for path in (tmp_path / "sweeps" / "seeds").iterdir() if path.is_dir())
-    assert [job.name.split("-")[0] for job in jobs] == ["seed=1", "seed=2"]
-    first = {job.name: (job / "result.json").stat().st_mtime_ns for job in jobs}
+def test_a_sweep_killed_in_its_middle_and_typed_again_ends_as_one_never_killed(
+    entry_point, tmp_path
+):
+    jobs = ("name=cut", "trainer.max_steps=6,14", "callbacks.checkpoint.every=4")
+    code, _, err = run(training(tmp_path / "cut", *jobs, multirun=True), signal="10:9")
+    assert code == -9, err
+    (finished,) = (tmp_path / "cut" / "sweeps" / "cut").glob("*/result.json")
+    before = {path: path.stat().st_mtime_ns for path in finished.parent.rglob("*")}
 
-    (jobs[1] / "result.json").unlink()  # as if it had been killed in its final test
-    steps = []
-    original = "tests.toy.ToyTask.losses"
-    from tests.toy import ToyTask
+    code, err = entry_point(training(tmp_path / "cut", *jobs, multirun=True))
+    assert code == 0 and "iteration 8" in err, err
+    assert f"{finished.parent.name} has finished before" in err
+    assert before == {path: path.stat().st_mtime_ns for path in finished.parent.rglob("*")}
+    assert entry_point(training(tmp_path / "whole", *jobs, multirun=True))[0] == 0
+    cut, whole = (
+        {
+            path.parent.name: json.loads(path.read_text())["metrics"]
+            for path in (tmp_path / logs).glob("sweeps/cut/*/result.json")
+        }
+        for logs in ("cut", "whole")
+    )
+    assert cut == whole and len(whole) == 2
 
-    losses = ToyTask.losses
-    monkeypatch.setattr(original, lambda *a: steps.append(1) or losses(*a))
-    code, err = entry_point(sweep)
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Has Hydra launch jobs as joblib, submitit and Ray do; the processes that they are to be."""
+    processes = []
+
+    class Process:
+        """The first is killed, the others have finished at once."""
+
+        def __init__(self, line, **_):
+            processes.append(line)
+
+        def wait(self, timeout):
+            (folder,) = (a[15:-1] for a in processes[-1] if a.startswith('hydra.run.dir="'))
+            if len(processes) == 1:
+                return -signal.SIGKILL
+            (Path(folder) / "result.json").write_text('{"optimized": 0.25}')
+            return 0
+
+    monkeypatch.setattr(sweeps, "Popen", Process)
+    module = basic_launcher.__name__
+    kind = type("Elsewhere", (basic_launcher.BasicLauncher,), {"__module__": module})
+    monkeypatch.setattr(basic_launcher, "Elsewhere", kind, raising=False)
+    monkeypatch.setitem(Plugins.instance().class_name_to_class, f"{module}.Elsewhere", kind)
+    return f"hydra.launcher._target_={module}.Elsewhere", processes
+
+
+def test_launchers_with_processes_lose_no_more_than_the_job_whose_process_ends(
+    entry_point, elsewhere, tmp_path
+):
+    launcher, processes = elsewhere
+    line = training(tmp_path, "name=far", "seed=0,1", "trainer.max_steps=3", multirun=True)
+    code, err = entry_point([*line, launcher])
+    killed, other = sorted(log.parent for log in (tmp_path / "sweeps/far").glob("*/train.log"))
+    assert code == 2 and (other / "result.json").exists()
+    assert f"{killed.name} failed: its process was ended by signal 9" in err
+    assert f"see {killed / 'train.log'}" in err
+
+    code, err = entry_point(processes[0])  # as a launcher does
     assert code == 0, err
-    assert (jobs[0] / "result.json").stat().st_mtime_ns == first[jobs[0].name]
-    assert (jobs[1] / "result.json").exists()
-    assert steps == [], "the second had its last iteration in its checkpoint"
+    config = OmegaConf.load(killed / "config.yaml")
+    assert config.run.sweep == "far" and config.run.label == killed.name
+    assert json.loads((killed / "result.json").read_text())["steps"] == 3
+    assert entry_point([*line, launcher])[0] == 0 and len(processes) == 2, "both have finished"
 
 
 def test_a_failed_job_does_not_stop_the_sweep(entry_point, tmp_path):

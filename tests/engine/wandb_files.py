@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 _BLOCK, _HEADER = 32768, struct.Struct("<IHB")
 _WHOLE, _LAST = 1, 4
 """Kinds of pieces: a record that is cut at the end of a block goes on in the next one."""
+
+
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets wandb look at nothing but what is logged, and be offline as the config has it."""
+    for setting in ("SILENT", "DISABLE_GIT", "X_DISABLE_STATS", "X_DISABLE_META"):
+        monkeypatch.setenv(f"WANDB_{setting}", "true")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
 
 
 def runs(folder: Path) -> list[Path]:
@@ -18,7 +27,9 @@ def runs(folder: Path) -> list[Path]:
 
 
 def read(path: Path, *, seconds: float = 30.0) -> dict[str, Any]:
-    """id, name, group, exit code, config, summary, and rows of metrics by step, without W&B's own.
+    """What the run is, exit code, config, summary, and rows by step, without W&B's own.
+
+    `labels`: names of the classes of each mask, by the key of its image and its own.
 
     W&B's own process writes the file, and may do so a moment after the run was finished.
     """
@@ -36,6 +47,7 @@ def _as_it_is(path: Path) -> dict[str, Any]:
         if record.HasField("run"):
             run = record.run
             found |= {"id": run.run_id, "name": run.display_name, "group": run.run_group}
+            found |= {"job_type": run.job_type, "tags": [*run.tags], "project": run.project}
         if record.HasField("exit"):
             found["exit"] = record.exit.exit_code
         for update in record.summary.update:
@@ -44,7 +56,11 @@ def _as_it_is(path: Path) -> dict[str, Any]:
         row = {name: json.loads(value) for name, value in items.items() if name[0] != "_"}
         if row:
             found["rows"][record.history.step.num] = row
-    found["config"].pop("_wandb", None)
+    of_masks = found["config"].pop("_wandb", {}).get("mask/class_labels", {})
+    found["labels"] = {
+        tuple(key.split("_wandb_delimeter_")): {int(n): name for n, name in kept["value"].items()}
+        for key, kept in of_masks.items()
+    }
     return found
 
 

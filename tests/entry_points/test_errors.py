@@ -176,7 +176,7 @@ def test_misspelt_keys_and_choices(refused, argument, said):
             "nothing to measure optimized_metric=test/headline",
         ),
         ("trainer.precision=fp17", "`trainer.precision=fp17` does not fit"),
-        ("trainer.num_nodes=2", "processes of one machine only; leave trainer.num_nodes=1"),
+        ("trainer.num_nodes=2", "one machine only; leave trainer.num_nodes=1 and type trainer=ddp"),
         ("+trainer.limit_train_batches=0", "`trainer.limit_train_batches=0` does not fit"),
         ("trainer.devices=99", "trainer.devices=99 are as many processes"),
         ("trainer.devices=abc", "the trainer says: `devices`"),

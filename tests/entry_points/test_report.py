@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from segsuite.report import main as report
 from tests.engine.entry_points import called
 from tests.reporting.made import sweep
@@ -34,3 +36,14 @@ def test_mistakes_end_in_one_paragraph(tmp_path, capfd):
     assert "name one of: windows=0,seed=0" in capfd.readouterr().err
     assert called(report, "nowhere", logs) == 2
     assert "nowhere is not there" in capfd.readouterr().err
+
+
+def test_what_wandb_is_asked_for_is_checked_first(tmp_path, capfd):
+    folder, logs = str(sweep(tmp_path / "sweeps" / "a")), f"paths.logs={tmp_path / 'logs'}"
+    assert called(report, folder, "wandb=dashboard", logs) == 2
+    assert "type wandb=workspace" in capfd.readouterr().err
+    assert called(report, folder, "wandb_save=true", logs) == 2
+    assert "saves nothing without wandb=workspace" in capfd.readouterr().err
+    pytest.importorskip("wandb_workspaces")
+    assert called(report, folder, "wandb=workspace", logs) == 2
+    assert "train them with logger=wandb" in capfd.readouterr().err

@@ -16,6 +16,7 @@ from segsuite.evaluate import main as evaluate
 from segsuite.search import main as search
 from segsuite.train import main as train
 from tests.engine.entry_points import called
+from tests.engine.wandb_files import quiet, read, runs
 
 pytest.importorskip("pymoo")
 SCENES = (
@@ -26,6 +27,12 @@ SMALL = ("method.space.layers=5", "method.space.filters=2", "callbacks.images=nu
 SHORT = ("trainer=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1")
 SEARCH = ("evaluations=9", "norm_images=2", "scored_images=2", "strategy.population=4")
 TYPED = ("device=cpu", "batch_size=2", "name=found", "baselines=[]", *SEARCH)
+
+
+@pytest.fixture(autouse=True)
+def few_drawn(monkeypatch):
+    """Networks at random say where hypervolumes begin; fewer say so more roughly, in less time."""
+    monkeypatch.setattr("segsuite.searching.launch._DRAWN", 10)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +49,10 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, capfd):
+def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, capfd, monkeypatch):
+    quiet(monkeypatch)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    given = (f"ckpt_path={trained}", *TYPED, f"paths.logs={whole}")
+    given = (f"ckpt_path={trained}", *TYPED, f"paths.logs={whole}", "logger=wandb")
     assert called(search, *given, "baselines=[hyctas_s_cityscapes,yolo26n_cityscapes]") == 0
     told = capfd.readouterr().err
     assert told.count("measuring hyctas_s_cityscapes for the plot") == 1
@@ -72,6 +80,11 @@ def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, ca
         for folder in (whole, parts)
     ]
     assert fronts[0] == fronts[1] and fronts[0]
+    (of_wandb,) = map(read, runs(whole))
+    (row,) = of_wandb["rows"].values()
+    assert of_wandb["job_type"] == "search" and of_wandb["tags"] == ["hyctas"]
+    assert row["tables/record.nrows"] == len(fronts[0]) and "tables/progress.nrows" in row
+    assert {"plots/front.count", "plots/architectures.count"} <= set(row)
     run = next(parts.rglob("genotypes")).parent
     assert {"progress.csv", "front.png", "architectures.png"} <= {p.name for p in run.iterdir()}
     _goes_on_from_its_weights(run, fronts[0][-1], tmp_path, capfd)

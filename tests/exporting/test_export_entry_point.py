@@ -15,6 +15,7 @@ from segsuite.export import main as export
 from segsuite.exporting.formats import formats
 from segsuite.runtime.onnx_model import OnnxModel
 from tests.engine.entry_points import called
+from tests.engine.wandb_files import quiet, read, runs
 from tests.exporting.made import SIZE, Small, Unknown, small
 
 SCENES = (
@@ -60,10 +61,11 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
         plain, int8 = formats(names)
         return [plain, replace(int8, carries=False)]  # as ExecuTorch and LiteRT
 
+    quiet(monkeypatch)
     monkeypatch.setattr("segsuite.exporting.export.formats", one_that_carries_nothing)
     path = checkpoint(tmp_path / "a.ckpt", Small, iteration=7)
     code, out, _, files = typed(
-        f"ckpt_path={path}", "formats=[onnx,onnx_int8]", "accuracy.images=2"
+        *(f"ckpt_path={path}", "formats=[onnx,onnx_int8]", "accuracy.images=2", "logger=wandb")
     )
     assert code == 0 and files == ["net.int8.onnx", "net.int8.onnx.json", "net.onnx"]
     trained = torch.load(path)["classes"]
@@ -80,6 +82,9 @@ def test_a_checkpoint_becomes_files_with_their_miou(typed, tmp_path, monkeypatch
     assert plain["parity"]["agreement"] >= 0.9999 and plain["parity"]["images"] == 3
     assert plain["miou"] == pytest.approx(said["miou"], abs=1e-4)
     assert int8["miou"] is not None and int8["parity"]["difference"] > 0
+    (of_wandb,) = map(read, runs(tmp_path))
+    (row,) = of_wandb["rows"].values()
+    assert of_wandb["job_type"] == "export" and row["tables/record.nrows"] == 2
 
 
 def test_random_weights_are_those_of_the_seed(typed, tmp_path):

@@ -12,8 +12,8 @@ from segsuite.engine.evaluators import SemanticEvaluator
 from segsuite.measure.memory import peak_bytes
 from segsuite.measure.operations import count, count_parameters
 from segsuite.methods.hyctas.genotype import Genotype
-from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.subnetworks import Subnetworks
+from segsuite.nn.recalibration import recalibrate
 from segsuite.searching.objectives import COUNTED, MEMORY
 from tests.hyctas.made import TWO_BRANCHES, stirred
 from tests.hyctas.test_supernet import CLASSES, images, supernet

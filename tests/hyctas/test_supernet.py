@@ -16,10 +16,10 @@ from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.heads import LightHead, QuarterHead
 from segsuite.methods.hyctas.loss import HybridLoss
 from segsuite.methods.hyctas.network import HybridSegmenter
-from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.space import SearchSpace
 from segsuite.methods.hyctas.supernet import Supernet
 from segsuite.methods.hyctas.supernet_task import SupernetTask
+from segsuite.nn.recalibration import recalibrate
 from tests.hyctas.made import TWO_BRANCHES, stirred
 from tests.toy import toy_classes
 

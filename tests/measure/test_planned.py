@@ -2,7 +2,7 @@
 
 import torch
 
-from segsuite.measure.operations import count
+from segsuite.measure.operations import OperationCounter, count
 from segsuite.measure.planned import planned_cost
 from tests.segvit.test_network import SIZE, exits, network
 from tests.toy import ToySegmenter
@@ -28,3 +28,14 @@ def test_pruning_by_a_threshold_is_the_most_that_may_run():
 
 def test_what_is_no_segmenter_has_no_cost():
     assert planned_cost(torch.nn.Linear(2, 2), (8, 8)) is None
+
+
+def test_a_resize_on_the_meta_device_has_the_shape_and_cost_of_a_real_one():
+    for more in ({"size": (9, 14)}, {"scale_factor": 2.0}):
+        shapes, costs = [], []
+        for device in ("cpu", "meta"):
+            module = torch.nn.Upsample(**more, mode="bilinear").to(device)
+            with torch.no_grad(), OperationCounter(module) as counter:
+                shapes.append(module(torch.zeros(1, 3, 5, 7, device=device)).shape)
+            costs.append(counter.of(""))
+        assert shapes[0] == shapes[1] and costs[0] == costs[1] and costs[0].gfvcore > 0

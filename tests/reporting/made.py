@@ -27,6 +27,7 @@ def training(
     typed: Sequence[str] = (),
     steps: int = 20,
     image: bool = True,
+    **own: Any,
 ) -> Path:
     """A training of three validations; not finished where `miou` is None."""
     (folder / ".hydra").mkdir(parents=True)
@@ -60,10 +61,14 @@ def training(
         sheet(folder / "images" / "0000020_street_1.png", shade=right)
     metrics = {"test/miou": miou, "test/pacc": miou, "parameters": 2e6, "gmacs": 1 + miou}
     files = {"checkpoint": str(folder / "checkpoints" / "best.ckpt")}
+    size = {"size": [64, 96]}
     entry = Entry(
-        name="toy", artefacts=files, metrics={n: Metric(value=v) for n, v in metrics.items()}
+        name="toy",
+        settings=size,
+        artefacts=files,
+        metrics={n: Metric(value=v) for n, v in metrics.items()},
     )
-    own = {"optimized_metric": "test/miou", "steps": steps, "test": "validation score"}
+    own = {"optimized_metric": "test/miou", "steps": steps, "test": "validation score"} | own
     recorded(folder, "train", [entry], **own)
     return folder
 

@@ -20,6 +20,7 @@ NASTY = "a </script><script>alert(1)</script> \"'&<b>|`\\ /" + "x" * 300
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
+LIBRARY = ' type="text/plain" id="plotly"'
 DATA = ' type="application/json" id="data"'
 ABOUT = {"title": NASTY, "made": "today", "command": "python -m segsuite.report <x>"}
 
@@ -46,7 +47,7 @@ def test_the_page_fetches_nothing_and_its_only_scripts_are_its_own(here):
     made = page(data)
     scripts = re.findall(r"<script([^>]*)>(.*?)</script>", made, re.S)
     assert made.count("<script") == made.count("</script>") == len(scripts) == 3
-    assert [attributes for attributes, _ in scripts] == [DATA, "", ""], "no src="
+    assert [attributes for attributes, _ in scripts] == [DATA, LIBRARY, ""], "no src="
     assert json.loads(scripts[0][1]) == json.loads(json.dumps(data))
     around = re.sub(r"<script.*?</script>", "", made, flags=re.S)
     assert html.escape(NASTY) in around

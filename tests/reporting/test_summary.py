@@ -10,6 +10,7 @@ from segsuite.reporting.classes import confusion
 from segsuite.reporting.columns import columns, front, mean, value
 from segsuite.reporting.curves import thinned
 from segsuite.reporting.finding import found
+from segsuite.reporting.markdown import markdown
 from segsuite.reporting.summary import summary
 from tests.reporting.made import recorded, sweep, training
 
@@ -154,3 +155,25 @@ def test_of_many_classes_the_most_confused_are_kept(tmp_path):
     kept = confusion(tmp_path, tell=print)
     assert kept.names == tuple(names[8:]) and kept.left_out == 8
     assert kept.thousandths[0][0] == round(100_000 / 108)
+
+
+def test_evaluations_are_rows_of_one_table(tmp_path):
+    for number in (1, 2):
+        entry = Entry(name=f"net{number}", metrics={"val/miou": Metric(value=number / 10)})
+        recorded(tmp_path / "evaluate" / f"at{number}", "evaluate", [entry])
+    (table,) = read(tmp_path).tables
+    assert table.title == "evaluations" and [row["name"] for row in table.rows] == ["net1", "net2"]
+    assert table.rows[1]["metrics"] == {"val/miou": [0.2, None, None]}
+    assert table.rows[1]["settings"]["folder"].endswith("at2")
+
+
+def test_a_headline_that_is_to_be_low_is_judged_so(tmp_path):
+    for number, score in enumerate((0.2, 0.4, 0.3)):
+        settings, at = {"at": number}, tmp_path / "train" / f"net{number}" / "now"
+        training(at, miou=score, settings=settings, higher_is_better=False)
+    here = read(tmp_path, images=1)
+    (column,) = [c for c in columns(here) if c.key == "test/miou"]
+    assert column.kind == "lower" and column.main
+    assert set(here.images[0].predictions) == {t.name for t in here.trainings if "net0" in t.name}
+    said = markdown(here, title="a", made="b", command="c")
+    assert [line.count("\\*") for line in said.splitlines() if "| train (" in line] == [1, 0, 0]

@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between
+from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
 from segsuite.engine.callbacks.panels import (
     Box,
@@ -22,8 +25,9 @@ from segsuite.engine.callbacks.panels import (
     token_panels,
 )
 from segsuite.engine.inference.legend import legend, with_below
-from segsuite.engine.loggers.opened import log_image
+from segsuite.engine.loggers.opened import log_image, log_masks, shows_images
 from segsuite.nn.segmenter import Prediction
+from segsuite.nn.token_trace import TokenTrace
 
 PANELS = "segsuite:panels"
 """The text chunk of the PNG files that says which image they show, and where each panel stands."""
@@ -33,7 +37,9 @@ class PredictionImages(Callback):
     """At every validation: image, truth, prediction, shared patches, tokens left at each head.
 
     A run without a validation draws them in its final evaluation. Below them are the colours and
-    names of the classes that are in truth or prediction.
+    names of the classes that are in truth or prediction. Loggers get them as `images/<n>`; those
+    that can, truth and prediction over the image as `masks/<n>`, and the tokens alone as
+    `tokens/<n>`.
 
     Args:
         folder: where `<iteration>_<image>.png` go.
@@ -74,10 +80,19 @@ class PredictionImages(Callback):
             if first + index not in self._chosen:
                 continue
             path = self.folder / f"{trainer.global_step:07d}_{_file_name(batch['id'][index])}.png"
-            self._panels = draw(pl_module, batch, index, path)
-            log_image(trainer, f"images/{self._drawn}", path)
-            self._drawn += 1
-            self._newest = path
+            self._show(trainer, look(pl_module, batch, index), path)
+
+    def _show(self, trainer: Trainer, seen: "Seen", path: Path) -> None:
+        self._panels = draw(seen, path)
+        log_image(trainer, f"images/{self._drawn}", path)
+        masks = {"truth": seen.truth.numpy(), "prediction": seen.predicted.numpy()}
+        pixels = image_panel("", seen.image).pixels
+        log_masks(trainer, f"masks/{self._drawn}", pixels, masks, seen.classes.names)
+        if seen.trace is not None and any(map(shows_images, trainer.loggers)):
+            tokens = draw_tokens(seen.image, seen.trace, path.parent / "tokens" / path.name)
+            log_image(trainer, f"tokens/{self._drawn}", tokens)
+        self._drawn += 1
+        self._newest = path
 
     on_test_batch_end = on_validation_batch_end
 
@@ -103,34 +118,70 @@ def spread(count: int, batches: int | float, batch_size: int) -> set[int]:
     return {(2 * k + 1) * sure // (2 * count) for k in range(count)}
 
 
-def draw(pl_module: LightningModule, batch: Batch, index: int, path: Path) -> list[str]:
-    """Draws one image of an evaluation batch; the network runs on it alone once more.
+@dataclass(frozen=True)
+class Seen:
+    """One image of an evaluation batch, and what the network says of it.
 
-    Returns:
-        What is in it, from left to right, in words.
+    Attributes:
+        name: of the image.
+        image: (3, h, w), 0..255
+        truth, predicted: (H, W), class ids
+        trace: which tokens were kept; None of networks without, and of images seen in windows.
     """
+
+    name: str
+    image: Tensor
+    truth: Tensor
+    predicted: Tensor
+    trace: TokenTrace | None
+    classes: ClassTable
+
+
+def look(pl_module: LightningModule, batch: Batch, index: int) -> Seen:
+    """Lets the network run on one image of an evaluation batch alone once more."""
     one: Batch = {key: [batch[key][index]] for key in ("image", "label", "id")}
     seen: list[Prediction] = []  # one of the whole image, or none where it is seen in windows
     with torch.no_grad():
         (predicted,) = pl_module.predicted_labels(one, watch=lambda p, members: seen.append(p))
     traces = [prediction.trace for prediction in seen if prediction.trace is not None]
-    image, label, predicted = one["image"][0].cpu(), one["label"][0].cpu(), predicted.cpu()
-    classes, colors = pl_module.classes, pl_module.classes.colors
-    panels = [
-        image_panel("image", image),
-        label_panel("truth", label, colors),
-        label_panel("prediction", predicted, colors),
-    ]
-    if traces:
-        panels += token_panels(image, traces[0])
-    (sheet, boxes), labels = (
-        contact_sheet(panels),
-        torch.cat([label.flatten(), predicted.flatten()]),
+    return Seen(
+        name=str(batch["id"][index]),
+        image=one["image"][0].cpu(),
+        truth=one["label"][0].cpu(),
+        predicted=predicted.cpu(),
+        trace=traces[0] if traces else None,
+        classes=pl_module.classes,
     )
-    strip = legend(classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
+
+
+def draw(seen: Seen, path: Path) -> list[str]:
+    """Draws all of it on one sheet.
+
+    Returns:
+        What is in it, from left to right, in words.
+    """
+    colors = seen.classes.colors
+    panels = [
+        image_panel("image", seen.image),
+        label_panel("truth", seen.truth, colors),
+        label_panel("prediction", seen.predicted, colors),
+    ]
+    if seen.trace is not None:
+        panels += token_panels(seen.image, seen.trace)
+    sheet, boxes = contact_sheet(panels)
+    labels = torch.cat([seen.truth.ravel(), seen.predicted.ravel()])
+    strip = legend(seen.classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
     with written_whole(path) as beside:
-        with_below(sheet, strip).save(beside, pnginfo=_told(str(batch["id"][index]), panels, boxes))
-    return ["image", "truth", "prediction", *(["tokens"] if traces else [])]
+        with_below(sheet, strip).save(beside, pnginfo=_told(seen.name, panels, boxes))
+    return ["image", "truth", "prediction", *(["tokens"] if seen.trace is not None else [])]
+
+
+def draw_tokens(image: Tensor, trace: TokenTrace, path: Path) -> Path:
+    """Draws what became of the image's patches, if anything did; the path."""
+    panels = token_panels(image, trace) or [image_panel("every patch is a token", image)]
+    with written_whole(path) as beside:
+        contact_sheet(panels)[0].save(beside)
+    return path
 
 
 def _told(image: str, panels: Sequence[Panel], boxes: Sequence[Box]) -> PngInfo:

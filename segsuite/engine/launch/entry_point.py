@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,7 @@ from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
 from segsuite.engine.launch.positional import paths_as_list
+from segsuite.engine.launch.ranks import as_rank, on_main_process
 from segsuite.engine.launch.start import Start
 from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
 
@@ -33,13 +34,6 @@ from segsuite.engine.launch.typed import as_text, check_spelling, typed_override
 resolvers.register()
 
 log = logging.getLogger(__name__)
-
-_LAUNCHERS = {
-    "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
-    "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
-    "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-}
-"""The variables by which a launcher is known, and by which it says how many it has started."""
 
 _BRIEF = {"-c", "--cfg", "-i", "--info", "-sc", "--shell-completion", "--hydra-help", "--version"}
 """Flags that are answered at once, so that nothing is said of what is imported."""
@@ -100,8 +94,7 @@ def entry_point(
             from segsuite.engine.launch.sweep_table import ending_with_a_table, swept_noted
 
             with _one_paragraph_errors(name, full), _errors_pass_hydra():
-                _refuse_launchers(name)
-                sys.argv[1:] = _config_dir_first(sys.argv[1:])
+                sys.argv[1:] = _config_dir_first(as_rank(sys.argv[1:], name))
                 if positional is not None:
                     sys.argv[1:] = paths_as_list(sys.argv[1:], positional)
                 check_spelling(sys.argv[1:])
@@ -170,12 +163,6 @@ def composed_and_chosen(
     return cfg, choices
 
 
-def on_main_process() -> bool:
-    """False on the further ranks of a distributed run."""
-    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
-    return all(os.environ.get(rank, "0") in ("", "0") for rank in ranks)
-
-
 def _hydra(name: str) -> Callable[[Main], Main]:
     import hydra
 
@@ -192,6 +179,8 @@ def _run_job(main: Main, cfg: DictConfig, start: Start, full: bool) -> Any:
     typed = OmegaConf.to_container(hydra_config.overrides.task)  # `${...}` as it was typed
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     start.fill_in(cfg, folder, choices=choices, typed=typed, sweeping=sweeping)
+    # Of a sweep: one of its jobs in this process, or one that has a process for itself.
+    is_job = sweeping or OmegaConf.select(cfg, "run.sweep") is not None
 
     def job(cfg: DictConfig) -> Any:
         start.check(cfg, choices=choices, typed=typed)
@@ -201,13 +190,16 @@ def _run_job(main: Main, cfg: DictConfig, start: Start, full: bool) -> Any:
     try:
         # Within Hydra and not around it, which would print a headline of its own above ours.
         logs = OmegaConf.select(cfg, "paths.logs") or folder
-        with _nothing_left_of_refusals(folder, logs), signals_raise():
+        left = nullcontext() if is_job else _nothing_left_of_refusals(folder, logs)
+        with left, signals_raise():
             if sweeping:
-                return _one_of_many(job, cfg, folder)
+                from segsuite.engine.launch.sweeps import one_job
+
+                return one_job(job, cfg, folder, start.name)
             with _one_paragraph_errors(start.name, full):
-                return job(cfg)
+                return _as_job(job, cfg, folder, start.name) if is_job else job(cfg)
     except Interrupted as stop:
-        say(after_interrupt(folder, start.goes_on_from, sweeping=sweeping))
+        say(after_interrupt(folder, start.goes_on_from, sweeping=is_job))
         # Not an Exception: a sweep must stop here too, and not start its next job.
         sys.exit(128 + stop.number)
 
@@ -243,14 +235,15 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _one_of_many(main: Main, cfg: DictConfig, folder: Path) -> Any:
-    from segsuite.engine.launch.sweeps import one_job
+def _as_job(main: Main, cfg: DictConfig, folder: Path, name: str) -> Any:
+    """A job of a sweep that has this process for itself, see `sweeps.run_as_process`."""
+    from segsuite.engine.launch.sweeps import finished_once, tell_failure
 
     try:
-        return one_job(main, cfg, folder)
-    except SegsuiteError as error:
-        say(f"job {folder.name} failed: {error}")
-        raise  # Hydra goes on with the next job and raises at the end
+        return finished_once(main, cfg, folder)
+    except Exception as error:
+        tell_failure(error, folder, name)
+        raise
 
 
 @contextmanager
@@ -307,19 +300,6 @@ def _say_that_it_loads(name: str) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _refuse_launchers(name: str) -> None:
-    """Raises ConfigError within torchrun, srun or mpirun: each process would make its own run."""
-    for launcher, (mark, count) in _LAUNCHERS.items():
-        if mark in os.environ and os.environ.get(count, "1") != "1":
-            if not on_main_process():
-                sys.exit(2)  # the first one tells
-            raise ConfigError(
-                f"{launcher} has started this {os.environ[count]} times; start it once, without "
-                f"{launcher}: python -m segsuite.{name} trainer=ddp starts a process for each GPU "
-                "of the machine by itself"
-            )
 
 
 def say(text: str, *, everywhere: bool = False) -> None:

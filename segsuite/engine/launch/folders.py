@@ -13,11 +13,11 @@ import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from segsuite.core.errors import ConfigError
+from segsuite.engine.launch.ranks import begun
 
 RESULT = "result.json"
 CONFIG = "config.yaml"
@@ -28,6 +28,8 @@ LAST = Path("checkpoints") / "last.ckpt"
 BEST = Path("checkpoints") / "best.ckpt"
 
 _LONGEST = 80
+_MOST = 255
+"""Characters that file systems take in a name."""
 _NOT_IN_NAME = ("sweep", "resume", "run.", "paths.", "hydra.", "hydra/")
 """Overrides that change where or how a job runs, but not what it computes."""
 
@@ -56,8 +58,8 @@ def parent(name: str, folder: Any) -> Path:
 
 
 def fresh(parent: str | Path, name: str) -> Path:
-    """A folder of its own: named by the time to the microsecond."""
-    return Path(parent) / clean(name) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
+    """A folder of its own: named by the time to the microsecond, or as ranks have agreed."""
+    return Path(parent) / clean(name) / begun()
 
 
 def resumable(parent: str | Path, name: str) -> Path:
@@ -67,8 +69,8 @@ def resumable(parent: str | Path, name: str) -> Path:
         ConfigError: there is none.
     """
     runs = Path(parent) / clean(name)
-    begun = [folder for folder in runs.glob("*") if (folder / goes_on_from(folder)).exists()]
-    unfinished = [folder for folder in begun if recorded_result(folder) is None]
+    started = [folder for folder in runs.glob("*") if (folder / goes_on_from(folder)).exists()]
+    unfinished = [folder for folder in started if recorded_result(folder) is None]
     if not unfinished:
         finished = max((path.parent for path in runs.glob(f"*/{RESULT}")), default=None)
         newest = f" (the newest, {finished.name}, has finished)" if finished else ""
@@ -77,7 +79,15 @@ def resumable(parent: str | Path, name: str) -> Path:
             "resume out, to start a new run or to go on from a checkpoint of your choice by "
             "ckpt_path=FILE"
         )
-    return max(unfinished, key=lambda folder: folder.name)
+    return max(unfinished, key=_age)
+
+
+def _age(folder: Path) -> str:
+    """What sorts runs by when they were begun: their name, but where it is a number of Slurm's."""
+    if not folder.name.startswith("slurm-"):
+        return folder.name
+    first = ((read_record(folder / RUN) or {}).get("starts") or [{}])[0]
+    return str(first.get("time", "")).replace("T", "_")
 
 
 def goes_on_from(folder: Path) -> Path:
@@ -89,10 +99,17 @@ def goes_on_from(folder: Path) -> Path:
     return Path(noted) if isinstance(noted, str) else LAST
 
 
-def sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> Path:
-    """The folder of a sweep, named by its file, or else by `name`."""
+def sweep_folder(
+    logs: Any, name: Any, choices: Mapping[str, str | None], typed: Sequence[str] = ()
+) -> Path:
+    """The folder of a sweep, named by its file, by all of several (`seeds+theta`), or by `name`.
+
+    Args:
+        typed: the overrides; Hydra's choices do not name several files of one group.
+    """
+    several = [o[len("sweep=[") : -1].replace(",", "+") for o in typed if o.startswith("sweep=[")]
     sweeps = parent("paths.logs", logs) / "sweeps"
-    return sweeps / clean(choices.get("sweep") or name or "unnamed")
+    return sweeps / clean("".join(several[-1:]) or choices.get("sweep") or name or "unnamed")
 
 
 def job_name(overrides: Sequence[str], swept: Collection[str] = ()) -> str:
@@ -153,8 +170,12 @@ def _shortened(overrides: Sequence[str]) -> str:
 
 
 def clean(name: str) -> str:
-    """`name` with everything that could trouble a file system replaced by a dash."""
-    return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", str(name)).strip("-.") or "unnamed"
+    """`name` with everything that could trouble a file system replaced by a dash; one that is
+    longer than it takes is cut, and told from others by its digest."""
+    cleaned = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", str(name)).strip("-.") or "unnamed"
+    if len(cleaned) <= _MOST:
+        return cleaned
+    return f"{cleaned[:_LONGEST]}-{hashlib.sha256(str(name).encode()).hexdigest()[:10]}"
 
 
 def begun_by_hydra(folder: str | Path) -> bool:

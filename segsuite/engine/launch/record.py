@@ -170,11 +170,6 @@ def result_of(
     return Result(folder=run.folder, own=own, record=record)
 
 
-def write_result(run: Run, own: Mapping[str, Any], **found: Any) -> Result:
-    """As `result_of`, and writes it."""
-    return result_of(run, own, **found).written()
-
-
 def record_of(
     kind: str, name: str, *, typed: Sequence[str], entries: Sequence[Entry], device: Any = "cpu"
 ) -> Record:

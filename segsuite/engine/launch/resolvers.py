@@ -1,6 +1,7 @@
 """The interpolations that config files may use beside OmegaConf's own. Imports nothing heavy."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -16,6 +17,8 @@ def register() -> None:
         "or_none": _or_none,
         "sweep_folder": _sweep_folder,
         "job_name": _job_name,
+        "tune_folder": _tune_folder,
+        "unless_finished": _unless_finished,
         "two_thirds": _two_thirds,
         "twice": _twice,
         "tenth": _tenth,
@@ -63,8 +66,20 @@ def run_folder(
     return str(folders.resumable(parent, name) if resume else folders.fresh(parent, name))
 
 
-def _sweep_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> str:
-    return str(folders.sweep_folder(logs, name, choices))
+def _sweep_folder(
+    logs: Any, name: Any, choices: Mapping[str, str | None], typed: Sequence[str] = ()
+) -> str:
+    return str(folders.sweep_folder(logs, name, choices, typed))
+
+
+def _tune_folder(logs: Any, name: Any, choices: Mapping[str, str | None]) -> str:
+    """That of a search for settings stands among those of sweeps."""
+    return str(folders.sweep_folder(logs, f"tune-{folders.run_name(name, choices)}", {}))
+
+
+def _unless_finished(folder: str, name: str) -> str | None:
+    """`name`; null for a job that has finished, in whose folder nothing is written again."""
+    return None if (Path(folder) / folders.RESULT).exists() else name
 
 
 def _job_name(

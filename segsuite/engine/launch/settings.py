@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from segsuite.core.config import CONF
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.hints import Above, Between, Count, Share, fits, misfit
+from segsuite.engine.launch.ranks import launched
 from segsuite.engine.launch.typed import TEXT
 
 log = logging.getLogger(__name__)
@@ -177,10 +178,11 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
         raise ConfigError(
             "trainer.fast_dev_run writes no checkpoint to test in the end; type debug=smoke"
         )
-    if numbers.get("num_nodes", 1) != 1:
+    if numbers.get("num_nodes", 1) != 1 and launched()[1] == 1:
         raise ConfigError(
-            f"trainer.num_nodes={numbers['num_nodes']}: the suite starts processes of one machine "
-            "only; leave trainer.num_nodes=1, and type trainer=ddp for all GPUs of this one"
+            f"trainer.num_nodes={numbers['num_nodes']}: by itself, the suite starts processes of "
+            "one machine only; leave trainer.num_nodes=1 and type trainer=ddp for all GPUs of this "
+            "one, or start the command by torchrun or srun on each machine"
         )
 
 

@@ -13,7 +13,10 @@ from omegaconf import DictConfig, open_dict
 from segsuite.core.config import check_choices
 from segsuite.engine.launch import folders
 from segsuite.engine.launch.heeded import check_heeded
+from segsuite.engine.launch.record import run_id
+from segsuite.engine.launch.run import Run
 from segsuite.engine.launch.settings import check_groups
+from segsuite.engine.launch.tags import tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class Start:
         with open_dict(cfg):
             if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
                 cfg.run.folder = folder and str(folder)
+                cfg.run.id = folder and run_id(folder)
+                cfg.run.kind, cfg.run.tags = self.name, tags(cfg, choices)
                 cfg.run.typed = [re.sub(r"(\\*)\$\{", r"\1\1\\${", o) for o in typed]  # as text
                 cfg.run[folders.GOES_ON_FROM] = self.goes_on_from and self.goes_on_from.as_posix()
                 if sweeping and folder:
@@ -59,3 +64,5 @@ class Start:
         check_heeded(cfg, self.name, typed)
         for key, parent in cfg.paths.items():
             folders.parent(f"paths.{key}", parent)
+        if self.name != "train" and cfg.get("logger"):  # which are asked for when all is measured
+            Run(cfg).build_all("logger")

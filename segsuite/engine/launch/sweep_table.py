@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from segsuite.core.errors import ConfigError
+from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.core.files import write_json, written_whole
 from segsuite.core.results import Entry, Metric
 from segsuite.engine.launch import folders
@@ -38,22 +39,48 @@ def swept_noted(arguments: list[str]) -> list[str]:
     return [*arguments, f"run.swept=[{','.join(swept)}]"] if swept else arguments
 
 
+class JobsFailed(SegsuiteError):
+    """Jobs of a sweep have failed; the others have finished."""
+
+
 @contextmanager
 def ending_with_a_table() -> Iterator[None]:
-    """Prints the table of the sweep that begins within the block, however the block ends."""
+    """Prints the table of the sweep that begins within the block, however the block ends.
+
+    Raises:
+        JobsFailed: some have; with the log of each.
+    """
     try:
         yield
     finally:
-        interrupted = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
+        stopped = sys.exception()
         while _begun:
-            _report(_begun.pop(), interrupted=interrupted)
+            config = _begun.pop()
+            failed = _report(config, isinstance(stopped, KeyboardInterrupt | SystemExit))
+            if failed and stopped is None:  # else that is what is to be told
+                raise JobsFailed(listed([job / f"{config.hydra.job.name}.log" for job in failed]))
 
 
-def _report(config: DictConfig, *, interrupted: bool) -> None:
+def listed(logs: Sequence[Path]) -> str:
+    """The jobs that have failed: the last that each said of it, and where the rest stands."""
+    heading = (
+        f"{len(logs)} job{'s' * (len(logs) > 1)} failed; the same command runs what is missing:"
+    )
+    return "\n".join([heading, *(f"  {_said(log)}\n    see {log}" for log in logs)])
+
+
+def _said(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    told = [said for line in lines for _, _, said in [line.partition("[ERROR] - ")] if said]
+    return told[-1] if told else f"{log.parent.name} ended without a word"
+
+
+def _report(config: DictConfig, interrupted: bool) -> list[Path]:
+    """Prints and writes the table; the folders of the jobs that have failed."""
     sweep = Path(config.hydra.sweep.dir)
     swept, jobs = _expanded(config)
     if not any(job.is_dir() for job in jobs):
-        return  # nothing was begun
+        return []  # nothing was begun
     metric = config.get("optimized_metric") or "result"
     if metric.endswith("/headline"):  # what it stands for is known to the jobs' tasks
         metric = next(filter(None, map(_optimized, jobs)), metric)
@@ -61,22 +88,45 @@ def _report(config: DictConfig, *, interrupted: bool) -> None:
         {"job": os.path.relpath(job, sweep), **values, **_outcome(job, metric, interrupted)}
         for job, values in jobs.items()
     ]
+    typed = OmegaConf.to_container(config.hydra.overrides.task)
+    write_table(sweep, rows, swept, metric, typed=typed)
+    return [job for job, row in zip(jobs, rows, strict=True) if row["status"] == "failed"]
+
+
+def write_table(
+    sweep: Path,
+    rows: Sequence[dict[str, Any]],
+    swept: Sequence[str],
+    metric: str,
+    *,
+    typed: Sequence[str],
+) -> None:
+    """Prints the table of a sweep, and writes it to its folder as `sweep.csv` and `sweep.json`.
+
+    Args:
+        rows: of each job its folder as `job`, the values of what was swept, the metric, the status.
+        swept: keys of what was swept.
+        typed: the overrides on the command line.
+    """
     columns = ["job", *swept, metric, "status"]
     with written_whole(sweep / "sweep.csv") as beside, open(beside, "w", newline="") as handle:
         writer = csv.DictWriter(handle, columns)
         writer.writeheader()
         writer.writerows(rows)
-    _write_record(sweep / "sweep.json", config, rows, metric)
+    _write_record(sweep / "sweep.json", typed, rows, metric)
     _print(rows, [*swept, metric, "status"], title=sweep.name)
     print(
         f"{sum(row['status'] == 'finished' for row in rows)} of {len(rows)} jobs have finished: "
         f"{sweep / 'sweep.csv'}",
         flush=True,
     )
+    if any(sweep.glob("*/wandb/offline-run-*")):
+        # With all starts of a run: W&B takes them in turn, and the newest has all of it.
+        print(f"all of them to W&B: wandb sync {shlex.quote(str(sweep))}/*/wandb", flush=True)
 
 
 def _write_record(
-    path: Path, config: DictConfig, rows: Sequence[dict[str, Any]], metric: str
+    path: Path, typed: Sequence[str], rows: Sequence[dict[str, Any]], metric: str
 ) -> None:
     """The same for other programs, see `core.results`."""
     entries = [
@@ -88,7 +138,6 @@ def _write_record(
         )
         for row in rows
     ]
-    typed = OmegaConf.to_container(config.hydra.overrides.task)
     record = record_of("sweep", path.parent.name, typed=typed, entries=entries)
     write_json(path, {"record": record.to_dict()})
 
@@ -129,7 +178,8 @@ def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]
         of_key = dict(zip(parsed, chosen, strict=True))
         # Not `sweep`: a name that is swept is that of a folder for each of its values.
         of_job = of_key.get("name", config.get("name"))
-        parent = folders.sweep_folder(config.paths.logs, of_job, config.hydra.runtime.choices)
+        choices = config.hydra.runtime.choices
+        parent = folders.sweep_folder(config.paths.logs, of_job, choices, overrides)
         job = parent / folders.job_folder(parent, overrides, swept.values())
         jobs[job] = {name: of_key[key] for key, name in swept.items()}
     return list(swept.values()), jobs
@@ -143,9 +193,9 @@ def _outcome(job: Path, metric: str, interrupted: bool) -> dict[str, Any]:
         return {metric: None, "status": f"damaged {folders.RESULT}"}
     if result is not None:
         return {metric: result.get("optimized"), "status": "finished"}
-    if not interrupted:
-        return {metric: None, "status": "failed"}
-    return {metric: None, "status": "unfinished" if job.is_dir() else "not begun"}
+    if not job.is_dir():
+        return {metric: None, "status": "not begun"}
+    return {metric: None, "status": "unfinished" if interrupted else "failed"}
 
 
 def _print(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, title: str) -> None:

@@ -18,10 +18,10 @@ from segsuite.methods.hyctas.backbone import Features
 from segsuite.methods.hyctas.genotype import SCALES, Genotype
 from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.methods.hyctas.operations import CELLS
-from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.space import ENDINGS, SearchSpace
 from segsuite.nn.predictions import GridPrediction
-from segsuite.nn.segmenter import Segmenter
+from segsuite.nn.recalibration import recalibrate
+from segsuite.nn.whole import Whole
 
 Make = Callable[[Genotype], HybridSegmenter]
 """Makes the network of a genotype."""
@@ -242,14 +242,3 @@ class _Head(nn.Module):
 
     def forward(self, main: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
         return GridPrediction(self.head(Features(main, fine, coarse))).labels(self.size)
-
-
-class Whole(nn.Module):
-    """A network from an image to labels of its pixels."""
-
-    def __init__(self, network: Segmenter, size: Size) -> None:
-        super().__init__()
-        self.network, self.size = network, size
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network.predict(images).labels(self.size)

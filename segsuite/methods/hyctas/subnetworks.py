@@ -18,8 +18,8 @@ from segsuite.methods.hyctas.genes import Genes
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.methods.hyctas.network import HybridSegmenter
 from segsuite.methods.hyctas.pieces import Pieces
-from segsuite.methods.hyctas.recalibration import recalibrate
 from segsuite.methods.hyctas.supernet import Supernet
+from segsuite.nn.recalibration import recalibrate
 
 
 class Subnetworks:

@@ -71,21 +71,30 @@ function confusions() {
 
 function sameImages() {
   if (!data.images.length) return;
+  const chosen = { tokens: true };
   const width = el("input", { type: "range", min: 140, max: 480, value: 240, ariaLabel: "size", oninput: () => holder.style.setProperty("--panel", `${width.value}px`) });
   const holder = el("div");
-  section("images", "The same images", el("div", { class: "controls" }, el("label", {}, "size", width)), holder);
-  const panel = (drawn, caption) => el("figure", { class: drawn.caption ? "" : "whole" },
-    el("img", { src: drawn.source, alt: caption, loading: "lazy" }), el("figcaption", { title: caption }, cut(caption, 120)));
-  onChange(() => {
-    holder.replaceChildren(...data.images.map((image) => {
-      const own = compared(24).filter((place) => image.runs[place]);
-      if (!own.length) return "";
-      return el("div", {}, el("h3", {}, image.name), el("div", { class: "sheet" },
-        ...image.given.map((drawn) => panel(drawn, drawn.caption)),
-        ...own.flatMap((place) => image.runs[place].map((drawn) => panel(drawn, `${runs[place].name}${drawn.caption && drawn.caption !== "prediction" ? `: ${drawn.caption}` : ""}`)))),
-      image.legend ? el("p", { class: "legend" }, el("img", { src: image.legend.source, alt: "colours of the classes", loading: "lazy" })) : null);
-    }));
-  });
+  const withTokens = data.images.some((image) => Object.values(image.runs).some((own) => own.length > 1));
+  section("images", "The same images", el("div", { class: "controls" }, el("label", {}, "size", width),
+    withTokens ? tick("tokens", true, (on) => { chosen.tokens = on; draw(); }) : null), holder);
+  const draw = () => holder.replaceChildren(...data.images.map((image) => imageOf(image, chosen.tokens)));
+  onChange(draw);
+}
+
+/** One image: itself and its truth, then a group of panels for each training that is compared. */
+function imageOf(image, tokens) {
+  const places = compared(24).filter((place) => image.runs[place]);
+  if (!places.length) return "";
+  const groups = places.map((place) => panels(runs[place].name, tokens ? image.runs[place] : image.runs[place].slice(0, 1)));
+  const legend = image.legend && el("p", { class: "legend" }, el("img", { src: image.legend.source, alt: "colours of the classes", loading: "lazy" }));
+  return el("div", {}, el("h3", {}, image.name),
+    el("div", { class: "sheet" }, image.given.length ? panels("given", image.given) : null, ...groups), legend);
+}
+
+function panels(title, drawn) {
+  const figures = drawn.map((panel) => el("figure", { class: panel.caption ? "" : "whole" },
+    el("img", { src: panel.source, alt: `${panel.caption}, ${title}`, loading: "lazy" }), el("figcaption", {}, panel.caption)));
+  return el("div", { class: "group" }, el("p", { title }, cut(title, 80)), el("div", {}, ...figures));
 }
 
 function settingsThatDiffer() {

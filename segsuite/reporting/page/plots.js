@@ -32,6 +32,12 @@ function layout(more) {
   };
 }
 
+/** The library, run when the first plot comes into view: the tables need not wait for it. */
+function library() {
+  if (!window.Plotly) document.head.append(el("script", { textContent: document.getElementById("plotly").textContent }));
+  return window.Plotly;
+}
+
 /** A plot that `describe` gives as [traces, layout]; again whenever something is chosen. */
 function plot(parent, describe, properties = {}) {
   const place = el("div", { class: "plot", ...properties });
@@ -42,7 +48,8 @@ function plot(parent, describe, properties = {}) {
     if (!seen) return;
     due = false;
     const [traces, more] = describe();
-    Plotly.react(place, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+    place.style.height = `${more.height ?? 430}px`;
+    library().react(place, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
   };
   new IntersectionObserver((entries) => {
     seen = entries.some((entry) => entry.isIntersecting);
@@ -66,13 +73,13 @@ function front(points, higher) {
 
 function accuracyAgainstCost() {
   const filled = (place) => rows().some((row) => typeof row.values[place] === "number");
-  const costs = columns.map((column, place) => [place, column]).filter(([place, column]) => column.kind === "lower" && filled(place));
-  const qualities = columns.map((column, place) => [place, column]).filter(([place, column]) => column.kind === "higher" && filled(place));
+  const costs = columns.map((column, place) => [place, column]).filter(([place, column]) => column.kind === "lower" && place !== headline && filled(place));
+  const qualities = columns.map((column, place) => [place, column]).filter(([place, column]) => (column.kind === "higher" || place === headline) && filled(place));
   if (!costs.length || !qualities.length) return;
   const known = (place) => rows().filter((row) => typeof row.values[place] === "number").length;
   const most = Math.max(...costs.map(([place]) => known(place)));
   const complete = costs.filter(([place]) => known(place) === most);
-  const timed = complete.find(([, column]) => column.key.startsWith("ms:")) ?? complete.find(([, column]) => column.key === "gmacs") ?? complete[0];
+  const timed = complete.find(([, column]) => column.key.startsWith("ms:")) ?? complete.find(([, column]) => column.key.startsWith("gmacs")) ?? complete[0];
   const chosen = { x: timed[0], y: headline >= 0 ? headline : qualities[0][0], by: -1 };
   const texts = columns.map((column, place) => [place, column]).filter(([, column]) => column.kind === "text" || column.kind === "setting")
     .filter(([place, column]) => column.key !== "name" && new Set(runs.map((run) => run.values[place])).size > 1);
@@ -108,7 +115,7 @@ function costPlot(chosen) {
     marker: { size: own.map((p) => (p.row.members.includes(state.baseline) ? 13 : 9)), color: color(place),
       symbol: own.map((p) => (p.row.members.includes(state.baseline) ? "diamond" : "circle")) },
   }));
-  return [[line, ...traces], { xaxis: { title: { text: plain(x.label) }, rangemode: "tozero" }, yaxis: { title: { text: plain(y.label) } }, showlegend: chosen.by >= 0 }];
+  return [[line, ...traces], { xaxis: { title: { text: plain(x.label) } }, yaxis: { title: { text: plain(y.label) } }, showlegend: chosen.by >= 0 }];
 }
 
 function learningCurves() {
@@ -154,7 +161,7 @@ function withSpread(setting, own, shade) {
   const band = {
     x: [...steps, ...steps.slice().reverse()],
     y: [...means.map((mean, n) => mean + deviations[n]), ...means.map((mean, n) => mean - deviations[n]).reverse()],
-    fill: "toself", fillcolor: `${shade}33`, line: { width: 0 }, hoverinfo: "skip", showlegend: false,
+    mode: "lines", fill: "toself", fillcolor: `${shade}33`, line: { width: 0 }, hoverinfo: "skip", showlegend: false,
   };
   return [band, line];
 }

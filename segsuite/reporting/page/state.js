@@ -10,7 +10,7 @@ const several = data.settings.some((setting) => setting.members.length > 1);
 
 const state = {
   sort: headline < 0 ? 0 : headline,
-  descending: headline >= 0,
+  descending: headline >= 0 && columns[headline].kind === "higher",
   filter: "",
   means: several,
   all: false,
@@ -133,7 +133,9 @@ function compared(most = Infinity) {
 
 function firstCompared() {
   const finished = runs.map((_, place) => place).filter((place) => runs[place].status === "finished");
-  const best = [...finished].sort((a, b) => (runs[b].values[headline] ?? -1) - (runs[a].values[headline] ?? -1));
+  const sign = headline >= 0 && columns[headline].kind === "lower" ? -1 : 1;
+  const goodness = (place) => (typeof runs[place].values[headline] === "number" ? sign * runs[place].values[headline] : -Infinity);
+  const best = [...finished].sort((a, b) => goodness(b) - goodness(a));
   const first = runs.length <= 12 ? runs.map((_, place) => place) : best.slice(0, 8);
   state.compare = new Set(state.baseline === null ? first : [...first, state.baseline]);
 }

@@ -67,7 +67,7 @@ function cell(row, column, place, best) {
   const value = row.values[place];
   if (!isNumber(column)) return el("td", { class: "long", title: String(value ?? "") }, shown(value, column));
   const parts = [shown(value, column)];
-  if (row.spreads[place] !== null && row.spreads[place] !== undefined) {
+  if (row.spreads[place]) {
     parts.push(el("span", { class: "spread" }, ` ± ${digits(row.spreads[place] * column.scale, column)} (${row.counts[place]})`));
   }
   if (place === headline && state.baseline !== null && value !== null) parts.push(beside(row, value, column));
@@ -91,7 +91,7 @@ function beside(row, value, column) {
 
 function bestOf(list, place, higher) {
   const values = list.map((row) => row.values[place]).filter((value) => typeof value === "number");
-  return values.length ? (higher ? Math.max(...values) : Math.min(...values)) : undefined;
+  return new Set(values).size > 1 ? (higher ? Math.max(...values) : Math.min(...values)) : undefined;
 }
 
 /** A table of its own that sorts by a click; cells are text or [value, low, high]. */

@@ -1,4 +1,4 @@
-"""Statistics of batch norms, gathered anew for a sub-network (HyCTAS, section 4.2).
+"""Statistics of batch norms, gathered anew (as for a sub-network of HyCTAS, section 4.2).
 
 Those that the supernet keeps are means over all sub-networks that pass through a cell.
 """
