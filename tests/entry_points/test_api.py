@@ -191,6 +191,13 @@ def test_what_only_a_command_line_has_is_refused(given, said):
         api.train(given)
 
 
+def test_ranks_of_torchrun_are_refused_a_training(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun has started this 2 times: from Python"):
+        api.train(SEARCHED, *SMALL)
+
+
 def test_no_entry_point_of_another_name_is_composed():
     with pytest.raises(ConfigError, match="no entry point trane; did you mean `train`"):
         api.compose("trane")
