@@ -9,7 +9,8 @@
 Calls are named as entry points and take what these take on a command line, one text for each
 override. What cannot be right raises the sentence that the entry point would print, as a
 `segsuite.core.errors.SegsuiteError`, mostly a `ConfigError`. Runs get folders of their own below
-`paths.logs` (`logs/train/NAME/TIME`), with the files that entry points write there.
+`paths.logs` (`logs/train/NAME/TIME`), with the files that entry points write there. In the place of
+`--config-dir DIR` stands `hydra.searchpath=[file:///ABSOLUTE/DIR]`.
 
 Importing this imports nothing heavy; the first call imports torch.
 """

@@ -161,9 +161,7 @@ def test_what_holds_no_record_is_told_and_left_out(trained, tmp_path, caplog):
     "typed",
     [
         "experiment=nope",  # while it is composed
-        "method/pruning=exits",
         "resume=true",  # while its folder is looked for
-        "paths.logs=null",
         "trainer.max_steps=0",  # within
         "seed",
     ],
@@ -191,6 +189,13 @@ def test_mistakes_are_told_as_on_a_command_line(typed, tmp_path, capfd):
 def test_what_only_a_command_line_has_is_refused(given, said):
     with pytest.raises(ConfigError, match=said):
         api.train(given)
+
+
+def test_ranks_of_torchrun_are_refused_a_training(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="torchrun has started this 2 times: from Python"):
+        api.train(SEARCHED, *SMALL)
 
 
 def test_no_entry_point_of_another_name_is_composed():

@@ -15,6 +15,7 @@ from segsuite.core.config import as_today
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import entry_point
 from segsuite.engine.launch.exhausted import exhaustion_explained
+from segsuite.engine.launch.ranks import launched
 from segsuite.engine.launch.record import leaves
 from segsuite.engine.launch.resolvers import run_folder
 from segsuite.engine.launch.run import Run
@@ -148,14 +149,17 @@ def _forget_checkpoint() -> None:
 
 
 def _check_processes(cfg: DictConfig, name: str) -> None:
-    """Raises ConfigError where Lightning would start this program again for further processes."""
-    devices = OmegaConf.select(cfg, "trainer.devices")
+    """Raises ConfigError where a trainer would share its work with other processes: Lightning would
+    start this whole program again for each, and those of torchrun would have one folder."""
+    devices, (launcher, count) = OmegaConf.select(cfg, "trainer.devices"), launched()
     one = devices in (None, 1, "1") or (OmegaConf.is_list(devices) and len(devices) == 1)
-    if not one:
-        raise ConfigError(
-            f"trainer.devices={devices}: from Python there is one process; type "
-            f"python -m segsuite.{name} for several, or leave trainer.devices=1"
-        )
+    if "trainer" not in cfg or (one and count == 1):
+        return
+    said = f"{launcher} has started this {count} times" if one else f"trainer.devices={devices}"
+    raise ConfigError(
+        f"{said}: from Python there is one process; type python -m segsuite.{name} for several, or "
+        "leave trainer.devices=1"
+    )
 
 
 @contextmanager
