@@ -55,6 +55,7 @@ def entry_point(monkeypatch, capfd):
         ("cpu", "`cpu` is no setting: they are typed KEY=VALUE"),
         ("=3", "`=3` is no setting"),
         ("logger=cvs", "did you mean `csv`"),
+        ("hydra/launcher=slow", "the launcher slow is not installed; in the suite's folder type"),
         ("data.root.deep=1", "data.root"),
         ("method.optimizer._partial_=nan", "`method.optimizer._partial_=nan` is not one of"),
         ("data=-inf", "`data=-inf` chooses nothing"),
@@ -215,6 +216,9 @@ def test_every_job_that_failed_is_told_at_the_end_with_its_log(entry_point, tmp_
         f"see {defect}",
     ]
     assert "Traceback" not in mistake.read_text() and "Traceback" in defect.read_text()
+    (mistake.parent / "result.json").write_text("{")
+    code, err = entry_point(bad)
+    assert code == 2 and "2 jobs failed" in err and "result.json is damaged" in err
 
 
 def test_only_folders_of_refused_runs_are_discarded(tmp_path):

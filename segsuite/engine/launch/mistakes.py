@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segsuite.core.config import CONF, composed, has_a_checkpoint, options, parts_of
-from segsuite.core.errors import SegsuiteError, did_you_mean
+from segsuite.core.errors import MissingExtra, SegsuiteError, did_you_mean
 from segsuite.engine.launch.typed import mended, quoted, read_override
 
 _OPTIONAL = ("experiment", "sweep", "debug", "scores", "submission")
@@ -141,6 +141,8 @@ def _childless(key: str, parent: str) -> str:
 
 def _unknown_choice(choice: str) -> str:
     group, _, option = choice.rpartition("/")
+    if group == "hydra/launcher":
+        return str(MissingExtra(f"the launcher {option}", "ray" if option == "ray" else "sweeps"))
     return f"there is no `{group}={option}`{did_you_mean(option, options(group))}"
 
 

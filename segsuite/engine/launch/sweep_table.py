@@ -56,9 +56,9 @@ def ending_with_a_table() -> Iterator[None]:
         stopped = sys.exception()
         while _begun:
             config = _begun.pop()
-            failed = _report(config, isinstance(stopped, KeyboardInterrupt | SystemExit))
-            if failed and stopped is None:  # else that is what is to be told
-                raise JobsFailed(listed([job / f"{config.hydra.job.name}.log" for job in failed]))
+            missing = _report(config, isinstance(stopped, KeyboardInterrupt | SystemExit))
+            if missing and stopped is None:  # else that is what is to be told
+                raise JobsFailed(listed([job / f"{config.hydra.job.name}.log" for job in missing]))
 
 
 def listed(logs: Sequence[Path]) -> str:
@@ -76,7 +76,7 @@ def _said(log: Path) -> str:
 
 
 def _report(config: DictConfig, interrupted: bool) -> list[Path]:
-    """Prints and writes the table; the folders of the jobs that have failed."""
+    """Prints and writes the table; the folders of the jobs that have not finished."""
     sweep = Path(config.hydra.sweep.dir)
     swept, jobs = _expanded(config)
     if not any(job.is_dir() for job in jobs):
@@ -90,7 +90,7 @@ def _report(config: DictConfig, interrupted: bool) -> list[Path]:
     ]
     typed = OmegaConf.to_container(config.hydra.overrides.task)
     write_table(sweep, rows, swept, metric, typed=typed)
-    return [job for job, row in zip(jobs, rows, strict=True) if row["status"] == "failed"]
+    return [job for job, row in zip(jobs, rows, strict=True) if row["status"] != "finished"]
 
 
 def write_table(
