@@ -12,6 +12,7 @@ from segsuite.engine.launch.record import leaves
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
 _SAYS_NOTHING = ("run.", "paths.", "logger.", "hydra.", "callbacks.progress", "resume", "name")
 """Keys that differ from run to run, and change nothing in what is found."""
+_GROUPS = ("experiment", "data", "method")
 _NO_CHOICE = ("hydra/", "sweep", "paths", "logger", "debug")
 
 
@@ -34,14 +35,18 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def choices_of(folder: Path) -> dict[str, str]:
-    """What was chosen of each group, such as `data: camvid`; empty where that is not known."""
+    """What was chosen of each group, such as `data: camvid`; of runs that were started from Python
+    what was typed of them."""
     path = folder / ".hydra" / "hydra.yaml"
     if not path.exists():
-        return {}
-    runtime = (_read(path).get("hydra") or {}).get("runtime") or {}
+        typed = typed_of(folder).items()
+        return {key: value for key, value in typed if key in _GROUPS or "/" in key}
+    choices: Any = _read(path)
+    for key in ("hydra", "runtime", "choices"):
+        choices = choices.get(key) if isinstance(choices, Mapping) else None
     return {
         group: str(chosen)
-        for group, chosen in (runtime.get("choices") or {}).items()
+        for group, chosen in (choices.items() if isinstance(choices, Mapping) else ())
         if chosen is not None and not group.startswith(_NO_CHOICE)
     }
 

@@ -67,9 +67,11 @@ def test_a_training_gives_what_the_entry_point_gives(trained, tmp_path):
     assert trained.metrics["test/miou"] == trained.own["optimized"] > 0
     assert read(trained.folder / "result.json") == trained.record
     assert trained.record.config[:-1] == [SEARCHED, *read(path).config[:-1]]
-    files = {p.relative_to(path.parent) for p in path.parent.rglob("*") if ".hydra" not in p.parts}
-    files = {file for file in files if file.suffix != ".log"}
-    assert {p.relative_to(trained.folder) for p in trained.folder.rglob("*")} == files
+    files = {p.relative_to(path.parent) for p in path.parent.rglob("*") if p.suffix != ".log"}
+    own = {p.relative_to(trained.folder) for p in trained.folder.rglob("*")}
+    assert own == files - {Path(".hydra/hydra.yaml")}
+    configs = [(f / ".hydra" / "config.yaml").read_text() for f in (path.parent, trained.folder)]
+    assert all("seed: ${seed}" in config for config in configs), "references stay references"
 
 
 def test_a_config_can_be_changed_and_trained(trained, logs):

@@ -61,6 +61,11 @@ def write_start(folder: Path, cfg: DictConfig) -> None:
     write_json(folder / folders.RUN, record)
     with written_whole(folder / folders.CONFIG) as beside:
         beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    if not (folder / ".hydra").is_dir():  # started from Python: what Hydra writes of other starts
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+        typed = OmegaConf.create(list(OmegaConf.select(cfg, "run.typed") or []))
+        (folder / ".hydra" / "overrides.yaml").write_text(OmegaConf.to_yaml(typed))
 
 
 def starts(folder: Path) -> dict[str, Any] | None:
