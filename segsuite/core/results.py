@@ -119,6 +119,10 @@ def read(path: Path) -> Record:
     try:
         plain = json.loads(path.read_text())["record"]
         return Record.from_dict(plain, source=path)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path} holds no record of results: it is cut off or damaged ({error})"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} holds no record of results ({error!r})") from error
 

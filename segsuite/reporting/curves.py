@@ -74,7 +74,10 @@ def _rank(metric: str, headlines: set[str]) -> int:
 def _curves(path: Path, tell: Callable[[str], None]) -> Mapping[str, Curve]:
     found: dict[str, Curve] = {}
     try:
-        for row in rows_of(path):
+        rows = rows_of(path)
+        if not rows and path.exists():
+            tell(f"{path} holds no row, so that it has no curves")
+        for row in rows:
             step = int(row.pop("step"))
             for name, value in row.items():
                 if isfinite(number := float(value)):

@@ -103,6 +103,8 @@ def _shared_name(names: Sequence[str], otherwise: str | None) -> str:
     """
     if len(names) == 1:
         return names[0]
+    if len(bare := {name.rpartition(" (")[0] for name in names}) == 1 and all(bare):
+        return bare.pop()  # runs of one name, which their folders' times tell apart
     group, colon, first = names[0].rpartition(": ")
     others = [name.rpartition(": ")[2].split(",") for name in names[1:]]
     shared = [part for part in first.split(",") if all(part in other for other in others)]

@@ -65,8 +65,26 @@ class Search:
                 "data.batch_size=4,8 or 'method.optimizer.lr=tag(log,interval(1e-4,1e-2))', and no "
                 "optimized_metric=null"
             )
+        self._check()
         self.study = self._study()
         self.failed: dict[int, Path] = {}
+
+    def _check(self) -> None:
+        """Raises ConfigError for what every trial would stumble over, before the first one."""
+        from segsuite.engine.launch.entry_point import compose
+
+        for key, least in (("trials", 1), ("random", 1), ("seed", 0)):
+            if not isinstance(number := self.tune[key], int) or number < least:
+                raise ConfigError(f"tune.{key}={number} is no number of at least {least}")
+        for key, override in self.space.items():
+            if override.is_interval_sweep() and override.value().start > override.value().end:
+                raise ConfigError(
+                    f"{override.input_line} begins above its end; type "
+                    f"{key}=interval({override.value().end},{override.value().start})"
+                )
+        first = {k: distribution(o) for k, o in self.space.items()}
+        chosen = [f"{k}={getattr(d, 'low', None) or d.choices[0]}" for k, d in first.items()]
+        compose("train", [*self.fixed, *chosen])
 
     def go_on(self) -> None:
         """Runs the trials that are missing, and tells what was found.

@@ -53,9 +53,10 @@ function heading(column, place) {
 }
 
 function comparing(row) {
+  const chosen = row.members.filter((place) => state.compare.has(place)).length;
   return el("input", {
     type: "checkbox", ariaLabel: `compare ${row.name}`,
-    checked: row.members.every((place) => state.compare.has(place)),
+    checked: chosen === row.members.length, indeterminate: chosen > 0 && chosen < row.members.length,
     onchange: (event) => {
       for (const place of row.members) event.target.checked ? state.compare.add(place) : state.compare.delete(place);
       changed();
@@ -65,7 +66,10 @@ function comparing(row) {
 
 function cell(row, column, place, best) {
   const value = row.values[place];
-  if (!isNumber(column)) return el("td", { class: "long", title: String(value ?? "") }, shown(value, column));
+  if (!isNumber(column)) {
+    const times = column.key === "name" && row.members.length > 1 ? el("span", { class: "spread" }, ` ×${row.members.length}`) : null;
+    return el("td", { class: "long", title: String(value ?? "") }, ...[shown(value, column), times].filter(Boolean));
+  }
   const parts = [shown(value, column)];
   if (row.spreads[place]) {
     parts.push(el("span", { class: "spread" }, ` ± ${digits(row.spreads[place] * column.scale, column)} (${row.counts[place]})`));
