@@ -141,6 +141,15 @@ def test_the_table_of_a_sweep_over_names_finds_its_jobs(jobs, tmp_path):
     assert [row["name"] for row in rows] == ["one", "two"]
 
 
+def test_the_table_of_a_sweep_with_an_odd_and_long_name_finds_its_jobs(jobs, tmp_path):
+    odd = """a b/"c" 'd' <e>""" + "x" * 300
+    found = jobs("experiment=quickstart", f"name={odd}", 'optimized_metric="a/b","<c>"')
+    (table,) = tmp_path.glob("sweeps/*/sweep.csv")
+    with open(table, newline="") as handle:
+        assert [row["job"] for row in csv.DictReader(handle)] == list(found)
+    assert {cfg.name for cfg in found.values()} == {odd}
+
+
 def test_sweeps_are_combined_and_go_by_the_names_that_they_had(jobs):
     experiment = ("experiment=dtop_vitt", "data=scenes")
     found = jobs(*experiment, "sweep=[seeds,theta]", "seed=0", "method.pruning.theta=0.8,0.9")

@@ -52,7 +52,8 @@ def ending_with_a_table() -> Iterator[None]:
     """Prints the table of the sweep that begins within the block, however the block ends.
 
     Raises:
-        JobsFailed: some have; with the log of each.
+        JobsFailed: some have not finished; with the log of each.
+        SystemExit: of 130 after Ctrl-C.
     """
     try:
         yield
@@ -61,6 +62,9 @@ def ending_with_a_table() -> Iterator[None]:
         while _begun:
             config = _begun.pop()
             missing = _report(config, isinstance(stopped, KeyboardInterrupt | SystemExit))
+            if isinstance(stopped, KeyboardInterrupt):  # while jobs ran in other processes
+                print("segsuite: interrupted; the same command goes on", file=sys.stderr)
+                raise SystemExit(130)
             if missing and stopped is None:  # else that is what is to be told
                 raise JobsFailed(listed([job / f"{config.hydra.job.name}.log" for job in missing]))
 
@@ -181,12 +185,19 @@ def _expanded(config: DictConfig) -> tuple[list[str], dict[Path, dict[str, str]]
         overrides = [f"{key}={value}" for key, value in zip(parsed, chosen, strict=True)]
         of_key = dict(zip(parsed, chosen, strict=True))
         # Not `sweep`: a name that is swept is that of a folder for each of its values.
-        of_job = of_key.get("name", config.get("name"))
+        of_job = _value(of_key["name"]) if "name" in of_key else config.get("name")
         choices = config.hydra.runtime.choices
         parent = folders.sweep_folder(config.paths.logs, of_job, choices, overrides)
         job = parent / folders.job_folder(parent, overrides, swept.values())
         jobs[job] = {name: of_key[key] for key, name in swept.items()}
     return list(swept.values()), jobs
+
+
+def _value(text: str) -> Any:
+    """What a value stands for as it is typed, perhaps in quotes."""
+    from segsuite.engine.launch.typed import read_override
+
+    return read_override(f"name={text}").value()
 
 
 def _outcome(job: Path, metric: str, interrupted: bool) -> dict[str, Any]:

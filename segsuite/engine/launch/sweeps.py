@@ -28,6 +28,8 @@ from segsuite.engine.launch.record import differences
 log = logging.getLogger(__name__)
 
 _SET_BY_LAUNCHING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+_LAUNCHER = os.getppid()
+"""The process that had this one run jobs, where a launcher did."""
 _PATIENCE = 5.0
 """Seconds in which a job that was signalled along with its launcher has begun to end."""
 
@@ -57,7 +59,7 @@ def one_job(main: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path, na
             with _as_single_run(folder):
                 return finished_once(main, cfg, folder)
         line = single_run(HydraConfig.get().overrides.task, folder)
-        run_as_process(name, line, folder, launcher=os.getppid())
+        run_as_process(name, line, folder, launcher=_LAUNCHER)
         return (recorded_result(folder) or {}).get("optimized")
     except Exception as error:
         if not isinstance(error, JobFailed):  # which its own process has told
@@ -133,11 +135,13 @@ def run_as_process(
     """Runs an entry point in a process of its own, in the folder of a job, to its end.
 
     Args:
-        launcher: the process that started this one; the job is to save and end when that is killed.
+        launcher: the process that started this one; the job saves and ends when that is killed.
 
     Raises:
         JobFailed: it ended with another exit code than 0; what it said stands in its log.
     """
+    if launcher not in (None, os.getppid()):
+        raise JobFailed(f"{folder.name} was not begun: its sweep has been killed")
     process = Popen(
         [sys.executable, "-m", f"segsuite.{name}", *arguments],
         # Without what the launching process has set for itself, `entry_point._errors_pass_hydra`.
