@@ -1,8 +1,17 @@
 """`python -m segsuite.benchmark`: what networks cost on this machine."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from segsuite.engine.launch.entry_point import entry_point
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from segsuite.bench.probes import Measured
+    from segsuite.engine.launch.record import Result
+    from segsuite.engine.launch.run import Run
 
 
 @entry_point("benchmark")
@@ -32,13 +41,19 @@ def main(cfg: DictConfig) -> None:
 
     from rich.console import Console
 
-    from segsuite.bench.probes import for_record, probe_of
-    from segsuite.core.config import chosen_probe
     from segsuite.engine.launch.run import Run
-    from segsuite.engine.result import write_and_log
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # files need not be narrow
-    run = Run(cfg)
+    measured, _ = benchmarked(Run(cfg), console)
+    print(json.dumps(measured.to_dict(parts=False)))
+
+
+def benchmarked(run: "Run", console: "Console") -> "tuple[Measured, Result]":
+    """A comparison from its config to its result; what is found is shown as it comes."""
+    from segsuite.bench.probes import for_record, probe_of
+    from segsuite.core.config import chosen_probe
+    from segsuite.engine.result import write_and_log
+
     typed = run.typed
     measured = probe_of(run, typed)(
         data_overrides=[o for o in typed if o.lstrip("+").startswith(("data=", "data.", "data/"))],
@@ -46,8 +61,7 @@ def main(cfg: DictConfig) -> None:
     )
     measured.show(console, run.folder)
     own = {"optimized": None, **measured.to_dict()}
-    write_and_log(run, own, kind=chosen_probe(typed), **for_record(measured))
-    print(json.dumps(measured.to_dict(parts=False)))
+    return measured, write_and_log(run, own, kind=chosen_probe(typed), **for_record(measured))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
 """`python -m segsuite.evaluate`: how good a checkpoint is."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from segsuite.engine.launch.entry_point import entry_point
 from segsuite.engine.launch.rebuild import config_from_checkpoint
+
+if TYPE_CHECKING:
+    from segsuite.engine.launch.record import Result
+    from segsuite.engine.launch.run import Run
 
 
 @entry_point("evaluate", prepare=config_from_checkpoint)
@@ -22,22 +28,29 @@ def main(cfg: DictConfig) -> float | None:
     import json
     import sys
 
+    from segsuite.engine.launch.ranks import on_main_process
+    from segsuite.engine.launch.run import Run
+
+    result = evaluated(Run(cfg))
+    if on_main_process():
+        print(f"results in {result.folder}", file=sys.stderr)
+        print(json.dumps(result.own), flush=True)
+    return result.own["optimized"]
+
+
+def evaluated(run: "Run") -> "Result":
+    """An evaluation from its config to its result."""
     from segsuite.core.results import Entry, metrics_of
     from segsuite.engine import evaluation
     from segsuite.engine.launch.ranks import on_main_process
-    from segsuite.engine.launch.run import Run
-    from segsuite.engine.result import write_and_log
+    from segsuite.engine.launch.record import result_of
+    from segsuite.engine.result import finished
 
-    run = Run(cfg)
-    result = evaluation.evaluate(run)
-    if on_main_process():
-        metrics, files = metrics_of(result["metrics"]), {"checkpoint": result["checkpoint"]}
-        entry = Entry(name=str(cfg.name), metrics=metrics, artefacts=files)
-        device = result["device"]
-        write_and_log(run, result, kind="evaluate", entries=[entry], device=device)
-        print(f"results in {run.folder}", file=sys.stderr)
-        print(json.dumps(result), flush=True)
-    return result["optimized"]
+    found = evaluation.evaluate(run)
+    metrics, files = metrics_of(found["metrics"]), {"checkpoint": found["checkpoint"]}
+    entry = Entry(name=str(run.config.name), metrics=metrics, artefacts=files)
+    result = result_of(run, found, kind="evaluate", entries=[entry], device=found["device"])
+    return finished(run, result) if on_main_process() else result
 
 
 if __name__ == "__main__":

@@ -1,9 +1,18 @@
 """`python -m segsuite.export`: a network as a file for another runtime."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from segsuite.engine.launch.entry_point import entry_point
 from segsuite.engine.launch.rebuild import config_from_source
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from segsuite.engine.launch.record import Result
+    from segsuite.engine.launch.run import Run
+    from segsuite.exporting.exported import Exported
 
 
 @entry_point("export", prepare=config_from_source)
@@ -25,20 +34,23 @@ def main(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from segsuite.engine.launch.run import Run
+
+    files, _ = exported(Run(cfg), Console(stderr=True))
+    files.show(Console())
+    print(json.dumps(files.to_dict()), flush=True)
+
+
+def exported(run: "Run", progress: "Console") -> "tuple[Exported, Result]":
+    """An export from its config to its files and its result; says what goes on."""
     from segsuite.engine.result import write_and_log
 
-    console = Console(stderr=True)
-    run = Run(cfg)
     export = run.build("exporter")
-    exported = export(
+    files = export(
         run,
-        tell=lambda text: console.print(f"{text} ...", style="dim", markup=False, highlight=False),
+        tell=lambda text: progress.print(f"{text} ...", style="dim", markup=False, highlight=False),
     )
-    exported.show(Console())
-    plain = exported.to_dict()
-    own = {"optimized": None, **plain}
-    write_and_log(run, own, kind="export", entries=exported.entries())
-    print(json.dumps(plain), flush=True)
+    own = {"optimized": None, **files.to_dict()}
+    return files, write_and_log(run, own, kind="export", entries=files.entries())
 
 
 if __name__ == "__main__":

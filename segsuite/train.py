@@ -1,9 +1,15 @@
 """`python -m segsuite.train`: trains a network and says how good it became."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from segsuite.engine.launch.entry_point import entry_point
 from segsuite.engine.launch.folders import LAST
+
+if TYPE_CHECKING:
+    from segsuite.engine.launch.record import Result
+    from segsuite.engine.launch.run import Run
 
 
 @entry_point("train", goes_on_from=LAST)
@@ -15,16 +21,22 @@ def main(cfg: DictConfig) -> float | None:
     python -m segsuite.train experiment=cts_dtop_vitt resume=true
     python -m segsuite.train -m experiment=cts_dtop_vitb sweep=merge_count
     """
+    from segsuite.engine.launch.run import Run
+
+    return trained(Run(cfg)).own["optimized"]
+
+
+def trained(run: "Run") -> "Result":
+    """A training from its config to its result."""
     from segsuite.core.seeding import seed_everything
     from segsuite.engine import fitting, introduction, training
     from segsuite.engine.class_weights import settle_class_weights
     from segsuite.engine.launch import record
-    from segsuite.engine.launch.run import Run
     from segsuite.engine.loggers.opened import opened
     from segsuite.measure.planned import planned_cost
 
+    cfg = run.config
     seed_everything(cfg.seed)
-    run = Run(cfg)
     training.begin(run)
     resumed = training.resume_point(run)
 

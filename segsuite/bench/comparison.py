@@ -75,8 +75,9 @@ class Comparison:
 
     def entries(self) -> list[Entry]:
         """One per network and batch size."""
+        way = {"precision": self.settings.precision, "compile": self.settings.compile}
         return [
-            report.entry(measurement, batch, size=self.size)
+            report.entry(measurement, batch, size=self.size, **way)
             for measurement in self.measured
             for batch in measurement.speed
         ]

@@ -1,6 +1,7 @@
 """A comparison in plain numbers, for files and for the last line of output."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from segsuite.bench.measurement import Measurement, Speed
@@ -41,7 +42,9 @@ def _counted(measured: Measurement) -> dict[str, Any]:
     }
 
 
-def entry(measured: Measurement, batch: int, *, size: Size) -> Entry:
+def entry(
+    measured: Measurement, batch: int, *, size: Size, precision: str = "fp32", compile: bool = False
+) -> Entry:
     """One candidate at one batch size, for the record of results; what was measured of it."""
     speed, scored = measured.speed[batch], measured.accuracy
     metrics = {
@@ -67,8 +70,10 @@ def entry(measured: Measurement, batch: int, *, size: Size) -> Entry:
             "gmacs_without_policy": without,
         }
     kind = "file" if measured.is_file else "checkpoint"
-    files = {} if measured.path is None else {kind: measured.path}
+    files = {} if measured.path is None else {kind: str(Path(measured.path).resolve())}
     settings = {"batch": batch, "size": list(size), "trained": measured.trained}
+    if not measured.is_file:
+        settings |= {"precision": precision, "compile": compile}
     return Entry(name=measured.name, metrics=metrics, settings=settings, artefacts=files, own=own)
 
 

@@ -16,7 +16,7 @@ from segsuite.core.moved import with_targets_of_today
 from segsuite.core.results import read
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
-_NO_PART = {"weights", "num_classes", "drop_path"}
+_NO_PART = {"weights", "num_classes", "drop_path", "momentum"}
 """Keys of a network's config that say nothing of what it is."""
 
 

@@ -89,9 +89,25 @@ class Record:
                 for entry in plain["entries"]
             ]
             known: Any = {k: v for k, v in plain.items() if k != "version"}
-            return cls(**known | {"entries": entries})
+            made = cls(**known | {"entries": entries})
+            made.check()
+            return made
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{source} holds a damaged record ({error}); make it anew") from error
+
+    def check(self) -> None:
+        """Raises TypeError for parts of another type, as other programs may have written them."""
+        mappings = [
+            self.machine,
+            *(part for e in self.entries for part in (e.settings, e.artefacts)),
+        ]
+        numbers = [n for e in self.entries for m in e.metrics.values() for n in asdict(m).values()]
+        for part in mappings:
+            if not isinstance(part, Mapping):
+                raise TypeError(f"{part!r:.40} where keys and values are expected")
+        for number in numbers:
+            if not isinstance(number, int | float | None):
+                raise TypeError(f"{number!r:.40} where a number is expected")
 
 
 def read(path: Path) -> Record:
@@ -103,6 +119,10 @@ def read(path: Path) -> Record:
     try:
         plain = json.loads(path.read_text())["record"]
         return Record.from_dict(plain, source=path)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path} holds no record of results: it is cut off or damaged ({error})"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} holds no record of results ({error!r})") from error
 

@@ -1,6 +1,7 @@
 """One seed for everything, and streams that depend on nothing but what they are for."""
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,3 +31,27 @@ def stream(*key: int) -> torch.Generator:
     """
     state = np.random.SeedSequence([k % 2**63 for k in key]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) % 2**63)
+
+
+def capture() -> dict[str, Any]:
+    """The states of all generators, as plain types and tensors."""
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
+    version, numbers, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "numpy": [name, keys.tolist(), *rest],
+        "python": [version, list(numbers), gauss],
+    }
+
+
+def restore(states: dict[str, Any]) -> None:
+    """Sets all generators to states that `capture` gave."""
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))

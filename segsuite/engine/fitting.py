@@ -12,8 +12,9 @@ from segsuite.core.results import Entry, metrics_of
 from segsuite.engine.callbacks.checkpoints import Checkpoints
 from segsuite.engine.launch import folders
 from segsuite.engine.launch.rebuild import numbers_of
+from segsuite.engine.launch.record import Result, result_of
 from segsuite.engine.launch.run import Run
-from segsuite.engine.result import write_and_log
+from segsuite.engine.result import finished
 from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import BaseTask
 from segsuite.measure.operations import count_used_parameters
@@ -106,8 +107,8 @@ def finish(
     task: BaseTask,
     *,
     cost: Planned | None = None,
-) -> float | None:
-    """Writes result.json, after which the run counts as finished; the metric for a sweeper.
+) -> Result:
+    """Writes result.json, after which the run counts as finished, and gives what it holds.
 
     Args:
         cost: what an image of the crops' size costs; None where it is not known.
@@ -123,33 +124,32 @@ def finish(
             "right one and resume=true only the last test is made again"
         )
     optimized = None if metric is None else float(metrics[metric])
+    numbers, tested_on = numbers_of(metrics), tested(trainer.datamodule, checkpoint)
+    name, files = str(run.config.name), {"checkpoint": checkpoint}
+    own = {
+        "name": run.config.name,
+        "optimized": optimized,
+        "optimized_metric": metric,
+        "higher_is_better": task.evaluator.higher_is_better,
+        "metrics": numbers,
+        "steps": trainer.global_step,
+        "checkpoint": checkpoint,
+        "test": tested_on,
+    }
+    known = numbers | _costs(task, cost)
+    settings = {} if cost is None else {"size": list(cost.size)}
+    entry = Entry(name=name, metrics=metrics_of(known), settings=settings, artefacts=files)
+    device = trainer.strategy.root_device
+    result = result_of(run, own, kind="train", entries=[entry], device=device)
     if trainer.is_global_zero:
-        numbers = numbers_of(metrics)
-        name, files = str(run.config.name), {"checkpoint": checkpoint}
-        own = {
-            "name": run.config.name,
-            "optimized": optimized,
-            "optimized_metric": metric,
-            "higher_is_better": task.evaluator.higher_is_better,
-            "metrics": numbers,
-            "steps": trainer.global_step,
-            "checkpoint": checkpoint,
-            "test": tested(trainer.datamodule, checkpoint),
-        }
-        known = numbers | _costs(task, cost)
-        settings = {} if cost is None else {"size": list(cost.size)}
-        entry = Entry(name=name, metrics=metrics_of(known), settings=settings, artefacts=files)
-        device = trainer.strategy.root_device
         shown_to = {"loggers": trainer.loggers, "step": trainer.global_step, "known": logged}
-        write_and_log(run, own, kind="train", entries=[entry], device=device, **shown_to)
-        what = str(metric)
-        if what.startswith("test/"):
-            what += f" ({tested(trainer.datamodule, checkpoint)})"
+        finished(run, result, **shown_to)
+        what = f"{metric} ({tested_on})" if str(metric).startswith("test/") else str(metric)
         shown = None if optimized is None else f"{optimized:.4g}"
         log.info("%s = %s; results in %s", what, shown, run.folder)
         for file in profiles(trainer):
             log.info("the profiler's report: %s", file)
-    return optimized
+    return result
 
 
 def _costs(task: BaseTask, cost: Planned | None) -> dict[str, float]:

@@ -17,30 +17,35 @@ log = logging.getLogger(__name__)
 
 
 def write_and_log(
+    run: Run, own: Mapping[str, Any], *, kind: str, entries: Sequence[Entry], device: Any = "cpu"
+) -> record.Result:
+    """What a run found, written and shown to its loggers; see `record.result_of`."""
+    found = record.result_of(run, own, kind=kind, entries=entries, device=device)
+    return finished(run, found)
+
+
+def finished(
     run: Run,
-    own: Mapping[str, Any],
+    result: record.Result,
     *,
-    kind: str,
-    entries: Sequence[Entry],
-    device: Any = "cpu",
     loggers: Sequence[Logger] | None = None,
     step: int = 0,
     known: Collection[str] = (),
-) -> None:
-    """Writes result.json by `record.write_result`, and shows its record to the run's loggers.
+) -> record.Result:
+    """Writes result.json, and shows its record to the run's loggers.
 
     Args:
-        own, kind, entries, device: as of `record.write_result`.
         loggers: those that the run has shown its progress to; None where it has none yet, and the
             config's are begun and ended here.
         step: iteration of the training that the result belongs to.
         known: names of metrics that the loggers have got before.
     """
-    written = record.write_result(run, own, kind=kind, entries=entries, device=device)
+    written = result.written().record.to_dict()
     if loggers is not None:
         log_result(loggers, written, run.folder, step=step, known=known)
     elif run.config.get("logger"):
         _log_alone(run, written)
+    return result
 
 
 def _log_alone(run: Run, written: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 _MOST_CONFUSED = 32
@@ -39,11 +40,15 @@ def class_scores(folder: Path, *, tell: Callable[[str], None]) -> ClassScores | 
     try:
         with open(path, newline="", encoding="utf-8") as handle:
             rows = [(row["class"], row["iou"]) for row in csv.DictReader(handle)]
-        ious = tuple(float(iou) if iou else None for _, iou in rows)
+        ious = tuple(_known(float(iou)) if iou else None for _, iou in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         tell(f"{path} is damaged ({error!r}), and its classes are left out")
         return None
     return ClassScores(tuple(name for name, _ in rows), ious)
+
+
+def _known(iou: float) -> float | None:
+    return iou if isfinite(iou) else None
 
 
 def confusion(folder: Path, *, tell: Callable[[str], None]) -> Confusion | None:

@@ -124,7 +124,8 @@ def _metric(name: str, *, main: bool = True) -> Column:
     if bare.startswith("miou_"):
         return Column(name, f"mIoU % of {bare.removeprefix('miou_')}", "higher", 100, main)
     known = bare in _LABELS
-    return Column(name, _LABELS.get(bare, bare), "higher", 100 if known else 1.0, main)
+    kind = "higher" if known or main else "number"  # of others nobody said which way is better
+    return Column(name, _LABELS.get(bare, bare), kind, 100 if known else 1.0, main)
 
 
 def _any_paper(made: Sequence[Training]) -> bool:

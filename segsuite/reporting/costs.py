@@ -8,6 +8,8 @@ from segsuite.core.results import Entry, Metric, Record
 from segsuite.reporting.training import Training, metrics_of, shape_of
 
 _MILLISECONDS = ("labels_ms", "ms")  # of a benchmark, of a choice
+_OF_NETWORKS = ("method.", "method/", "method=", "method@", "sweep")
+_OF_NONE = ("families", "seeds")  # sweeps that leave networks as they are
 _OTHERS = ("peak_megabytes", "gmacs", "parameters")  # what such a name begins with
 
 
@@ -30,33 +32,40 @@ def with_costs(
     """The trainings with operations and memory where they lacked them; and by the name of each
     training, the times that were measured of its checkpoints, the newest measurement first.
 
-    By the path of the checkpoint. A time of random weights counts for an experiment's name, unless
-    one was measured of its checkpoint in the same circumstances.
+    By the path of the checkpoint. What was measured of an experiment with random weights counts for
+    trainings of just that network, where none was measured of the checkpoint.
     """
     measured: dict[str, list[Measured]] = {}
     completed = list(trainings)
     newest_first = sorted(records.items(), key=lambda item: item[0].name, reverse=True)
-    for _, record in newest_first:
-        for entry in record.entries if record.kind in ("speed", "choose") else ():
-            found = _time(entry, record)
-            for place in _places(entry, trainings):
-                completed[place] = _completed(completed[place], entry)
-                own = measured.setdefault(completed[place].name, [])
-                if found is not None and found.where not in {one.where for one in own}:
-                    own.append(found)
+    entries = [(e, r) for _, r in newest_first if r.kind in ("speed", "choose") for e in r.entries]
+    for entry, record in sorted(entries, key=lambda known: "checkpoint" not in known[0].artefacts):
+        found = _time(entry, record)
+        for place in _places(entry, trainings):
+            completed[place] = _completed(completed[place], entry)
+            own = measured.setdefault(completed[place].name, [])
+            if found is not None and found.where not in {one.where for one in own}:
+                own.append(found)
     return completed, measured
 
 
 def _places(entry: Entry, trainings: Sequence[Training]) -> list[int]:
-    """Of which trainings an entry is: of that whose folder holds its checkpoint, or of all of its
-    experiment."""
+    """Of which trainings an entry is: of that whose folder holds its checkpoint, or of those of its
+    experiment whose network nobody changed."""
     checkpoint = entry.artefacts.get("checkpoint")
     if checkpoint is not None:
         above = set(Path(checkpoint).resolve().parents)
         return [place for place, training in enumerate(trainings) if training.folder in above]
     if entry.settings.get("trained"):
         return []
-    return [n for n, training in enumerate(trainings) if training.experiment == entry.name]
+    alike = [training.experiment == entry.name and _is_plain(training) for training in trainings]
+    return [place for place, same in enumerate(alike) if same]
+
+
+def _is_plain(training: Training) -> bool:
+    """Whether a training has its experiment's own network, as far as that was typed."""
+    changed = [key for key in (*training.typed, *training.swept) if key.startswith(_OF_NETWORKS)]
+    return all(key.endswith(".weights") or training.typed.get(key) in _OF_NONE for key in changed)
 
 
 def _completed(training: Training, entry: Entry) -> Training:
@@ -70,9 +79,20 @@ def _time(entry: Entry, record: Record) -> Measured | None:
     for name in _MILLISECONDS:
         if name in entry.metrics:
             batch = entry.settings.get("batch", 1)
-            shape = shape_of(entry) + (f", batch {batch}" if batch != 1 else "")
-            return Measured(where=f"{shape}, {machine_name(record)}", ms=entry.metrics[name])
+            told = [shape_of(entry), *([f"batch {batch}"] if batch != 1 else []), *_way(entry)]
+            where = ", ".join([*told, machine_name(record)])
+            return Measured(where=where, ms=entry.metrics[name])
     return None
+
+
+def _way(entry: Entry) -> list[str]:
+    """How a network was run, where it is not as PyTorch does in float32."""
+    runtime, precision = entry.settings.get("runtime"), entry.settings.get("precision")
+    return [
+        *([str(runtime)] if runtime not in (None, "torch") else []),
+        *([str(precision)] if precision not in (None, "fp32") else []),
+        *(["compiled"] if entry.settings.get("compile") else []),
+    ]
 
 
 def machine_name(record: Record) -> str:

@@ -1,5 +1,6 @@
 """A report as it is typed."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,12 +24,14 @@ def reported(run: Run, *, tell: Callable[[str], None]) -> dict[str, Any]:
     cfg = run.config
     if not cfg.folders:
         raise ConfigError("name folders of runs: python -m segsuite.report logs/sweeps/NAME")
+    if not isinstance(cfg.images, int) or cfg.images < 0:
+        raise ConfigError(f"images={cfg.images} is no number of trainings; type images=24")
     _check_wandb(cfg.wandb, cfg.wandb_save)
     found = summary([str(path) for path in cfg.folders], baseline=cfg.baseline, images=cfg.images)
     for problem in found.problems:
         tell(problem)
     title = cfg.title or _title(cfg.folders)
-    command = " ".join(["python -m segsuite.report", *map(str, cfg.folders)])
+    command = shlex.join(["python", "-m", "segsuite.report", *(run.typed or cfg.folders)])
     folder = Path(cfg.output or run.folder)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     files: dict[str, Path | str] = dict(

@@ -18,7 +18,7 @@ def markdown(summary: Summary, *, title: str, made: str, command: str) -> str:
         made: when.
         command: what made it.
     """
-    blocks = [f"# {cell(title)}", f"Made {made} by `{command}`."]
+    blocks = [f"# {cell(title)}", f"Made {made} by {cell(command)}"]
     blocks += [f"- {cell(problem)}" for problem in summary.problems]
     if summary.trainings:
         blocks += ["## Trainings", _trainings(summary)]
@@ -41,8 +41,8 @@ def _trainings(summary: Summary) -> str:
     shown = [column for column in columns(summary) if column.main]
     best = _not_beaten(summary)
     rows = [
-        [_mean(summary, setting, column, setting.name in best) for column in shown]
-        for setting in summary.settings[:_MOST]
+        [_mean(summary, setting, column, place in best) for column in shown]
+        for place, setting in enumerate(summary.settings[:_MOST])
     ]
     said = _table([column.label for column in shown], rows)
     several = any(len(setting.members) > 1 for setting in summary.settings)
@@ -53,19 +53,22 @@ def _trainings(summary: Summary) -> str:
     return "\n\n".join([said, *notes])
 
 
-def _not_beaten(summary: Summary) -> set[str]:
-    """Names of the settings on the front of accuracy and operations; none where all are."""
+def _not_beaten(summary: Summary) -> set[int]:
+    """Places of the settings on the front of accuracy and operations; none where all are, or where
+    they are of several data sets."""
+    judged = [t for t in summary.trainings if t.headline == summary.headline]
+    if len({training.data for training in judged}) > 1:
+        return set()
     counts = [n for s in summary.settings for n in s.metrics if n.startswith("gmacs ")]
     cost = max(dict.fromkeys(counts), key=counts.count, default="")
     points = [
-        (setting.name, setting.metrics[cost].mean, setting.metrics[summary.headline].mean)
-        for setting in summary.settings
+        (place, setting.metrics[cost].mean, setting.metrics[summary.headline].mean)
+        for place, setting in enumerate(summary.settings)
         if summary.headline in setting.metrics and cost in setting.metrics
     ]
-    higher = all(training.higher_is_better for training in summary.trainings)
+    higher = all(training.higher_is_better for training in judged)
     kept = front([point[1:] for point in points], higher_is_better=higher)
-    best = {points[place][0] for place in kept}
-    return best if len(best) < len(points) else set()
+    return {points[n][0] for n in kept} if len(kept) < len(points) else set()
 
 
 def _mean(summary: Summary, setting: Setting, column: Column, best: bool) -> str:
@@ -87,7 +90,7 @@ def _mean(summary: Summary, setting: Setting, column: Column, best: bool) -> str
 def number(value: float, column: Column) -> str:
     """As the page shows it."""
     scaled = value * column.scale
-    if column.kind == "number" or scaled == int(scaled):
+    if scaled == int(scaled):
         return f"{scaled:g}"
     return f"{scaled:.2f}" if column.scale == 100 else f"{scaled:.4g}"
 

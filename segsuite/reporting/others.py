@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -81,4 +82,5 @@ def _row(entry: Entry, folder: Path | None) -> dict[str, Any]:
 
 def _number(metric: Metric) -> list[float | None]:
     """The value and its bounds."""
-    return [metric.value, metric.low, metric.high]
+    numbers = (metric.value, metric.low, metric.high)
+    return [n if n is None or isfinite(n) else None for n in numbers]

@@ -73,6 +73,7 @@ def _run(summary: Summary, training: Training, shown: Sequence[Column]) -> dict[
         "values": [_finite(value(summary, training, column)) for column in shown],
         "status": training.status,
         "seed": training.seed,
+        "data": training.data,
         "folder": str(training.folder),
         "tested": training.tested,
         "paper": training.paper and training.paper[1],

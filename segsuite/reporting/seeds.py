@@ -1,10 +1,10 @@
 """Runs that differ in their seed alone, as one: mean and spread."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-from segsuite.reporting.settings import text, without_seed
+from segsuite.reporting.settings import differing, text, without_seed
 from segsuite.reporting.training import Training
 
 
@@ -50,7 +50,31 @@ def by_setting(trainings: Sequence[Training]) -> list[Setting]:
         alike = [f"{k}={text(v)}" for k, v in sorted(without_seed(training.settings).items())]
         key = (training.group or "", *alike) if alike else (training.name,)
         groups.setdefault(key, []).append(training)
-    return [_setting(group) for group in groups.values()]
+    return _named_apart([_setting(group) for group in groups.values()], list(groups.values()))
+
+
+def repeated(settings: Sequence[Setting], trainings: Sequence[Training]) -> int:
+    """How many trainings have the setting and the seed of another one."""
+    seeds = {training.name: training.seed for training in trainings}
+    return sum(len(s.members) - len({seeds[name] for name in s.members}) for s in settings)
+
+
+def _named_apart(
+    settings: Sequence[Setting], groups: Sequence[Sequence[Training]]
+) -> list[Setting]:
+    """With what tells them apart behind names that several have."""
+    named = []
+    for setting in settings:
+        alike = [g[0] for s, g in zip(settings, groups, strict=True) if s.name == setting.name]
+        own = next(t for t in alike if t.name == setting.members[0])
+        keys = [key for key in differing([t.settings for t in alike]) if key != "seed"][:_TOLD]
+        told = ", ".join(f"{key.rpartition('.')[2]}={text(own.settings.get(key))}" for key in keys)
+        named.append(replace(setting, name=f"{setting.name}, {told}" if told else setting.name))
+    return named
+
+
+_TOLD = 3
+"""Keys that a name is told apart by, at most."""
 
 
 def _setting(members: Sequence[Training]) -> Setting:
@@ -79,6 +103,8 @@ def _shared_name(names: Sequence[str], otherwise: str | None) -> str:
     """
     if len(names) == 1:
         return names[0]
+    if len(bare := {name.rpartition(" (")[0] for name in names}) == 1 and all(bare):
+        return bare.pop()  # runs of one name, which their folders' times tell apart
     group, colon, first = names[0].rpartition(": ")
     others = [name.rpartition(": ")[2].split(",") for name in names[1:]]
     shared = [part for part in first.split(",") if all(part in other for other in others)]

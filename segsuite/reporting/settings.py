@@ -12,6 +12,7 @@ from segsuite.engine.launch.record import leaves
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
 _SAYS_NOTHING = ("run.", "paths.", "logger.", "hydra.", "callbacks.progress", "resume", "name")
 """Keys that differ from run to run, and change nothing in what is found."""
+_GROUPS = ("experiment", "data", "method")
 _NO_CHOICE = ("hydra/", "sweep", "paths", "logger", "debug")
 
 
@@ -34,14 +35,18 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def choices_of(folder: Path) -> dict[str, str]:
-    """What was chosen of each group, such as `data: camvid`; empty where that is not known."""
+    """What was chosen of each group, such as `data: camvid`; of runs that were started from Python
+    what was typed of them."""
     path = folder / ".hydra" / "hydra.yaml"
     if not path.exists():
-        return {}
-    runtime = (_read(path).get("hydra") or {}).get("runtime") or {}
+        typed = typed_of(folder).items()
+        return {key: value for key, value in typed if key in _GROUPS or "/" in key}
+    choices: Any = _read(path)
+    for key in ("hydra", "runtime", "choices"):
+        choices = choices.get(key) if isinstance(choices, Mapping) else None
     return {
         group: str(chosen)
-        for group, chosen in (runtime.get("choices") or {}).items()
+        for group, chosen in (choices.items() if isinstance(choices, Mapping) else ())
         if chosen is not None and not group.startswith(_NO_CHOICE)
     }
 
@@ -49,8 +54,10 @@ def choices_of(folder: Path) -> dict[str, str]:
 def typed_of(folder: Path) -> dict[str, str]:
     """What was typed, by its key."""
     path = folder / ".hydra" / "overrides.yaml"
-    typed = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) if path.exists() else []
-    parted = [str(override).partition("=") for override in typed or []]
+    typed = _loaded(path) if path.exists() else []
+    if not isinstance(typed, list):
+        raise ConfigError(f"{path} holds no list of overrides")
+    parted = [str(override).partition("=") for override in typed]
     return {key.lstrip("+"): value for key, _, value in parted}
 
 
@@ -77,10 +84,14 @@ def text(value: Any) -> str:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    content = _loaded(path)
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path} holds no config")
     return content
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error

@@ -14,7 +14,7 @@ from segsuite.reporting.curves import Curve, curves
 from segsuite.reporting.finding import found
 from segsuite.reporting.images import SameImage, same_images
 from segsuite.reporting.others import Table, tables
-from segsuite.reporting.seeds import Setting, by_setting
+from segsuite.reporting.seeds import Setting, by_setting, repeated
 from segsuite.reporting.settings import differing, text
 from segsuite.reporting.training import Training, record_of, trainings
 
@@ -73,10 +73,13 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
         )
     headline = _commonest([t.headline for t in made if t.headline])
     best_first = sorted(made, key=lambda training: -_goodness(training, headline))
+    settings = by_setting(made)
+    if (again := repeated(settings, made)) > 0:
+        tell(f"{again} trainings have the setting and the seed of another one, and count beside it")
     differences = differing([training.settings for training in made])
     return Summary(
         trainings=made,
-        settings=by_setting(made),
+        settings=settings,
         headline=headline,
         times=times,
         columns=_columns(made, differences),
@@ -108,25 +111,30 @@ def _columns(made: Sequence[Training], differences: Sequence[str]) -> list[str]:
     told_apart = [
         key
         for key in (*swept, *typed)
-        if len({value_of(training, key) for training in made}) > 1 and key not in _NO_COLUMN
+        if len({value_of(training, key) for training in made}) > 1
+        and key not in _NO_COLUMN
+        and not key.startswith(("run.", "paths."))
     ]
     return list(dict.fromkeys(told_apart or differences))[:_MOST_COLUMNS]
 
 
-_NO_COLUMN = {"name", "paths.logs", "resume", "sweep"}
+_NO_COLUMN = {"name", "resume", "sweep"}
 
 
 def value_of(training: Training, key: str) -> str:
     """What a training was set to: a key's value, or what was chosen of a group."""
     if key in training.settings:
         return text(training.settings[key])
-    return training.choices.get(key) or training.typed.get(key) or "–"
+    typed = training.typed.get(key, "").replace(" ", "")  # {a: 1} is {a:1}
+    return training.choices.get(key) or typed or "–"
 
 
 def _baseline(made: Sequence[Training], asked: str | None) -> str | None:
-    finished = [training.name for training in made if training.status == "finished"]
-    if asked is None:
-        return finished[0] if finished else None
+    there = [training for training in made if training.status == "finished"]
+    finished = [training.name for training in there]
+    if asked is None:  # of what most of them are of
+        group = _commonest([str(training.group) for training in there])
+        return next((training.name for training in there if str(training.group) == group), None)
     fitting = [name for name in finished if name == asked] or [n for n in finished if asked in n]
     if len(fitting) != 1:
         what = "no finished training" if not fitting else f"{len(fitting)} trainings"

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,11 +76,9 @@ def trainings(
         records: what the finished runs recorded.
         tell: hears of what cannot be read; the rest of a training is still there.
     """
-    made = [
-        _training(folder, records.get(folder), tell)
-        for folder in found
-        if _is_training(folder, records.get(folder))
-    ]
+    here = [folder for folder in found if _is_training(folder, records.get(folder))]
+    sweeps = {above: _sweep_record(above) for above in {folder.parent for folder in here}}
+    made = [_training(f, records.get(f), sweeps[f.parent], tell) for f in here]
     return _told_apart(made)
 
 
@@ -91,8 +90,9 @@ def metrics_of(entry: Entry) -> dict[str, float | None]:
     figures of two sizes never share a column: `gmacs 256x320`."""
     shape = shape_of(entry)
     return {
-        f"{name} {shape}" if name in _OF_A_SIZE else name: metric.value
+        f"{name} {shape}" if name in _OF_A_SIZE else name: value
         for name, metric in entry.metrics.items()
+        if (value := metric.value) is None or isfinite(value)
     }
 
 
@@ -138,11 +138,21 @@ def _is_training(folder: Path, known: Record | None) -> bool:
     )
 
 
-def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -> Training:
+def _sweep_record(folder: Path) -> Record | None:
+    """What a sweep recorded at its end; None of a folder that is none, or has not ended."""
+    try:
+        return read(folder / SWEEP)
+    except SegsuiteError:
+        return None
+
+
+def _training(
+    folder: Path, known: Record | None, sweep: Record | None, tell: Callable[[str], None]
+) -> Training:
     def readable(what: Callable[[Path], Any], otherwise: Any) -> Any:
         try:
             return what(folder)
-        except (SegsuiteError, OSError, ValueError) as error:
+        except (SegsuiteError, OSError, ValueError, TypeError, AttributeError) as error:
             tell(f"{folder.name}: {error}")
             return otherwise
 
@@ -153,14 +163,14 @@ def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -
     metrics: dict[str, float | None] = {}
     if known is not None and known.entries:
         metrics = metrics_of(known.entries[0])
-    sweep, data = _sweep(folder), choices.get("data")
+    group, data = _group(folder), choices.get("data")
     miou = printed_mious().get(data or "", {}).get(choices.get("experiment", ""))
     last = (started["starts"] or [{}])[-1]
     return Training(
         folder=folder,
-        name=_DIGEST.sub("", folder.name) if sweep else _name(folder, known),
-        group=sweep,
-        status="finished" if known is not None else _unfinished(folder),
+        name=_DIGEST.sub("", folder.name) if group else _name(folder, known),
+        group=group,
+        status="finished" if known is not None else _unfinished(folder, sweep),
         metrics=metrics,
         headline=result.get("optimized_metric"),
         higher_is_better=result.get("higher_is_better") is not False,
@@ -169,7 +179,7 @@ def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -
         settings=settings,
         choices=choices,
         typed=readable(typed_of, {}),
-        swept=_swept(folder),
+        swept=_swept(sweep),
         paper=None if miou is None else (miou / 100, str(data)),
         machine=known.machine if known is not None else {},
         commit=known.commit if known is not None else last.get("git"),
@@ -178,17 +188,14 @@ def _training(folder: Path, known: Record | None, tell: Callable[[str], None]) -
     )
 
 
-def _unfinished(folder: Path) -> Status:
+def _unfinished(folder: Path, sweep: Record | None) -> Status:
     """Whether the sweep that a run is of has ended without it."""
-    try:
-        entries = read(folder.parent / SWEEP).entries
-    except SegsuiteError:
-        return "unfinished"
-    statuses = [e.settings.get("status") for e in entries if e.name == folder.name]
+    entries = () if sweep is None else sweep.entries
+    statuses = [e.settings.get("status") for e in entries if Path(e.name).name == folder.name]
     return "failed" if "failed" in statuses else "unfinished"
 
 
-def _sweep(folder: Path) -> str | None:
+def _group(folder: Path) -> str | None:
     above = folder.parent
     return above.name if above.parent.name == "sweeps" or (above / SWEEP).exists() else None
 
@@ -197,12 +204,9 @@ def _name(folder: Path, known: Record | None) -> str:
     return known.name if known is not None else folder.parent.name  # logs/train/NAME/TIME
 
 
-def _swept(folder: Path) -> list[str]:
-    """The keys that a job's sweep varied, by what it recorded at its end."""
-    try:
-        entries = read(folder.parent / SWEEP).entries
-    except SegsuiteError:
-        return []
+def _swept(sweep: Record | None) -> list[str]:
+    """The keys that a sweep varied."""
+    entries = () if sweep is None else sweep.entries
     return [key for key in (entries[0].settings if entries else ()) if key != "status"]
 
 

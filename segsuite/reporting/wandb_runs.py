@@ -63,7 +63,7 @@ def logged_from(
         swept=tuple(swept([record.earlier_config(folder) or {} for folder in found])),
         classes=tuple(sorted(classes)),
         images=tuple(sorted(media)),
-        baseline=_id(next(iter(found)) if baseline is None else Path(baseline)),
+        baseline=_id(baseline if baseline in found else next(iter(found))),
     )
 
 

@@ -7,10 +7,12 @@ import tomllib
 from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
+from shutil import copy
 
 import pytest
 from omegaconf import OmegaConf
 
+from segsuite import api
 from segsuite.bench.comparison import CompareNetworks
 from segsuite.bench.training_memory import CompareMemory
 from segsuite.core.config import CONF, as_today
@@ -225,6 +227,27 @@ def test_searches_for_settings_ask_for_a_training(arguments, tmp_path, monkeypat
     monkeypatch.setattr("segsuite.engine.launch.trials.run_as_process", asked)
     with pytest.raises(Reached):
         called(import_module("segsuite.tune").main, *arguments, f"paths.logs={tmp_path}")
+
+
+def test_the_calls_from_python_do_what_they_say(real, tmp_path, monkeypatch):
+    (block,) = re.findall(r"<!-- python -->\n```python\n(.*?)```\n<!-- /python -->", TEXT, re.S)
+    of_training = ("callbacks.speed=null", "data.cache=false")
+    of_networks = ("size=[32,64]", "rounds=1", "warm_up=0", "images=1", "batch_sizes=[1]")
+    more = {
+        "compose": [*(a for a in SMALL if "expected" not in a), *of_training],
+        "benchmark": [*of_networks, "device=cpu", "data.num_workers=0"],
+    }
+    for name, typed in more.items():  # the block as it stands, on small sizes
+        call = getattr(api, name)
+        monkeypatch.setattr(api, name, lambda *a, call=call, typed=typed: call(*a, *typed))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEGSUITE_LOGS", raising=False)
+    copy(real / "photos" / "0.jpg", "street.jpg")
+    found: dict = {}
+    exec(block, found)
+    assert found["labels"].shape == (20, 30) and found["model"].network.num_classes == 19
+    assert found["result"].own["steps"] == 1 and Path("overlay.png").exists()
+    assert sorted(row["kind"] for row in found["table"]) == ["speed", "speed", "train"]
 
 
 def test_every_command_is_tested_above():

@@ -9,7 +9,7 @@ from torch.distributed import TCPStore
 
 from segsuite.core.errors import ConfigError
 from segsuite.engine.launch import folders, held, record
-from segsuite.engine.launch.resolvers import _run_folder, _sweep_folder
+from segsuite.engine.launch.resolvers import _sweep_folder, run_folder
 from segsuite.engine.launch.sweep_table import swept_noted
 from segsuite.train import main as train
 from tests.engine.entry_points import called
@@ -103,7 +103,7 @@ def test_ranks_of_torchrun_and_slurm_agree_on_a_new_folder(tmp_path, monkeypatch
 @pytest.mark.parametrize("folder", [None, "", True, 3])
 def test_runs_do_not_go_to_a_folder_called_none(folder):
     with pytest.raises(ConfigError, match=r"paths.logs=.* is no folder; type paths.logs=FOLDER"):
-        _run_folder(folder, "train", "a", {}, False)
+        run_folder(folder, "train", "a", {}, False)
     with pytest.raises(ConfigError, match="is no folder"):
         _sweep_folder(folder, "a", {})
 

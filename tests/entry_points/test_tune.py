@@ -34,10 +34,11 @@ def trained(monkeypatch):
             raise sweeps.JobFailed("ended with exit code 1")
         of = dict(a.partition("=")[::2] for a in arguments if "=" in a)
         value = -abs(math.log10(float(of["method.optimizer.lr"])) + 2) - 0.1 * int(of["seed"])
-        result = {"optimized": value, "optimized_metric": "test/miou"}
+        found = None if len(began) in trained.undefined else value
+        result = {"optimized": found, "optimized_metric": "test/miou"}
         (folder / "result.json").write_text(json.dumps(result))
 
-    trained.began, trained.killed_at, trained.fails_at = began, 0, 0
+    trained.began, trained.killed_at, trained.fails_at, trained.undefined = began, 0, 0, ()
     monkeypatch.setattr(trials, "run_as_process", run_as_process)
     return trained
 
@@ -74,6 +75,16 @@ def test_trials_that_fail_are_told_and_run_again(trained, tmp_path, capfd):
     assert "1 job failed" in capfd.readouterr().err
     assert called(tune, *line) == 0 and trained.began[3:] == [failed]
     assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 3
+
+
+def test_a_training_whose_metric_is_undefined_is_a_trial_like_any_other(trained, tmp_path, capfd):
+    trained.undefined = (1, 2)
+    line = [*FLAGS, *ASKED, "tune.trials=3", f"paths.logs={tmp_path}"]
+    assert called(tune, *line) == 0 and len(trained.began) == 3
+    statuses = [row["status"] for row in rows(tmp_path)]
+    assert statuses == ["without a number", "without a number", "finished"]
+    assert "best of 1:" in capfd.readouterr().out
+    assert called(tune, *line) == 0 and len(trained.began) == 3
 
 
 @pytest.mark.parametrize(

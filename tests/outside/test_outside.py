@@ -137,3 +137,12 @@ def test_counts_of_yolo_are_those_that_are_printed():
     assert round(count_parameters(network) / 1e6, 1) == 1.6
     image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
     assert count(network, image).everything.gmacs == pytest.approx(11.35, rel=0.06)
+
+
+def test_batch_norms_keep_the_librarys_momentum_unless_told_otherwise():
+    def momenta(**given) -> set[float]:
+        made = nn.Sequential(nn.BatchNorm2d(3, momentum=0.01), nn.Conv2d(3, 5, 1))
+        network = OutsideSegmenter(network=made, num_classes=5, **given)
+        return {m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+
+    assert (momenta(), momenta(momentum=0.1)) == ({0.01}, {0.1})

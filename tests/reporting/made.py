@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def training(
         ["class", "iou", "accuracy", "pixels"],
         zip(CLASSES, ious, ious, (5, 5, 0), strict=True),
     )
-    right = round(100 * miou)
+    right = 0 if isnan(miou) else round(100 * miou)
     _rows(
         folder / "confusion.csv",
         ["labelled as", *CLASSES],

@@ -132,10 +132,22 @@ def test_few_trainings_show_their_images_and_the_others_are_counted(tmp_path):
     assert here.problems == ["images of 3 of 4 trainings are shown (images=3)"]
 
 
-def test_curves_are_thinned_to_means_and_short_ones_kept():
+def test_curves_are_thinned_to_means_at_the_same_iterations():
     curve = [(n, float(n)) for n in range(1, 101)]
-    assert thinned(curve, 10)[0] == (10, 5.5) and len(thinned(curve, 10)) == 10
-    assert thinned(curve[:5], 10) == curve[:5]
+    steps = list(range(10, 101, 10))
+    assert thinned(curve, steps)[0] == (10, 5.5) and len(thinned(curve, steps)) == 10
+    assert thinned(curve[:14], steps) == [(10, 5.5), (20, 12.5)], "a run that was stopped"
+    assert thinned(curve[:5], range(1, 101)) == curve[:5]
+
+
+def test_hundreds_of_runs_keep_to_the_points_of_a_page(tmp_path):
+    for seed in range(3):
+        at = tmp_path / "sweeps" / "a" / f"seed={seed}-{seed:06x}"
+        training(at, miou=0.5, settings={"seed": seed}, steps=600, image=False)
+    found = read(tmp_path).curves
+    steps = {tuple(step for step, _ in curve) for curve in found["train/loss"].values()}
+    assert len(steps) == 1 and len(*steps) == 200
+    assert len(found["val/miou"]["seed=0"]) == 120
 
 
 def test_the_front_is_what_none_beats():
@@ -177,3 +189,63 @@ def test_a_headline_that_is_to_be_low_is_judged_so(tmp_path):
     assert set(here.images[0].predictions) == {t.name for t in here.trainings if "net0" in t.name}
     said = markdown(here, title="a", made="b", command="c")
     assert [line.count("\\*") for line in said.splitlines() if "| train (" in line] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["config", "overrides", "hydra"])
+@pytest.mark.parametrize("content", ["[a", "5", "hydra: 5"])
+def test_damaged_configs_leave_the_rest_of_a_training(tmp_path, name, content):
+    folder = sweep(tmp_path / "sweeps" / "windows", seeds=[0])
+    (min(folder.iterdir()) / ".hydra" / f"{name}.yaml").write_text(content)
+    here = read(folder)
+    assert [t.status for t in here.trainings] == ["finished", "finished"]
+    markdown(here, title="a", made="b", command="c")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"machine": None},
+        {"entries": [{"name": "a", "metrics": {}, "settings": None}]},
+        {"entries": [{"name": "a", "metrics": {"test/miou": {"value": "abc"}}}]},
+    ],
+    ids=str,
+)
+def test_records_of_other_programs_are_told_where_they_are_none(tmp_path, damaged):
+    folder = sweep(tmp_path / "sweeps" / "windows", seeds=[0])
+    path = min(folder.iterdir()) / "result.json"
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({"record": plain["record"] | damaged}))
+    here = read(folder)
+    assert len(here.trainings) == 1 and "damaged record" in here.problems[0]
+
+
+def test_what_is_no_number_is_shown_as_nothing(tmp_path):
+    at = training(tmp_path / "train" / "a" / "now", miou=float("nan"), settings={}, image=False)
+    (at / "confusion.csv").unlink()
+    here = read(tmp_path)
+    assert "test/miou" not in here.trainings[0].metrics
+    assert "nan" not in markdown(here, title="a", made="b", command="c")
+
+
+def test_costs_of_random_weights_are_those_of_networks_that_nobody_changed(tmp_path):
+    changed = sweep(tmp_path / "sweeps" / "windows", seeds=[0])
+    training(tmp_path / "train" / "plain" / "now", miou=0.5, settings={"at": 1})
+    metrics = {"ms": Metric(value=4.0)}
+    for number, runtime in enumerate(("torch", "onnxruntime")):
+        settings = {"size": [32, 64], "runtime": runtime}
+        entry = Entry(name="cts_vitt", metrics=metrics, settings=settings)
+        recorded(tmp_path / "choose" / str(number), "choose", [entry])
+    here = read(tmp_path)
+    ((name, times),) = here.times.items()
+    assert "windows" not in name and changed.exists()
+    assert {one.where.split(", ")[1] for one in times} == {"Toy <CPU>", "onnxruntime"}
+
+
+def test_settings_of_one_experiment_are_told_apart_and_repeats_said(tmp_path):
+    for number, (rate, seed) in enumerate([(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 0)]):
+        settings = {"seed": seed, "method": {"lr": rate}}
+        at = tmp_path / "train" / "net" / str(number)
+        training(at, miou=0.1 * number + 0.1, settings=settings)
+    here = read(tmp_path)
+    assert [s.name.rpartition(", ")[2] for s in here.settings] == ["lr=0.1", "lr=0.2"]
+    assert "1 trainings have the setting and the seed of another one" in here.problems[0]

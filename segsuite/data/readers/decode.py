@@ -68,9 +68,19 @@ def decode_image(path: str | Path, *, white: float | None = None) -> NDArray[np.
         DataError: naming the file, when it is absent, cut short, no image, too large, or grey of
             32 bits and `white` is None.
     """
-    image = opened(path)
+    return rgb_of(opened(path), path, white=white)
+
+
+def rgb_of(
+    image: Image.Image, source: str | Path, *, white: float | None = None
+) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of an opened image as it is; `source` is what errors call it.
+
+    Raises:
+        DataError: it is grey of 32 bits and `white` is None.
+    """
     if image.mode in _WIDE_MODES:
-        return _eight_bits(image, path, white)
+        return _eight_bits(image, source, white)
     return _pixels(image if image.mode == "RGB" else image.convert("RGB"))
 
 

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM end a run with a checkpoint."""
 
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,8 @@ class Interrupts(Callback):
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # which alone gets signals
         # Only now: Lightning has installed its own handlers shortly before, which drop the work
         # since the last checkpoint.
         self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}

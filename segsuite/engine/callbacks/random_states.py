@@ -1,11 +1,11 @@
 """Random generators travel in checkpoints, and validation leaves no trace on training."""
 
-import random
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+
+from segsuite.core.seeding import capture, restore
 
 _KEY = "random_states"
 
@@ -42,29 +42,6 @@ class RandomStates(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         restore(self._before_validation)
-
-
-def capture() -> dict[str, Any]:
-    """The states of all generators, as plain types and tensors."""
-    name, keys, *rest = np.random.get_state()
-    version, numbers, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "numpy": [name, keys.tolist(), *rest],
-        "python": [version, list(numbers), gauss],
-    }
-
-
-def restore(states: dict[str, Any]) -> None:
-    """Sets all generators to states that `capture` gave."""
-    torch.set_rng_state(states["torch"])
-    if states["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers), gauss))
 
 
 def _of_all_processes(trainer: Trainer) -> list[dict[str, Any]]:

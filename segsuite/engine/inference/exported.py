@@ -52,6 +52,7 @@ class ExportedPredictor:
         about: what the file says of itself.
         classes: what the labels are numbers of.
         device: the CPU.
+        white: none: of 16-bit images 65535 is white.
 
     Raises:
         CheckpointError: the file cannot be run, or does not say what its classes are.
@@ -72,6 +73,7 @@ class ExportedPredictor:
         self._model = OnnxModel(path, threads=threads)
         self.about = self._model.description
         self.classes, self.device = self.about.classes, torch.device("cpu")
+        self.white = None
         self._dtype = torch.int16 if len(self.classes) < 2**15 else torch.int32
 
     def shown(self, image: "Tensor") -> "Tensor":

@@ -78,6 +78,7 @@ def pair(sides: Sequence[int]) -> Size:
     Raises:
         ConfigError: they are not two.
     """
-    if len(sides) != 2:
-        raise ConfigError(f"{list(sides)} is no size; type two sides, as size=[360,480]")
+    if isinstance(sides, int | float | str) or len(sides) != 2:
+        told = sides if isinstance(sides, int | float | str) else list(sides)
+        raise ConfigError(f"size={told} is no size; type two sides, as size=[360,480]")
     return sides[0], sides[1]

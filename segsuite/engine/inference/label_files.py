@@ -13,7 +13,8 @@ from PIL import Image
 from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.palette import colourise, overlay
-from segsuite.engine.inference.legend import PAPER, legend
+from segsuite.engine.inference.legend import PAPER
+from segsuite.engine.inference.legend import legend as strip_of
 
 _AT_ONCE = 2**22
 """Pixels worked on at once."""
@@ -58,13 +59,26 @@ class LabelFiles:
         return _painted(labels, lambda rows: colourise(labels[rows], self._classes.colors))
 
     def _overlaid(self, image: NDArray, labels: NDArray) -> Image.Image:
-        strip = None
-        if self._legend:
-            strip = legend(self._classes, _present(labels, len(self._classes)), labels.shape)
-        colors, opacity = self._classes.colors, self._opacity
-        return _painted(
-            labels, lambda rows: overlay(image[:, rows], labels[rows], colors, opacity), strip
-        )
+        kind = {"opacity": self._opacity, "legend": self._legend}
+        return overlaid(image, labels, self._classes, **kind)
+
+
+def overlaid(
+    image: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    classes: ClassTable,
+    *,
+    opacity: float,
+    legend: bool,
+) -> Image.Image:
+    """The image under the colours of its classes, with those that are in it below, if asked.
+
+    Shapes: image (3, H, W), labels (H, W) class numbers
+    """
+    strip = strip_of(classes, _present(labels, len(classes)), labels.shape) if legend else None
+    return _painted(
+        labels, lambda rows: overlay(image[:, rows], labels[rows], classes.colors, opacity), strip
+    )
 
 
 def _parts(labels: NDArray) -> Iterator[slice]:

@@ -36,10 +36,13 @@ class NetworkPredictor:
 
     Args:
         transform: what the data set does to images before evaluation.
+        white: what is white in 16-bit images, as in training.
 
     Attributes:
+        network: the network, in evaluation mode.
         classes: what the labels are numbers of.
         device: where it works.
+        white: as given.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class NetworkPredictor:
         *,
         inference: Inference,
         transform: Callable[[Tensor], Tensor],
+        white: float | None = None,
     ) -> None:
-        self.classes, self.device = classes, next(network.parameters()).device
-        self._network, self._inference, self._transform = network, inference, transform
+        self.network, self.classes, self.white = network, classes, white
+        self.device = next(network.parameters()).device
+        self._inference, self._transform = inference, transform
         fitting = {2**8: torch.uint8, 2**15: torch.int16}
         self._dtype = next((t for most, t in fitting.items() if len(classes) < most), torch.int32)
 
@@ -65,7 +70,7 @@ class NetworkPredictor:
     def labels(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
         """Class numbers (H, W) of each image at its size, in a narrow integer type, there."""
         with torch.inference_mode():
-            return self._inference.labels(self._network, shown, sizes, dtype=self._dtype)
+            return self._inference.labels(self.network, shown, sizes, dtype=self._dtype)
 
 
 Predictor = NetworkPredictor | ExportedPredictor
@@ -197,8 +202,8 @@ def loaded(run: Run) -> Predictor:
         )
     # What the data set does to images before evaluation.
     transform = run.build_optional("data.eval_transform") or (lambda image: image)
-    inference = run.build("inference")
-    return NetworkPredictor(network.to(device), classes, inference=inference, transform=transform)
+    kind = {"inference": run.build("inference"), "transform": transform, "white": white_of(run)}
+    return NetworkPredictor(network.to(device), classes, **kind)
 
 
 def _batches(

@@ -18,19 +18,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from segsuite.core import config
 from segsuite.core.errors import ConfigError, SegsuiteError
 from segsuite.engine.launch import folders, resolvers
 from segsuite.engine.launch.exhausted import exhaustion_explained
-from segsuite.engine.launch.heeded import check_heeded
 from segsuite.engine.launch.positional import paths_as_list
 from segsuite.engine.launch.ranks import as_rank, on_main_process
-from segsuite.engine.launch.record import run_id
-from segsuite.engine.launch.run import Run
-from segsuite.engine.launch.settings import check_groups
-from segsuite.engine.launch.tags import tags
+from segsuite.engine.launch.start import Start
 from segsuite.engine.launch.typed import as_text, check_spelling, typed_overrides
 
 # At import, not in a function: launchers such as joblib unpickle jobs in processes of their own,
@@ -78,12 +74,14 @@ def entry_point(
         positional: the key of the list that paths without a key go to; None where there is none.
     """
 
+    start = Start(name=name, prepare=prepare, goes_on_from=goes_on_from)
+
     def decorate(main: Main) -> Callable[[], None]:
         full = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
         @functools.wraps(main)
         def job(cfg: DictConfig) -> Any:
-            return _run_job(main, cfg, name, goes_on_from, full)
+            return _run_job(main, cfg, start, full)
 
         @functools.wraps(main)
         def entry() -> None:
@@ -107,6 +105,7 @@ def entry_point(
                 with ending_with_a_table():
                     _hydra(name)(job)()
 
+        entry.start = start
         return entry
 
     return decorate
@@ -140,20 +139,28 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: an override does not fit.
     """
+    return composed_and_chosen(name, as_text(overrides, name))[0]
+
+
+def composed_and_chosen(
+    name: str, overrides: Sequence[str]
+) -> tuple[DictConfig, dict[str, str | None]]:
+    """As `compose`, and what was chosen of each group; of overrides that are quoted as needed."""
     from hydra.errors import HydraException
 
     from segsuite.engine.launch.mistakes import explain, no_choice
 
     try:
-        cfg, choices = config.composed_and_chosen(name, as_text(overrides, name))
+        cfg, choices = config.composed_and_chosen(name, overrides)
     except HydraException as error:
-        raise ConfigError(explain(error, name, overrides)) from error
-    except (ValueError, TypeError) as error:
+        # Without Hydra's traceback, which would be the longer part of a notebook.
+        raise ConfigError(explain(error, name, overrides)) from None
+    except (ValueError, TypeError):
         if (said := no_choice(overrides)) is None:
             raise
-        raise ConfigError(said) from error
+        raise ConfigError(said) from None
     config.check_choices(choices)
-    return cfg
+    return cfg, choices
 
 
 def _hydra(name: str) -> Callable[[Main], Main]:
@@ -163,25 +170,20 @@ def _hydra(name: str) -> Callable[[Main], Main]:
     return hydra.main(version_base="1.3", config_path=str(config.CONF), config_name=name)
 
 
-def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, full: bool) -> Any:
+def _run_job(main: Main, cfg: DictConfig, start: Start, full: bool) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
+    folder, choices = Path(hydra_config.runtime.output_dir), hydra_config.runtime.choices
+    typed = OmegaConf.to_container(hydra_config.overrides.task)  # `${...}` as it was typed
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    _fill_in(cfg, name, folder, goes_on_from, hydra_config.runtime.choices, sweeping=sweeping)
+    start.fill_in(cfg, folder, choices=choices, typed=typed, sweeping=sweeping)
     # Of a sweep: one of its jobs in this process, or one that has a process for itself.
     is_job = sweeping or OmegaConf.select(cfg, "run.sweep") is not None
 
     def job(cfg: DictConfig) -> Any:
-        check_groups(cfg, name)
-        config.check_choices(hydra_config.runtime.choices)  # before keys of a wrong part are told
-        check_heeded(cfg, name, hydra_config.overrides.task)
-        for key, parent in cfg.paths.items():
-            folders.parent(f"paths.{key}", parent)
-        if name != "train" and cfg.get("logger"):  # which are asked for when all is measured
-            Run(cfg).build_all("logger")
+        start.check(cfg, choices=choices, typed=typed)
         with exhaustion_explained(cfg, folder):
             return main(cfg)
 
@@ -189,29 +191,31 @@ def _run_job(main: Main, cfg: DictConfig, name: str, goes_on_from: Path | None, 
         # Within Hydra and not around it, which would print a headline of its own above ours.
         logs = OmegaConf.select(cfg, "paths.logs") or folder
         left = nullcontext() if is_job else _nothing_left_of_refusals(folder, logs)
-        with left, _signals_raise():
+        with left, signals_raise():
             if sweeping:
                 from segsuite.engine.launch.sweeps import one_job
 
-                return one_job(job, cfg, folder, name)
-            with _one_paragraph_errors(name, full):
-                return _as_job(job, cfg, folder, name) if is_job else job(cfg)
+                return one_job(job, cfg, folder, start.name)
+            with _one_paragraph_errors(start.name, full):
+                return _as_job(job, cfg, folder, start.name) if is_job else job(cfg)
     except Interrupted as stop:
-        kept = folder / goes_on_from if goes_on_from else None
-        _say(_after_interrupt(kept, is_job) if kept else "interrupted")
+        say(after_interrupt(folder, start.goes_on_from, sweeping=is_job))
         # Not an Exception: a sweep must stop here too, and not start its next job.
         sys.exit(128 + stop.number)
 
 
-def _after_interrupt(last: Path, is_job: bool) -> str:
-    if not last.exists():
+def after_interrupt(folder: Path, goes_on_from: Path | None, *, sweeping: bool = False) -> str:
+    """What is left of a run that was interrupted, and how it goes on."""
+    if goes_on_from is None:
+        return "interrupted"
+    if not (folder / goes_on_from).exists():
         return "interrupted before there was anything to save"
-    again = "again" if is_job else "with resume=true"
-    return f"interrupted; saved in {last}. To go on, type the same command {again}"
+    again = "again" if sweeping else "with resume=true"
+    return f"interrupted; saved in {folder / goes_on_from}. To go on, type the same command {again}"
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[None]:
     """Ctrl-C and SIGTERM become `Interrupted`; training finishes its iteration (`Interrupts`).
 
     Lightning would end a test by Ctrl-C with exit code 1 and no word, and overhear a SIGTERM.
@@ -242,26 +246,6 @@ def _as_job(main: Main, cfg: DictConfig, folder: Path, name: str) -> Any:
         raise
 
 
-def _fill_in(
-    cfg: DictConfig,
-    kind: str,
-    folder: Path,
-    goes_on_from: Path | None,
-    choices: Any,
-    *,
-    sweeping: bool,
-) -> None:
-    """Puts what only the launch knows into the config: the run's name and folder, its sweep."""
-    with open_dict(cfg):
-        if isinstance(cfg.get("run"), DictConfig):  # else it is refused in a moment
-            cfg.run.folder, cfg.run.id = str(folder), run_id(folder)
-            cfg.run.kind, cfg.run.tags = kind, tags(cfg, choices)
-            cfg.run[folders.GOES_ON_FROM] = goes_on_from and goes_on_from.as_posix()
-            if sweeping:
-                cfg.run.sweep, cfg.run.label = folder.parent.name, folder.name
-        cfg.name = folders.run_name(cfg.get("name"), choices)
-
-
 @contextmanager
 def _nothing_left_of_refusals(folder: Path, logs: str) -> Iterator[None]:
     """A mistake changes nothing on disk; what Hydra has begun by then goes again.
@@ -282,7 +266,7 @@ def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _say("interrupted before there was anything to save")
+        say("interrupted before there was anything to save")
         sys.exit(130)
     except Exception as error:
         from segsuite.engine.launch.mistakes import explain
@@ -290,7 +274,7 @@ def _one_paragraph_errors(name: str, full: bool) -> Iterator[None]:
         paragraph = explain(error, name, typed_overrides(sys.argv[1:]))
         if full or paragraph is None:
             raise
-        _say(f"error: {paragraph}", everywhere=True)
+        say(f"error: {paragraph}", everywhere=True)
         sys.exit(2)
 
 
@@ -318,7 +302,7 @@ def _say_that_it_loads(name: str) -> None:
         )
 
 
-def _say(text: str, *, everywhere: bool = False) -> None:
+def say(text: str, *, everywhere: bool = False) -> None:
     """Tells the user.
 
     Args:

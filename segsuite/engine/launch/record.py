@@ -11,10 +11,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segsuite.core.files import remove_leftovers, write_json, written_whole
 from segsuite.core.hints import default_of
 from segsuite.core.moved import with_targets_of_today
+from segsuite.core.records import rows
 from segsuite.core.results import Entry, Record
 from segsuite.core.targets import locate
 from segsuite.engine.launch import folders
@@ -59,6 +61,11 @@ def write_start(folder: Path, cfg: DictConfig) -> None:
     write_json(folder / folders.RUN, record)
     with written_whole(folder / folders.CONFIG) as beside:
         beside.write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    if not (folder / ".hydra").is_dir():  # started from Python: what Hydra writes of other starts
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+        typed = OmegaConf.create(list(OmegaConf.select(cfg, "run.typed") or []))
+        (folder / ".hydra" / "overrides.yaml").write_text(OmegaConf.to_yaml(typed))
 
 
 def starts(folder: Path) -> dict[str, Any] | None:
@@ -103,12 +110,60 @@ def earlier_config(folder: Path) -> dict[str, Any] | None:
     return with_targets_of_today(config)
 
 
-def write_result(
-    run: Run, own: Mapping[str, Any], *, kind: str, entries: Sequence[Entry], device: Any = "cpu"
-) -> dict[str, Any]:
-    """Writes result.json, which marks the run as finished: what is its own, and the record.
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run found, as `result.json` in its folder holds it.
 
-    The record comes back, for loggers; see `engine.result`.
+    Attributes:
+        folder: the run's folder; relative where `paths.logs` is.
+        own: what its entry point writes beside the record; `optimized` is what a sweeper is told.
+        record: what was found, with its circumstances.
+    """
+
+    folder: Path
+    own: Mapping[str, Any]
+    record: Record
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The metrics of the one network that was trained or scored; shares from 0 to 1.
+
+        Raises:
+            ValueError: there are several networks or files.
+        """
+        return {name: metric.value for name, metric in self._only.metrics.items()}
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint that the metrics are of: of a training the best one, or the last.
+
+        Raises:
+            ValueError: there are several networks or files.
+        """
+        return Path(self._only.artefacts["checkpoint"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A flat row for each network or file, see `core.records.rows`."""
+        return rows(self.record, self.folder / folders.RESULT)
+
+    def written(self) -> Self:
+        """Writes result.json, which marks the run as finished."""
+        own = {**self.own, "record": self.record.to_dict()}
+        write_json(self.folder / folders.RESULT, own)
+        return self
+
+    @property
+    def _only(self) -> Entry:
+        if len(self.record.entries) != 1:
+            names = ", ".join(entry.name for entry in self.record.entries)
+            raise ValueError(f"there are several ({names}); `rows()` has each of them")
+        return self.record.entries[0]
+
+
+def result_of(
+    run: Run, own: Mapping[str, Any], *, kind: str, entries: Sequence[Entry], device: Any = "cpu"
+) -> Result:
+    """What a run found, to be `written`.
 
     Args:
         own: what this entry point or probe writes beside the record.
@@ -117,20 +172,19 @@ def write_result(
     """
     name = str(run.config.name or kind)
     record = record_of(kind, name, typed=run.typed, entries=entries, device=device)
-    write_json(run.folder / folders.RESULT, {**own, "record": record})
-    return record
+    return Result(folder=run.folder, own=own, record=record)
 
 
 def record_of(
     kind: str, name: str, *, typed: Sequence[str], entries: Sequence[Entry], device: Any = "cpu"
-) -> dict[str, Any]:
-    """What was found, with its circumstances, as plain types; see `core.results`."""
+) -> Record:
+    """What was found, with its circumstances."""
     import torch
 
     from segsuite.measure.machine import machine
 
     under = {"machine": machine(torch.device(device)), "commit": _git()}
-    return Record(kind=kind, name=name, config=typed, entries=entries, **under).to_dict()
+    return Record(kind=kind, name=name, config=typed, entries=entries, **under)
 
 
 def differences(

@@ -25,7 +25,7 @@ def register() -> None:
     }.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     # Cached: a run folder is named by the time, and every look at it must see the same.
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
 
 
 def _classes_in(table: str) -> int:
@@ -55,7 +55,7 @@ def _tenth(number: Any, most: int) -> int:
     return min(max(number // 10, 1), most) if isinstance(number, int) else most
 
 
-def _run_folder(
+def run_folder(
     logs: Any, entry_point: str, name: Any, choices: Mapping[str, str | None], resume: bool
 ) -> str:
     """The folder of a single run: a new one, or with resume=true the newest unfinished one."""

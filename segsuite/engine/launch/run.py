@@ -30,10 +30,8 @@ class Run:
 
     @cached_property
     def typed(self) -> list[str]:
-        """The overrides on the command line; none outside of an entry point."""
-        from hydra.core.hydra_config import HydraConfig
-
-        return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+        """The overrides that it was started with; none of a config that no start has filled in."""
+        return list(OmegaConf.select(self.config, "run.typed") or [])
 
     def plain(self, key: str | None = None, *, resolve: bool = True) -> Any:
         """The config, or its part at a dotted key, as plain dicts and lists."""

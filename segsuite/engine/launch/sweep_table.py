@@ -35,6 +35,10 @@ def swept_noted(arguments: list[str]) -> list[str]:
     from segsuite.engine.launch.typed import read_override
 
     parsed = [read_override(a) for a in arguments if "=" in a and not a.startswith("-")]
+    for of_sweep in (o for o in parsed if o is not None and o.key_or_group == "sweep"):
+        if of_sweep.is_sweep_override():
+            named = of_sweep.input_line.partition("=")[2]
+            raise ConfigError(f"for both of them at once, type 'sweep=[{named}]'")
     swept = [f"'{o.key_or_group}'" for o in parsed if o is not None and o.is_sweep_override()]
     return [*arguments, f"run.swept=[{','.join(swept)}]"] if swept else arguments
 
@@ -143,7 +147,7 @@ def _write_record(
         for row in rows
     ]
     record = record_of("sweep", path.parent.name, typed=typed, entries=entries)
-    write_json(path, {"record": record})
+    write_json(path, {"record": record.to_dict()})
 
 
 def _optimized(job: Path) -> str | None:

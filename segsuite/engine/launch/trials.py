@@ -35,6 +35,10 @@ def as_space(arguments: Sequence[str]) -> list[str]:
     return [*others, f"tune.space=[{','.join(map(quoted, searched))}]", "hydra.mode=RUN"]
 
 
+_ENDED = ("COMPLETE", "FAIL")
+"""States of trials that were trained to their end: with a number, or without."""
+
+
 class Search:
     """What is asked, in a study in its folder; the same command finds the same study again.
 
@@ -61,8 +65,26 @@ class Search:
                 "data.batch_size=4,8 or 'method.optimizer.lr=tag(log,interval(1e-4,1e-2))', and no "
                 "optimized_metric=null"
             )
+        self._check()
         self.study = self._study()
         self.failed: dict[int, Path] = {}
+
+    def _check(self) -> None:
+        """Raises ConfigError for what every trial would stumble over, before the first one."""
+        from segsuite.engine.launch.entry_point import compose
+
+        for key, least in (("trials", 1), ("random", 1), ("seed", 0)):
+            if not isinstance(number := self.tune[key], int) or number < least:
+                raise ConfigError(f"tune.{key}={number} is no number of at least {least}")
+        for key, override in self.space.items():
+            if override.is_interval_sweep() and override.value().start > override.value().end:
+                raise ConfigError(
+                    f"{override.input_line} begins above its end; type "
+                    f"{key}=interval({override.value().end},{override.value().start})"
+                )
+        first = {k: distribution(o) for k, o in self.space.items()}
+        chosen = [f"{k}={getattr(d, 'low', None) or d.choices[0]}" for k, d in first.items()]
+        compose("train", [*self.fixed, *chosen])
 
     def go_on(self) -> None:
         """Runs the trials that are missing, and tells what was found.
@@ -93,9 +115,10 @@ class Search:
             begun = (t for t in self._trials("RUNNING") if t.number not in self.failed)
             trial = next(filter(is_ours, begun), None)
             if trial is None:
-                if len(self._trials("RUNNING", "COMPLETE")) >= self.tune.trials:
-                    return False
-                trial = self._asked()
+                with held(self.folder, ".asking"):  # one process alone, else both ask the same
+                    if len(self._trials("RUNNING", *_ENDED)) >= self.tune.trials:
+                        return False
+                    trial = self._asked()
                 if not is_ours(trial):  # another process was faster
                     return True
             self._run(trial)
@@ -110,7 +133,8 @@ class Search:
                 self.failed[trial.number] = job
                 return
         value = (folders.recorded_result(job) or {}).get("optimized")
-        self.study.tell(trial.number, value, skip_if_finished=True)
+        state = _optuna().trial.TrialState.FAIL if value is None else None
+        self.study.tell(trial.number, value, state=state, skip_if_finished=True)
 
     def _study(self) -> Any:
         optuna = _optuna()
@@ -150,10 +174,10 @@ class Search:
         return self.folder / folders.job_folder(self.folder, self._typed(trial), self.space)
 
     def _tell(self) -> None:
-        trials = self._trials("RUNNING", "COMPLETE")
+        trials = self._trials("RUNNING", *_ENDED)
         results = [folders.recorded_result(self._job(trial)) or {} for trial in trials]
         metric = next((r["optimized_metric"] for r in results if r), "result")
-        status = {"COMPLETE": "finished", "RUNNING": "unfinished"}
+        status = {"COMPLETE": "finished", "RUNNING": "unfinished", "FAIL": "without a number"}
         rows = [
             {
                 "job": self._job(trial).name,

@@ -28,14 +28,14 @@ def opened(
         step: iterations that a resumed run has behind it.
         resolved: gives the metric that `test/headline` stands for.
     """
-    for logger in loggers:
-        if isinstance(named := getattr(logger, "metric", None), str):
-            logger.metric = resolved(named)
-        if step and hasattr(logger, "go_on_at"):
-            logger.go_on_at(step)
-        logger.log_hyperparams(dict(config))
     failed = True
     try:
+        for logger in loggers:
+            if isinstance(named := getattr(logger, "metric", None), str):
+                logger.metric = resolved(named)
+            if step and hasattr(logger, "go_on_at"):
+                logger.go_on_at(step)
+            logger.log_hyperparams(dict(config))
         yield
         failed = False
     finally:

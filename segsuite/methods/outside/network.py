@@ -24,6 +24,8 @@ class OutsideSegmenter(Segmenter):
         num_classes: K.
         size_divisor: what images' sides are multiples of.
         mean, std: mean and standard deviation of the pixels, in 0..255.
+        momentum: of its batch norms; None for the library's own. Some libraries have 0.01, with
+            which statistics lag behind in trainings of hundreds of iterations.
     """
 
     def __init__(
@@ -34,8 +36,12 @@ class OutsideSegmenter(Segmenter):
         size_divisor: Count = 32,
         mean: Sequence[float] = (123.675, 116.28, 103.53),
         std: Sequence[Positive] = (58.395, 57.12, 57.375),
+        momentum: Positive | None = None,
     ) -> None:
         super().__init__()
+        for norm in network.modules() if momentum is not None else ():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = momentum
         self.network, self.num_classes = network, num_classes
         self.size_divisor, self.pad_value = size_divisor, tuple(mean)
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))

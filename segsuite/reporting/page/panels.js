@@ -4,38 +4,52 @@
 const MOST_CLASSES = 40;
 
 function perClass() {
-  const scored = runs.map((_, place) => place).filter((place) => data.classes[place]);
-  if (!scored.length) return;
+  if (!Object.keys(data.classes).length) return;
   const made = section("classes", "Per class", el("p", { class: "quiet" },
-    "IoU in per cent beside that of the baseline, chosen above; of the trainings that are compared, four at most."));
+    "IoU in per cent beside that of the baseline, chosen above; of what is compared, four at most; means where the table has them."));
   const told = el("p", { class: "quiet" });
   plot(made, () => classPlot(told), { id: "class-plot" });
   made.append(told);
 }
 
+/** What is compared class by class: each training, or the means of settings over their seeds. */
+function scored() {
+  const own = (place) => data.classes[place];
+  const places = compared().filter(own);
+  const groups = state.means ? data.settings.map((it) => ({ name: it.name, members: it.members.filter((place) => places.includes(place)) }))
+    : places.map((place) => ({ name: runs[place].name, members: [place] }));
+  return groups.filter((group) => group.members.length).map((group) => ({
+    ...group, table: own(group.members[0]).table, ious: meanOf(group.members.map((place) => own(place).ious)),
+  }));
+}
+
+const meanOf = (many) => many[0].map((_, n) => {
+  const known = many.map((ious) => ious[n]).filter((iou) => iou !== null);
+  return known.length ? known.reduce((sum, iou) => sum + iou, 0) / known.length : null;
+});
+
 function classPlot(told) {
-  const base = data.classes[state.baseline];
-  const alike = compared().filter((place) => data.classes[place] && (!base || data.classes[place].table === base.table));
-  const others = alike.filter((place) => place !== state.baseline).slice(0, 4);
+  const all = scored();
+  const base = all.find((group) => group.members.includes(state.baseline));
+  const alike = all.filter((group) => !base || group.table === base.table);
+  const others = alike.filter((group) => group !== base).slice(0, 4);
   const drawn = others.length ? others : alike.slice(0, 1);
   if (!drawn.length) return [[], {}];
-  const names = data.class_tables[data.classes[drawn[0]].table];
+  const names = data.class_tables[drawn[0].table];
   const relative = Boolean(base) && others.length > 0;
-  const value = (place, n) => {
-    const own = data.classes[place].ious[n];
-    if (own === null) return null;
-    if (!relative) return 100 * own;
-    return base.ious[n] === null ? null : 100 * (own - base.ious[n]);
+  const value = (group, n) => {
+    if (group.ious[n] === null || (relative && base.ious[n] === null)) return null;
+    return 100 * (group.ious[n] - (relative ? base.ious[n] : 0));
   };
-  const there = names.map((_, n) => n).filter((n) => drawn.some((place) => value(place, n) !== null));
+  const there = names.map((_, n) => n).filter((n) => drawn.some((group) => value(group, n) !== null));
   there.sort((a, b) => (value(drawn[0], a) ?? 0) - (value(drawn[0], b) ?? 0));
   const kept = there.length <= MOST_CLASSES ? there : [...there.slice(0, MOST_CLASSES / 2), ...there.slice(-MOST_CLASSES / 2)];
-  told.textContent = (relative ? `Difference to ${runs[state.baseline].name}. ` : "")
+  told.textContent = (relative ? `Difference to ${base.name}. ` : "")
     + (kept.length < there.length ? `The ${MOST_CLASSES / 2} best and worst of ${there.length} classes.` : "");
-  const traces = drawn.map((place, n) => ({
-    type: "bar", orientation: "h", name: plain(runs[place].name, 50), marker: { color: color(n) },
-    x: kept.map((k) => value(place, k)), y: kept.map((k) => plain(names[k], 40)),
-    customdata: kept.map((k) => shown(data.classes[place].ious[k], { scale: 100 })),
+  const traces = drawn.map((group, n) => ({
+    type: "bar", orientation: "h", name: plain(group.name, 50), marker: { color: color(n) },
+    x: kept.map((k) => value(group, k)), y: kept.map((k) => plain(names[k], 40)),
+    customdata: kept.map((k) => shown(group.ious[k], { scale: 100 })),
     hovertemplate: "%{y}: %{x:.2f} (IoU %{customdata} %)<extra></extra>",
   }));
   return [traces, {

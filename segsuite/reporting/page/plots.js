@@ -101,7 +101,9 @@ function costPlot(chosen) {
     const name = chosen.by < 0 ? "" : String(point.row.values[chosen.by] ?? "–");
     groups.set(name, [...(groups.get(name) ?? []), point]);
   }
-  const best = front(points, higherIsBetter(y)).map((place) => points[place]);
+  // Of several data sets, accuracies say nothing of each other.
+  const comparable = points.every((point) => sameData(point.row.members[0], points[0].row.members[0]));
+  const best = comparable ? front(points, higherIsBetter(y)).map((place) => points[place]) : [];
   const line = {
     x: best.map((p) => p.x), y: best.map((p) => p.y), mode: "lines", name: "not beaten", hoverinfo: "skip",
     line: { color: css("--quiet"), dash: "dot", shape: "hv", width: 1.5 },
@@ -150,7 +152,9 @@ function withSpread(setting, own, shade) {
   for (const place of setting.members) {
     own[place][0].forEach((step, n) => at.set(step, [...(at.get(step) ?? []), own[place][1][n]]));
   }
-  const steps = [...at.keys()].sort((a, b) => a - b);
+  // Where a training ended early, the mean of the others is no mean of the setting.
+  const all = [...at.keys()].filter((step) => at.get(step).length === setting.members.length);
+  const steps = (all.length ? all : [...at.keys()]).sort((a, b) => a - b);
   const means = steps.map((step) => at.get(step).reduce((sum, value) => sum + value, 0) / at.get(step).length);
   const deviations = steps.map((step, n) => {
     const values = at.get(step);

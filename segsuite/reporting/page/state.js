@@ -69,7 +69,7 @@ function shown(value, column) {
 }
 
 function digits(value, column) {
-  if (column?.kind === "number" || Number.isInteger(value)) return String(value);
+  if (Number.isInteger(value)) return String(value);
   if (column?.scale === 100) return value.toFixed(2);
   return String(Number(value.toPrecision(4)));
 }
@@ -99,16 +99,17 @@ function visible() {
 function condition(word) {
   const parts = word.match(/^([^<>=]+)(>=|<=|>|<)(-?[\d.]+)$/);
   const wanted = word.toLowerCase();
-  const place = parts && columns.findIndex((column) => isNumber(column)
-    && (column.label.toLowerCase().startsWith(parts[1].toLowerCase()) || column.key === parts[1]));
+  const named = (column) => [column.label, column.label.split(".").pop(), column.key]
+    .some((name) => name.toLowerCase().startsWith(parts[1].toLowerCase()));
+  const place = parts && columns.findIndex((column) => column.kind !== "text" && named(column));
   if (!parts || place < 0) {
     return (row) => [row.name, ...row.values].some((value) => String(value ?? "").toLowerCase().includes(wanted));
   }
   const limit = Number(parts[3]);
   const scale = columns[place].scale;
   return (row) => {
-    const value = row.values[place];
-    if (typeof value !== "number") return false;
+    const value = numeric(row.values[place] ?? "");
+    if (value === null) return false;
     const own = value * scale;
     return { ">": own > limit, "<": own < limit, ">=": own >= limit, "<=": own <= limit }[parts[2]];
   };
@@ -121,9 +122,22 @@ function sorted(list) {
     const [one, other] = [a.values[state.sort], b.values[state.sort]];
     if (one === null || one === undefined) return 1;
     if (other === null || other === undefined) return -1;
-    if (typeof one === "number" && typeof other === "number") return sign * (one - other);
-    return sign * String(one).localeCompare(String(other), undefined, { numeric: true });
+    return sign * order(one, other);
   });
+}
+
+/** Numbers by their size, also those that are the text of a setting; other text by its letters. */
+function order(one, other) {
+  const [a, b] = [numeric(one), numeric(other)];
+  if (a !== null && b !== null) return a - b;
+  return String(one).localeCompare(String(other));
+}
+
+/** A number, or text that is one; null for other text. */
+function numeric(value) {
+  if (typeof value === "number") return value;
+  const number = Number(value);
+  return String(value).trim() === "" || Number.isNaN(number) ? null : number;
 }
 
 /** The trainings that plots and images compare. */

@@ -53,9 +53,10 @@ function heading(column, place) {
 }
 
 function comparing(row) {
+  const chosen = row.members.filter((place) => state.compare.has(place)).length;
   return el("input", {
     type: "checkbox", ariaLabel: `compare ${row.name}`,
-    checked: row.members.every((place) => state.compare.has(place)),
+    checked: chosen === row.members.length, indeterminate: chosen > 0 && chosen < row.members.length,
     onchange: (event) => {
       for (const place of row.members) event.target.checked ? state.compare.add(place) : state.compare.delete(place);
       changed();
@@ -65,14 +66,17 @@ function comparing(row) {
 
 function cell(row, column, place, best) {
   const value = row.values[place];
-  if (!isNumber(column)) return el("td", { class: "long", title: String(value ?? "") }, shown(value, column));
+  if (!isNumber(column)) {
+    const times = column.key === "name" && row.members.length > 1 ? el("span", { class: "spread" }, ` ×${row.members.length}`) : null;
+    return el("td", { class: "long", title: String(value ?? "") }, ...[shown(value, column), times].filter(Boolean));
+  }
   const parts = [shown(value, column)];
   if (row.spreads[place]) {
     parts.push(el("span", { class: "spread" }, ` ± ${digits(row.spreads[place] * column.scale, column)} (${row.counts[place]})`));
   }
   if (place === headline && state.baseline !== null && value !== null) parts.push(beside(row, value, column));
   if (column.key === "paper" && value !== null) parts.push(el("span", { class: "spread" }, ` ${runs[row.members[0]].paper}`));
-  const bounds = column.key.startsWith("ms:") && runs[row.members[0]].times[column.key.slice(3)];
+  const bounds = row.members.length === 1 && column.key.startsWith("ms:") && runs[row.members[0]].times[column.key.slice(3)];
   const title = bounds && bounds[1] !== null ? `${shown(bounds[1])} to ${shown(bounds[2])}` : undefined;
   return el("td", { class: value !== null && value === best ? "number best" : "number", title }, ...parts.filter(Boolean));
 }
@@ -84,33 +88,37 @@ function beside(row, value, column) {
   const base = reference?.values[headline];
   if (typeof base !== "number" || typeof value !== "number") return null;
   const difference = (value - base) * column.scale;
+  if (!sameData(row.members[0], state.baseline)) return null;
+  if (!Number(digits(Math.abs(difference), column))) return el("span", { class: "spread" }, " ±0");
   const better = (difference > 0) === higherIsBetter(column);
   const sign = difference > 0 ? "+" : "−";
   return el("span", { class: better ? "better" : "worse" }, ` ${sign}${digits(Math.abs(difference), column)}`);
 }
 
+const sameData = (one, other) => runs[one].data === runs[other].data;
+
 function bestOf(list, place, higher) {
+  if (list.some((row) => !sameData(row.members[0], list[0].members[0]))) return undefined;
   const values = list.map((row) => row.values[place]).filter((value) => typeof value === "number");
   return new Set(values).size > 1 ? (higher ? Math.max(...values) : Math.min(...values)) : undefined;
 }
 
 /** A table of its own that sorts by a click; cells are text or [value, low, high]. */
 function plainTable(headings, lines, numeric) {
-  let order = null, descending = true;
+  let chosen = null, descending = true;
   const holder = el("div", { class: "scroll" });
   const raw = (value) => (Array.isArray(value) ? value[0] : value);
   const draw = () => {
-    const list = order === null ? lines : [...lines].sort((a, b) => {
-      const [one, other] = [raw(a[order]), raw(b[order])];
+    const list = chosen === null ? lines : [...lines].sort((a, b) => {
+      const [one, other] = [raw(a[chosen]), raw(b[chosen])];
       if (one === null || one === undefined) return 1;
       if (other === null || other === undefined) return -1;
-      const difference = typeof one === "number" ? one - other : String(one).localeCompare(String(other), undefined, { numeric: true });
-      return descending ? -difference : difference;
+      return descending ? -order(one, other) : order(one, other);
     });
     const head = headings.map((text, place) => el("th", {
       class: numeric[place] ? "number" : "", scope: "col",
-      ariaSort: order === place ? (descending ? "descending" : "ascending") : null,
-    }, el("button", { type: "button", onclick: () => { descending = order === place ? !descending : numeric[place]; order = place; draw(); } }, cut(text, 60))));
+      ariaSort: chosen === place ? (descending ? "descending" : "ascending") : null,
+    }, el("button", { type: "button", onclick: () => { descending = chosen === place ? !descending : numeric[place]; chosen = place; draw(); } }, cut(text, 60))));
     const body = list.map((line) => el("tr", {}, ...line.map((value, place) => plainCell(value, numeric[place]))));
     holder.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)));
   };
