@@ -105,9 +105,9 @@ def test_figures_that_nothing_logs_are_found_before_training(key):
 
 def test_an_evaluation_says_what_it_does_not_heed(caplog):
     usual = {"_target_": "lightning.Trainer", "max_steps": 160000, "precision": "bf16-mixed"}
-    heeded = for_evaluation(usual | {"limit_val_batches": 3}, "val")
-    assert heeded["use_distributed_sampler"] is False, "or ranks would share out images twice"
-    assert set(heeded) == {"_target_", "precision", "limit_val_batches"}
+    sharing = {"use_distributed_sampler": False}  # or ranks would share out images twice
+    heeded = for_evaluation(usual | sharing | {"limit_val_batches": 3}, "val")
+    assert set(heeded) == {"_target_", "precision", "limit_val_batches", *sharing}
     assert not caplog.records
     for_evaluation(usual | {"max_steps": 5, "gradient_clip_val": 1.0}, "val")
     assert "trainer.max_steps=5 trainer.gradient_clip_val=1.0 has no effect" in caplog.text
