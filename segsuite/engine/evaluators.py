@@ -102,8 +102,13 @@ class SemanticEvaluator(Evaluator):
 
     def update(self, predictions: Sequence[Tensor], batch: Any) -> None:
         """Counts pixels; predictions and labels are (H, W) class ids, one of each per image."""
-        predicted = torch.cat([labels.flatten() for labels in predictions])
-        labelled = torch.cat([labels.flatten() for labels in batch["label"]])
+        self.count(
+            torch.cat([labels.flatten() for labels in predictions]),
+            torch.cat([labels.flatten() for labels in batch["label"]]),
+        )
+
+    def count(self, predicted: Tensor, labelled: Tensor) -> None:
+        """Takes in class ids, (N,) each."""
         for metric in self._metrics():
             metric.update(predicted, labelled)
 

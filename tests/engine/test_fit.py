@@ -128,8 +128,9 @@ def test_the_final_figure_is_called_what_it_is(tmp_path, caplog, split, checkpoi
     cfg = OmegaConf.create({"name": "some", "optimized_metric": "test/miou"})
     run = SimpleNamespace(config=cfg, folder=tmp_path, typed=[])
     figures = {"test/miou": 0.5, "checkpoint": f"checkpoints/{checkpoint}"}
-    task = SimpleNamespace(resolved=lambda metric: metric)
-    assert finish(run, figures, trainer, task) == 0.5
+    evaluator = SimpleNamespace(higher_is_better=True)
+    task = SimpleNamespace(resolved=lambda metric: metric, evaluator=evaluator, network=None)
+    assert finish(run, figures, trainer, task).own["optimized"] == 0.5
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["test"].startswith(said) and result["metrics"] == {"test/miou": 0.5}
     assert f"test/miou ({said}" in caplog.text

@@ -179,7 +179,7 @@ def test_odd_names_are_logged_as_they_are_and_cut_where_wandb_refuses_them(tmp_p
     Image.new("RGB", (2, 2)).save(folder / "plot's <1>.png")
     metrics = {"test/miou": Metric(value=0.5), "gmacs": Metric(value=2.0, low=1.0, high=3.0)}
     entries = [Entry(name=ODD, metrics=metrics, settings={"size": [1, 2], "batch": "auto"})]
-    record = record_of("train", ODD, typed=[ODD], entries=entries)
+    record = record_of("train", ODD, typed=[ODD], entries=entries).to_dict()
     names = {"name": ODD, "group": ODD, "tags": [ODD, "", "b"], "job_type": ODD}
     job = WandbLogger(folder=str(folder), id=run_id(folder), **names)
     with opened([job], {"a.text": ODD, "a.b.c": [1, None], "a.b": {}}):

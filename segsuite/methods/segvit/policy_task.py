@@ -77,7 +77,7 @@ class PolicyEvaluator(SemanticEvaluator):
         for logits, image, label in pairs:
             rows, columns = (count * self._loss.window for count in logits.shape[-2:])
             targets = self._loss.targets(fitted(label, image)[None, :rows, :columns])[0]
-            self.metric.update(logits.argmax(0).flatten(), targets.flatten())
+            self.count(logits.argmax(0).flatten(), targets.flatten())
             self.shared_right.update(logits[1] - logits[0], targets)
 
     def compute(self) -> dict[str, Tensor]:
