@@ -20,9 +20,9 @@ def main(cfg: DictConfig) -> None:
     checkpoint, with all others that are missing, to the same trials as if nothing had happened.
     Typed in several terminals at once, each takes trials of the one search.
     """
-    from segsuite.engine.launch.trials import Search
+    from segsuite.engine.launch.trials import Tuning
 
-    Search(cfg).go_on()
+    Tuning(cfg).go_on()
 
 
 if __name__ == "__main__":

@@ -38,13 +38,18 @@ def class_scores(folder: Path, *, tell: Callable[[str], None]) -> ClassScores | 
     if not path.exists():
         return None
     try:
-        with open(path, newline="", encoding="utf-8") as handle:
-            rows = [(row["class"], row["iou"]) for row in csv.DictReader(handle)]
+        head, *lines = _rows(path)
+        rows = [(line[head.index("class")], line[head.index("iou")]) for line in lines]
         ious = tuple(_known(float(iou)) if iou else None for _, iou in rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, IndexError) as error:
         tell(f"{path} is damaged ({error!r}), and its classes are left out")
         return None
     return ClassScores(tuple(name for name, _ in rows), ious)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8") as handle:
+        return list(csv.reader(handle))
 
 
 def _known(iou: float) -> float | None:
@@ -57,8 +62,7 @@ def confusion(folder: Path, *, tell: Callable[[str], None]) -> Confusion | None:
     if not path.exists():
         return None
     try:
-        with open(path, newline="", encoding="utf-8") as handle:
-            (_, *names), *rows = csv.reader(handle)
+        (_, *names), *rows = _rows(path)
         counts = [[int(cell) for cell in row[1:]] for row in rows]
         if {len(counts), *map(len, counts)} != {len(names)}:
             raise ValueError("it is not square")

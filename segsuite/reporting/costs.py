@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segsuite.core.results import Entry, Metric, Record
-from segsuite.reporting.training import Training, metrics_of, shape_of
+from segsuite.reporting.training import Training, shape_of, sized_metrics
 
 _MILLISECONDS = ("labels_ms", "ms")  # of a benchmark, of a choice
 _OF_NETWORKS = ("method.", "method/", "method=", "method@", "sweep")
@@ -71,7 +71,7 @@ def _is_plain(training: Training) -> bool:
 def _completed(training: Training, entry: Entry) -> Training:
     if entry.settings.get("batch", 1) != 1:
         return training
-    known = {n: value for n, value in metrics_of(entry).items() if n.startswith(_OTHERS)}
+    known = {n: value for n, value in sized_metrics(entry).items() if n.startswith(_OTHERS)}
     return replace(training, metrics=known | dict(training.metrics))
 
 

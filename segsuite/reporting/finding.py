@@ -10,7 +10,7 @@ from segsuite.engine.launch.folders import RESULT, RUN
 SWEEP = "sweep.json"
 
 
-def found(paths: Sequence[str | Path], *, tell: Callable[[str], None]) -> list[Path]:
+def folders_of_runs(paths: Sequence[str | Path], *, tell: Callable[[str], None]) -> list[Path]:
     """The folders of runs, each once, in the order of their paths.
 
     Args:

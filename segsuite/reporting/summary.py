@@ -11,7 +11,7 @@ from segsuite.core.results import Record
 from segsuite.reporting.classes import ClassScores, Confusion, class_scores, confusion
 from segsuite.reporting.costs import Measured, with_costs
 from segsuite.reporting.curves import Curve, curves
-from segsuite.reporting.finding import found
+from segsuite.reporting.finding import folders_of_runs
 from segsuite.reporting.images import SameImage, same_images
 from segsuite.reporting.others import Table, tables
 from segsuite.reporting.seeds import Setting, by_setting, repeated
@@ -61,7 +61,7 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
     """
     problems: list[str] = []
     tell = problems.append
-    folders = found(paths, tell=tell)
+    folders = folders_of_runs(paths, tell=tell)
     recorded = {folder: record_of(folder, tell=tell) for folder in folders}
     records: dict[Path, Record] = {f: record for f, record in recorded.items() if record}
     made, times = with_costs(trainings(folders, records, tell=tell), records)

@@ -27,7 +27,7 @@ class Training:
         name: unlike that of any other training of the comparison.
         group: name of its sweep; None for a single run.
         metrics: final metrics by the names under which they were logged, and what the network
-            costs, see `metrics_of`.
+            costs, see `sized_metrics`.
         headline: the metric that it is judged by, such as `test/miou`; None where it has none.
         higher_is_better: whether a higher headline is a better one.
         settings: its config by dotted keys, with references in place.
@@ -85,7 +85,7 @@ def trainings(
 _OF_A_SIZE = ("gmacs", "gmacs_at_most", "peak_megabytes")
 
 
-def metrics_of(entry: Entry) -> dict[str, float | None]:
+def sized_metrics(entry: Entry) -> dict[str, float | None]:
     """The metrics of an entry. What depends on the size of the images is called by it, too, so that
     figures of two sizes never share a column: `gmacs 256x320`."""
     shape = shape_of(entry)
@@ -162,7 +162,7 @@ def _training(
     result = readable(folders.recorded_result, None) or {} if known is not None else {}
     metrics: dict[str, float | None] = {}
     if known is not None and known.entries:
-        metrics = metrics_of(known.entries[0])
+        metrics = sized_metrics(known.entries[0])
     group, data = _group(folder), choices.get("data")
     miou = printed_mious().get(data or "", {}).get(choices.get("experiment", ""))
     last = (started["starts"] or [{}])[-1]

@@ -9,7 +9,7 @@ from segsuite.core.results import Entry, Metric
 from segsuite.reporting.classes import confusion
 from segsuite.reporting.columns import columns, front, mean, value
 from segsuite.reporting.curves import thinned
-from segsuite.reporting.finding import found
+from segsuite.reporting.finding import folders_of_runs
 from segsuite.reporting.markdown import markdown
 from segsuite.reporting.summary import summary
 from tests.reporting.made import recorded, sweep, training
@@ -111,7 +111,7 @@ def test_a_job_that_its_sweep_calls_failed_is_listed(tmp_path):
 def test_nothing_to_report_is_refused(given, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=told):
-        found(given, tell=print)
+        folders_of_runs(given, tell=print)
 
 
 def test_a_baseline_is_one_training(tmp_path):

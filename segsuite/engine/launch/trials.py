@@ -39,7 +39,7 @@ _ENDED = ("COMPLETE", "FAIL")
 """States of trials that were trained to their end: with a number, or without."""
 
 
-class Search:
+class Tuning:
     """What is asked, in a study in its folder; the same command finds the same study again.
 
     Args:
