@@ -66,6 +66,12 @@ def test_a_search_that_is_killed_goes_on_to_the_same_trials(trained, tmp_path, c
     assert called(tune, *cut, "tune.trials=8") == 0 and len(trained.began) == 9
 
 
+def test_an_interval_may_begin_at_nothing(trained, tmp_path):
+    asked = ["method.optimizer.lr=interval(0,0.5)", "tune.trials=1", "seed=0", "name=some"]
+    line = [*FLAGS, *asked, f"paths.logs={tmp_path}"]
+    assert called(tune, *line) == 0 and len(trained.began) == 1
+
+
 def test_trials_that_fail_are_told_and_run_again(trained, tmp_path, capfd):
     line = [*FLAGS, *ASKED, "tune.trials=3", f"paths.logs={tmp_path}"]
     trained.fails_at = 2
@@ -93,6 +99,9 @@ def test_a_training_whose_metric_is_undefined_is_a_trial_like_any_other(trained,
         (["-m", "seed=0,1"], "leave -m out"),
         (["seed=1"], "there is nothing to look for; type a setting with several values"),
         (["seed=0,1", "trainer.max_stps=1"], "did you mean `trainer.max_steps`"),
+        (["seed=0,1", "tune.trials=many"], "tune.trials=many is no number of at least 1"),
+        (["method.optimizer.lr=interval(0.1,0.01)"], "type method.optimizer.lr=interval(0.01,0.1)"),
+        (["method.optimizer.lrr=1e-3,1e-2"], "did you mean `method.optimizer.lr`"),
     ],
 )
 def test_searches_that_cannot_be_are_refused(typed, said, tmp_path, capfd):

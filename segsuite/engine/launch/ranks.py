@@ -17,7 +17,7 @@ _LAUNCHERS = {
 
 def on_main_process() -> bool:
     """False on the further ranks of a distributed run."""
-    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+    ranks = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
     return all(os.environ.get(rank, "0") in ("", "0") for rank in ranks)
 
 

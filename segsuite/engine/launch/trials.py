@@ -83,8 +83,8 @@ class Tuning:
                     f"{key}=interval({override.value().end},{override.value().start})"
                 )
         first = {k: distribution(o) for k, o in self.space.items()}
-        chosen = [f"{k}={getattr(d, 'low', None) or d.choices[0]}" for k, d in first.items()]
-        compose("train", [*self.fixed, *chosen])
+        chosen = {k: d.low if hasattr(d, "low") else d.choices[0] for k, d in first.items()}
+        compose("train", [*self.fixed, *(f"{key}={value}" for key, value in chosen.items())])
 
     def go_on(self) -> None:
         """Runs the trials that are missing, and tells what was found.
