@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,27 +84,32 @@ def runs_of(
         data: the config of the data, plain.
         name: what the data set is called.
     """
-    if not folder.is_dir():
-        tell(f"runs={folder} is no folder, so that no training of this machine counts")
     found: dict[str, Known] = {}
-    wanted, unread = data_digest(data), 0
+    wanted, passed = data_digest(data), Counter[str]()
     for path in sorted(folder.glob("**/result.json")):
         try:
             config = _config(path.parent)
             if config is None:
-                unread += 1
+                passed["without a training that can be read"] += 1
                 continue
             if data_digest(config["data"]) != wanted:
+                passed["on other data, or on another folder of them"] += 1
                 continue
-            network, (score, steps) = network_digest(config["method"]["network"]), _score(path)
+            network, scored = network_digest(config["method"]["network"]), _score(path)
         except SegsuiteError as error:  # of a record that this suite does not read
             tell(f"{path.parent} does not count: {error}")
             continue
-        if score is not None and (network not in found or found[network].miou < score):
+        if scored is None:
+            continue
+        score, steps = scored
+        if score is None:
+            passed["not tested, or no better than the commonest class"] += 1
+        elif network not in found or found[network].miou < score:
             source = f"{steps} iterations, {path.parent}" if steps else str(path.parent)
             found[network] = Known(score, name, source, 0)
-    if unread:
-        tell(f"{unread} folders below {folder} hold no training that can be read, and do not count")
+    if passed:
+        said = "; ".join(f"{count} {why}" for why, count in passed.items())
+        tell(f"runs below {folder} that do not count: {said}")
     return found
 
 
@@ -120,12 +126,12 @@ def _config(folder: Path) -> dict[str, Any] | None:
     return with_targets_of_today(config)
 
 
-def _score(path: Path) -> tuple[float | None, int | None]:
-    """Of a training: its mIoU, and after how many iterations. None where always answering the
-    commonest class is as good, which says nothing of a network."""
+def _score(path: Path) -> tuple[float | None, int | None] | None:
+    """Of a training: its mIoU, and after how many iterations; None of anything else. The mIoU is
+    None where always answering the commonest class is as good, which says nothing of a network."""
     record = read(path)
     if record.kind != "train":
-        return None, None
+        return None
     values = {name: metric.value for name, metric in record.entries[0].metrics.items()}
     score, baseline = values.get("test/miou"), values.get("test/baseline_miou") or 0.0
     steps = json.loads(path.read_text()).get("steps")

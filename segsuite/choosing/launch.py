@@ -28,6 +28,9 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
     check_experiments("experiments", cfg.experiments)
     if not cfg.experiments:
         raise ConfigError("experiments=[] names no network to choose from; leave it out for all")
+    runs = Path(cfg.runs)
+    if not runs.is_dir() and any(typed.startswith("runs=") for typed in run.typed):
+        raise ConfigError(f"runs={runs} is no folder; type the folder of your trainings")
     overrides = _of_data(run.typed, data)
     size = pair(cfg.size or cfg.data.crop_size)
     costs = Costs(
@@ -45,7 +48,9 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
             "none of the networks could be measured: "
             + "; ".join(f"{name}: {why}" for name, why in failed.items())
         )
-    own = runs_of(Path(cfg.runs), data=run.plain("data"), name=data, tell=tell)
+    own = runs_of(runs, data=run.plain("data"), name=data, tell=tell)
+    if others := set(own) - {cost.network for cost in found.values()}:
+        tell(f"{len(others)} networks trained on these data are not among those to choose from")
     known = {
         name: best
         for name, cost in found.items()

@@ -27,9 +27,11 @@ SMALL = {
 ALIKE = re.compile(
     r"essnet_(cityscapes|ade20k|voc)_resnet.*|mobile_.*_cityscapes_coarse|hyctas_[sm]_ade20k"
     r"|hyctas_m_cityscapes|hyctas_supernet_cityscapes"
+    r"|(segvit|cts|dtop|cts_dtop)_vit[bls](_static)?|cts_policy_cityscapes"
 )
-"""Made small, these are essnet_..._mobilenetv2, mobile_..._fine, and hyctas_s_cityscapes,
-hyctas_l_... and hyctas_supernet_camvid; test_composition builds all."""
+"""Made small, these are essnet_..._mobilenetv2, mobile_..._fine, hyctas_s_cityscapes,
+hyctas_l_..., hyctas_supernet_camvid, ..._vitt and cts_policy_ade20k; test_composition builds
+all."""
 
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if not ALIKE.fullmatch(e)])

@@ -44,6 +44,7 @@ def test_mistakes(tmp_path, capfd):
         (("budget.ms=5", "experiments=segvit_vitt"), "type experiments=[segvit_vitt]"),
         (("budget.ms=5", "size=[64]"), "[64] is no size; type two sides"),
         (("budget.ms=5", "rounds=1"), "rounds=1 says little; type 5 or more"),
+        (("budget.ms=5", "runs=/nowhere"), "runs=/nowhere is no folder; type the folder of your"),
     ):
         assert called(choose, *TYPED, *given, logs) == 2
         assert said in " ".join(capfd.readouterr().err.split())
