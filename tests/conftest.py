@@ -1,7 +1,8 @@
-"""What all tests share: one thread each, a cache folder of their own, YAML that is parsed once."""
+"""What all tests share: one thread each, a cache folder of their own, and what saves time."""
 
 import copy
 import functools
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ def _own_cache(tmp_path_factory):
             patch.setenv("MPLCONFIGDIR", str(home / "matplotlib"))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _rarely_collected():
+    """Configs are made of very many objects, and each collection looks at all that torch made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,7 +32,7 @@ TYPED = ("device=cpu", "batch_size=2", "name=found", "baselines=[]", *SEARCH)
 @pytest.fixture(autouse=True)
 def few_drawn(monkeypatch):
     """Networks at random say where hypervolumes begin; fewer say so more roughly, in less time."""
-    monkeypatch.setattr("segsuite.searching.launch._DRAWN", 10)
+    monkeypatch.setattr("segsuite.searching.launch._DRAWN", 4)
 
 
 @pytest.fixture(scope="module")

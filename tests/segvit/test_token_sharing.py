@@ -6,13 +6,14 @@ from torch import nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
-from segsuite.methods.segvit.token_sharing import (
-    RandomSharing,
+from segsuite.methods.segvit.slots import (
+    Windows,
     share,
-    shared_pixels,
-    shared_positions,
-    window_of_patch,
+    slot_pixels,
+    slot_positions,
+    window_of_cell,
 )
+from segsuite.methods.segvit.token_sharing import RandomSharing
 from tests.reference import token_sharing as reference
 
 GRID, PATCH, DIM = (6, 10), 4, 5
@@ -24,10 +25,10 @@ def test_tokens_equal_the_originals_in_value_and_order():
     position = torch.randn(1, DIM, *GRID, dtype=torch.float64)
     embed = nn.Conv2d(3, DIM, PATCH, PATCH).double()
     scores = torch.randn(2, 15, dtype=torch.float64)
-    shared = share(scores, 6, GRID)
-    rows = shared_pixels(images, shared, PATCH)
+    shared = share(scores, Windows(6), GRID)
+    rows = slot_pixels(images, shared, PATCH)
     tokens = rows @ embed.weight.flatten(1).T + embed.bias
-    tokens = tokens + shared_positions(position.flatten(2).transpose(1, 2), shared, GRID)
+    tokens = tokens + slot_positions(position.flatten(2).transpose(1, 2), shared, GRID)
     for b in range(2):
         expected = reference.shared_tokens(images[b], scores[b], 6, embed, position[0])
         torch.testing.assert_close(tokens[b], expected, rtol=0, atol=1e-12)
@@ -36,23 +37,23 @@ def test_tokens_equal_the_originals_in_value_and_order():
 @pytest.mark.parametrize("windows", [0, 1, 7, 15])
 def test_every_patch_has_one_slot_and_windows_share_theirs(windows):
     scores = torch.rand(3, 15, generator=torch.Generator().manual_seed(1))
-    shared = share(scores, windows, GRID)
+    shared = share(scores, Windows(windows), GRID)
     slots = 60 - 3 * windows
-    assert shared.single.shape[1] + shared.window.shape[1] == slots
+    assert shared.single.shape[1] + shared.small.shape[1] == slots
     for b in range(3):
         sizes = torch.bincount(shared.owner[b], minlength=slots)
         assert sizes[: 60 - 4 * windows].eq(1).all() and sizes[60 - 4 * windows :].eq(4).all()
         best = set(scores[b].topk(windows).indices.tolist())
-        of_patch = window_of_patch(GRID)
+        of_patch = window_of_cell(GRID)
         in_shared = shared.owner[b] >= 60 - 4 * windows
         assert set(of_patch[in_shared].tolist()) == best
 
 
 def test_unsharing_gives_back_a_map_that_is_constant_in_shared_windows():
     scores = torch.rand(1, 15, generator=torch.Generator().manual_seed(2))
-    shared = share(scores, 5, GRID)
-    windows = torch.arange(15.0)[window_of_patch(GRID)]
-    slots = torch.cat([windows[shared.single[0]], torch.arange(15.0)[shared.window[0]]])
+    shared = share(scores, Windows(5), GRID)
+    windows = torch.arange(15.0)[window_of_cell(GRID)]
+    slots = torch.cat([windows[shared.single[0]], torch.arange(15.0)[shared.small[0]]])
     assert torch.equal(slots[shared.owner[0]], windows)
 
 
@@ -63,9 +64,9 @@ def test_settings_are_checked_and_name_the_key():
         RandomSharing(windows=1.5, image_size=(512, 512))
     with pytest.raises(ConfigError, match=r"multiples of 32.*data.crop_size is \[360, 480\]"):
         RandomSharing(windows=1, image_size=(360, 480))
-    assert RandomSharing(windows=0.3, image_size=(512, 512)).count(1024) == 103
-    assert RandomSharing(windows=0.3, image_size=(640, 640)).count(1600) == 160
-    assert RandomSharing(windows=103, image_size=(512, 512)).count(2048) == 206
+    assert RandomSharing(windows=0.3, image_size=(512, 512)).counts(1024) == Windows(103)
+    assert RandomSharing(windows=0.3, image_size=(640, 640)).counts(1600) == Windows(160)
+    assert RandomSharing(windows=103, image_size=(512, 512)).counts(2048) == Windows(206)
 
 
 def test_window_labels():

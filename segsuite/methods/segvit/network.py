@@ -3,7 +3,7 @@
 Papers: SegViT (NeurIPS 2022), CTS (CVPR 2023), DToP (ICCV 2023) and their hybrid, figure 1.1. One
 network covers the dense model and every reduction of it:
 
-    share:    N patches become n0 slots, of which 2x2 windows take one        (token_sharing.py)
+    share:    N patches become n0 slots; windows of 2x2 and 4x4 take one each         (slots.py)
     blocks:   each exit lets certain tokens leave                             (token_pruning.py)
     head:     per-class masks over the slots                                  (attention_to_mask.py)
     unshare:  each patch takes the answer of its slot, last of all
@@ -22,13 +22,9 @@ from segsuite.core.hints import Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
 from segsuite.methods.segvit.head import AtmOutput, Head
+from segsuite.methods.segvit.slots import Windows, share, slot_pixels, slot_positions
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
-from segsuite.methods.segvit.token_sharing import (
-    TokenSharing,
-    share,
-    shared_pixels,
-    shared_positions,
-)
+from segsuite.methods.segvit.token_sharing import TokenSharing
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.normalize import Normalize
 from segsuite.nn.segmenter import Prediction, Segmenter
@@ -113,7 +109,7 @@ class SegVit(Segmenter):
         super().__init__()
         depth = len(backbone.blocks)
         self.num_classes = num_classes
-        self.size_divisor = backbone.patch * (2 if sharing is not None else 1)
+        self.size_divisor = backbone.patch if sharing is None else sharing.size_divisor
         self.pad_value = tuple(mean)
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone, self.head, self.sharing, self.pruning = backbone, head, sharing, pruning
@@ -196,22 +192,22 @@ class SegVit(Segmenter):
         grid = self._grid(images)
         position = self.backbone.position(grid)
         patches = grid[0] * grid[1]
-        windows = 0 if self.sharing is None else self.sharing.count(patches)
-        if windows == 0:
+        windows = Windows(0) if self.sharing is None else self.sharing.counts(patches)
+        if windows == Windows(0):
             embedded = self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
             policy = None
             if self.training and self.sharing is not None:  # a policy that trains along still does
-                _, policy = self.sharing.window_scores(images, lambda: embedded)
+                policy = self.sharing.window_scores(images, lambda: embedded).logits
             owner = torch.arange(patches, device=images.device).expand(images.shape[0], -1)
             return embedded + position, owner, policy
-        scores, policy = self.sharing.window_scores(
+        scores = self.sharing.window_scores(
             images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
         )
-        shared = share(scores, windows, grid)
+        slots = share(scores.small, windows, grid, scores.large)
         # Pixels are gathered first, so that only what became a token is embedded.
-        rows = shared_pixels(pixels, shared, self.backbone.patch)
-        where = shared_positions(position, shared, grid)
-        return self.backbone.embed_patches(rows) + where, shared.owner, policy
+        rows = slot_pixels(pixels, slots, self.backbone.patch)
+        where = slot_positions(position, slots, grid)
+        return self.backbone.embed_patches(rows) + where, slots.owner, scores.logits
 
     def _grid(self, images: Tensor) -> Size:
         return images.shape[-2] // self.backbone.patch, images.shape[-1] // self.backbone.patch

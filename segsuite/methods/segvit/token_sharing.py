@@ -1,15 +1,13 @@
-"""Content-aware token sharing: 2x2 patches of one class enter the ViT as one token.
+"""Content-aware token sharing: windows of one class enter the ViT as one token; which do?
 
 Paper: "Content-aware Token Sharing" (CVPR 2023), section 3, and the hybrid's section 1.3.1. The
-original loops over images and indexes pixels by boolean masks; here one `topk` and one gather do
-it for the whole batch, in shapes that depend on the image size alone.
+original loops over images and indexes pixels by boolean masks; see slots.py for what is done here.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,79 +19,21 @@ from segsuite.core.hints import Count
 from segsuite.core.idle import counts, counts_nothing
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
-from segsuite.ops.patches import patchify
-from segsuite.ops.tokens import gather_tokens
-
-WindowScores = tuple[Tensor, Tensor | None]
-"""Scores (B, N/4) of the windows, and logits (B, 2, h, w) where a policy is to be trained."""
-
-_FAR = 2.0**23  # behind every patch number; sums stay exact in float32
+from segsuite.methods.segvit.slots import Windows
 
 
-@dataclass(frozen=True)
-class SharedTokens:
-    """Which patches stay alone and which windows share a token.
-
-    Slots are numbered singles first, then windows, each in raster order.
+class WindowScores(NamedTuple):
+    """How uniform windows are: higher is more uniform.
 
     Attributes:
-        single: the patch of each slot that holds one, (B, N - 4 * S) int64.
-        window: the window of each slot that holds four, (B, S) int64.
-        owner: the slot of each patch, (B, N) int64.
+        small: scores (B, N/4) of the windows of 2x2 patches.
+        large: scores (B, N/16) of those of 4x4; None for the least of their four windows of 2x2.
+        logits: logits (B, 2, h, w) of the windows of 2x2 where a policy is to be trained.
     """
 
-    single: Tensor
-    window: Tensor
-    owner: Tensor
-
-
-def window_of_patch(grid: Size, device: torch.device | None = None) -> Tensor:
-    """(N,) int64: the 2x2 window that each patch of the grid lies in, both in raster order."""
-    row = torch.arange(grid[0], device=device).unsqueeze(1) // 2
-    column = torch.arange(grid[1], device=device).unsqueeze(0) // 2
-    return (row * (grid[1] // 2) + column).flatten()
-
-
-def share(scores: Tensor, windows: int, grid: Size) -> SharedTokens:
-    """Lets the `windows` best windows of each image share a token: N - 3 * windows tokens remain.
-
-    Shapes: scores (B, N/4), higher is more uniform
-    """
-    patches = grid[0] * grid[1]
-    of_patch = window_of_patch(grid, scores.device)
-    window = scores.float().topk(windows, dim=1).indices.sort(dim=1).values
-    shared = torch.zeros_like(scores, dtype=torch.bool).scatter(1, window, True)
-    inside = shared[:, of_patch]
-    # The patches outside in raster order, by topk, whose shape is known beforehand.
-    place = torch.arange(patches, device=scores.device, dtype=torch.float32)
-    key = torch.where(inside, place + _FAR, place)
-    single = key.topk(patches - 4 * windows, dim=1, largest=False, sorted=True).indices
-    alone = (~inside).long().cumsum(1) - 1
-    together = single.shape[1] + shared.long().cumsum(1) - 1
-    owner = torch.where(inside, together[:, of_patch], alone)
-    return SharedTokens(single=single, window=window, owner=owner)
-
-
-def shared_pixels(images: Tensor, shared: SharedTokens, patch: int) -> Tensor:
-    """The pixels of each slot: a patch, or a window at half size, in the same number of pixels.
-
-    Halving is 2x2 averaging, which bilinear x0.5 (align_corners=False) equals exactly.
-
-    Shapes: images (B, 3, H, W) -> (B, n0, 3 * patch * patch)
-    """
-    singles = gather_tokens(patchify(images, patch), shared.single)
-    windows = gather_tokens(patchify(F.avg_pool2d(images, 2), patch), shared.window)
-    return torch.cat([singles, windows], dim=1)
-
-
-def shared_positions(position: Tensor, shared: SharedTokens, grid: Size) -> Tensor:
-    """The position embedding of each slot; a window's is the mean of its four patches'.
-
-    Shapes: position (1, N, C) -> (B, n0, C)
-    """
-    maps = position.transpose(1, 2).unflatten(2, grid)
-    halved = F.avg_pool2d(maps, 2).flatten(2).transpose(1, 2)
-    return torch.cat([position[0][shared.single], halved[0][shared.window]], dim=1)
+    small: Tensor
+    large: Tensor | None = None
+    logits: Tensor | None = None
 
 
 @counts_nothing
@@ -101,46 +41,63 @@ def no_sharing(**_: object) -> None:
     """None, whatever the settings: `method/sharing=none` works on top of any experiment."""
 
 
+@counts(windows={"tokens": (None,)})
 class TokenSharing(nn.Module, ABC):
     """Chooses the windows that share a token.
 
     Args:
-        windows: how many windows share a token at `image_size`; or, below 1, the share of tokens to
-            save: 0.3 saves 30 % (103 windows at 512x512), by S = ceil(share * N / 3). At other
-            sizes a count grows with the number of patches.
-        image_size: the size that `windows` refers to, in pixels.
+        windows: how many windows of 2x2 patches share a token at `image_size`; or, below 1, the
+            share of tokens to save by them: 0.3 saves 30 % (103 windows at 512x512), by S = ceil(
+            share * N / 3). At other sizes a count grows with the number of patches.
+        image_size: the size that counts refer to, in pixels.
+        large_windows: likewise for windows of 4x4 patches, which are chosen first; a share s is
+            ceil(s * N / 15) windows.
+        tokens: how many tokens remain at `image_size`, in place of `windows`.
 
     Raises:
-        ConfigError: more windows than the grid has, or a grid with an odd side.
+        ConfigError: more windows than the grid has, a number of tokens that no number of windows
+            leaves, or a grid that windows do not fill.
     """
 
-    def __init__(self, *, windows: int | float, image_size: Size, patch: Count = 16) -> None:
+    def __init__(
+        self,
+        *,
+        windows: int | float,
+        image_size: Size,
+        patch: Count = 16,
+        large_windows: int | float = 0,
+        tokens: Count | None = None,
+    ) -> None:
         super().__init__()
-        self.windows, self.patch = windows, patch
+        self.patch, self.large_windows = patch, large_windows
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
-        if any(side % (2 * patch) for side in image_size):
+        check_grid(image_size, self.size_divisor)
+        check_count("large_windows", large_windows, image_size, self.patches, side=4)
+        large = _count(large_windows, self.patches, self.patches, side=4)
+        self.windows = windows if tokens is None else windows_for(tokens, self.patches, large)
+        check_count("windows", self.windows, image_size, self.patches, side=2)
+        small = _count(self.windows, self.patches, self.patches, side=2)
+        if small > (most := self.patches // 4 - 4 * large):
             raise ConfigError(
-                f"token sharing needs sides that are multiples of {2 * patch}, but data.crop_size "
-                f"is {list(image_size)}; set data.crop_size="
-                f"{[max(round(side / (2 * patch)), 1) * 2 * patch for side in image_size]}"
-            )
-        most = 0.75 if isinstance(windows, float) and windows % 1 else self.patches // 4
-        if not 0 <= windows <= most:
-            raise ConfigError(
-                f"method.sharing.windows={windows} does not fit: images of {image_size[0]}x"
-                f"{image_size[1]} have {self.patches // 4} windows of 2x2 patches; set "
-                f"method.sharing.windows to at most {self.patches // 4}, or to a share up to 0.75"
+                f"method.sharing.windows={windows} are {small} windows of 2x2 patches, but beside "
+                f"method.sharing.large_windows={large_windows} there are {most}; set "
+                f"method.sharing.windows to at most {most}"
             )
 
-    def count(self, patches: int) -> int:
-        """Windows that share a token in an image of that many patches."""
-        if isinstance(self.windows, float) and 0 < self.windows < 1:
-            return math.ceil(self.windows * patches / 3)
-        return min(round(self.windows * patches / self.patches), patches // 4)
+    @property
+    def size_divisor(self) -> int:
+        """What sides of images are multiples of, in pixels."""
+        return self.patch * (4 if self.large_windows else 2)
+
+    def counts(self, patches: int) -> Windows:
+        """The windows that share a token in an image of that many patches."""
+        large = min(_count(self.large_windows, patches, self.patches, side=4), patches // 16)
+        small = _count(self.windows, patches, self.patches, side=2)
+        return Windows(small=min(small, patches // 4 - 4 * large), large=large)
 
     @abstractmethod
     def window_scores(self, images: Tensor, embed: Callable[[], Tensor]) -> WindowScores:
-        """How uniform each window is.
+        """How uniform each window is; those of 4x4 are asked for if `large_windows` is above 0.
 
         Args:
             images: images (B, 3 or 4, H, W) in 0..255.
@@ -177,7 +134,7 @@ class ContentAwareSharing(TokenSharing):
         """The policy's log-odds that a window holds one class; its logits only when trained."""
         logits = self.policy(images[:, :3])
         scores = (logits[:, 1].float() - logits[:, 0].float()).flatten(1).detach()
-        return scores, logits if self.joint else None
+        return WindowScores(scores, logits=logits if self.joint else None)
 
     def train(self, mode: bool = True) -> "ContentAwareSharing":
         """A frozen policy stays in evaluation mode (the original lets its batch norms drift)."""
@@ -205,7 +162,11 @@ class RandomSharing(TokenSharing):
         count = images.shape[-2] * images.shape[-1] // (2 * self.patch) ** 2
         kind = {"device": images.device}  # drawn there: a copy would make the host wait
         generator = None if self.training else torch.Generator(**kind).manual_seed(self.seed)
-        return torch.rand((images.shape[0], count), generator=generator, **kind), None
+        small = torch.rand((images.shape[0], count), generator=generator, **kind)
+        if not self.large_windows:
+            return WindowScores(small)
+        large = torch.rand((images.shape[0], count // 4), generator=generator, **kind)
+        return WindowScores(small, large)
 
 
 class OracleSharing(TokenSharing):
@@ -221,8 +182,10 @@ class OracleSharing(TokenSharing):
                 "method/sharing=oracle reads the truth, so it can only be trained and evaluated on "
                 "labelled data; choose method/sharing=cts to predict"
             )
-        uniform = window_labels(images[:, 3].long(), window=2 * self.patch)
-        return uniform.flatten(1).float(), None
+        labels = images[:, 3].long()
+        sides = (2, 4) if self.large_windows else (2,)
+        uniform = (window_labels(labels, window=side * self.patch) for side in sides)
+        return WindowScores(*(one.flatten(1).float() for one in uniform))
 
 
 class CosineSharing(TokenSharing):
@@ -237,5 +200,59 @@ class CosineSharing(TokenSharing):
         grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
         maps = tokens.transpose(1, 2).unflatten(2, grid)
         # |mean of four unit vectors|^2 = (4 + 2 * sum of the six cosines) / 16: in the same order
-        # as the mean cosine
-        return F.avg_pool2d(maps, 2).square().sum(1).flatten(1).detach(), None
+        # as the mean cosine; so for sixteen
+        sides = (2, 4) if self.large_windows else (2,)
+        means = (F.avg_pool2d(maps, side).square().sum(1) for side in sides)
+        return WindowScores(*(one.flatten(1).detach() for one in means))
+
+
+def check_grid(image_size: Size, divisor: int) -> None:
+    """Raises ConfigError unless windows fill images of that size."""
+    if any(side % divisor for side in image_size):
+        raise ConfigError(
+            f"token sharing needs sides that are multiples of {divisor}, but data.crop_size "
+            f"is {list(image_size)}; set data.crop_size="
+            f"{[max(round(side / divisor), 1) * divisor for side in image_size]}"
+        )
+
+
+def check_count(
+    key: str, count: int | float, image_size: Size, patches: int, *, side: Literal[2, 4]
+) -> None:
+    """Raises ConfigError for more windows of side x side patches than there are."""
+    there = patches // side**2
+    share = 1 - 1 / side**2
+    most = share if isinstance(count, float) and count % 1 else there
+    if not 0 <= count <= most:
+        raise ConfigError(
+            f"method.sharing.{key}={count} does not fit: images of {image_size[0]}x{image_size[1]} "
+            f"have {there} windows of {side}x{side} patches; set method.sharing.{key} to at most "
+            f"{there}, or to a share up to {share:g}"
+        )
+
+
+def windows_for(tokens: int, patches: int, large: int) -> int:
+    """How many windows of 2x2 leave so many tokens.
+
+    Raises:
+        ConfigError: no number does.
+    """
+    left = patches - 15 * large
+    small, over = divmod(left - tokens, 3)
+    most = patches // 4 - 4 * large
+    if over or not 0 <= small <= most:
+        near = {left - 3 * min(max(count, 0), most) for count in (small, small + 1)}
+        said = " or ".join(map(str, sorted(near)))
+        raise ConfigError(
+            f"method.sharing.tokens={tokens} cannot be reached: of {patches} patches, {large} "
+            "windows of 4x4 take 15 tokens each away and windows of 2x2 take 3; nearest is "
+            f"method.sharing.tokens={said}"
+        )
+    return small
+
+
+def _count(count: int | float, patches: int, reference: int, *, side: Literal[2, 4]) -> int:
+    """Windows of side x side in an image of that many patches."""
+    if isinstance(count, float) and 0 < count < 1:
+        return math.ceil(count * patches / (side**2 - 1))
+    return round(count * patches / reference)
