@@ -13,6 +13,7 @@ from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.closed_form import AttentionToMaskForm, VisionTransformerForm
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.pixel_sharing import DeviationSharing
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.methods.segvit.predictions import CascadePrediction
 from segsuite.methods.segvit.token_pruning import TokenPruning
@@ -159,6 +160,7 @@ NETWORKS = {
     "cosine": {"sharing": partial(CosineSharing, windows=103)},
     "atm exits": {"scorer": AtmExit, "after": [6, 8], "budgets": [512, 384]},
     "hybrid": {"sharing": cts, "scorer": LinearExit, "after": [6, 8], "budgets": [512, 384]},
+    "two sizes": {"sharing": partial(DeviationSharing, windows=112, large_windows=16)},
     "hybrid, kv": {
         "sharing": cts,
         "scorer": LinearExit,

@@ -12,8 +12,9 @@ from segsuite.exporting.parity import compared
 from segsuite.methods.segvit.attention_to_mask import AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.pixel_sharing import DeviationSharing
 from segsuite.methods.segvit.token_pruning import TokenPruning
-from segsuite.methods.segvit.token_sharing import ContentAwareSharing
+from segsuite.methods.segvit.token_sharing import ContentAwareSharing, TokenSharing
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.normalize import Normalize
 
@@ -21,21 +22,28 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-SIZE = (64, 96)
+SIZE = (64, 128)
 DYNAMIC = {"NonZero", "If", "Loop", "Scan", "Unique", "Shape", "Compress", "SequenceAt"}
 
 
-def hybrid(scorer: type, context: str) -> SegVit:
+def policy() -> ContentAwareSharing:
+    """One size of windows, chosen by a convolution."""
+    network = nn.Sequential(Normalize(mean=(127.5,), std=(127.5,)), nn.Conv2d(3, 2, 32, 32))
+    return ContentAwareSharing(windows=3, image_size=SIZE, network=network)
+
+
+def pixels() -> DeviationSharing:
+    """Two sizes of windows, chosen by the image itself."""
+    return DeviationSharing(windows=2, large_windows=1, image_size=SIZE)
+
+
+def hybrid(scorer: type, context: str, sharing: TokenSharing) -> SegVit:
     torch.manual_seed(0)
     net = SegVit(
         backbone=VisionTransformer(dim=24, depth=3, heads=2, image_size=SIZE),
         head=AtmSingle(in_dim=24, num_classes=5, dim=16, heads=2, layers=1),
         num_classes=5,
-        sharing=ContentAwareSharing(
-            windows=2,
-            image_size=SIZE,
-            network=nn.Sequential(Normalize(mean=(127.5,), std=(127.5,)), nn.Conv2d(3, 2, 32, 32)),
-        ),
+        sharing=sharing,
         pruning=TokenPruning(
             after=[1, 2],
             scorer=partial(scorer),
@@ -56,16 +64,19 @@ def hybrid(scorer: type, context: str) -> SegVit:
 
 
 @pytest.mark.parametrize(
-    ("scorer", "context"), [(LinearExit, "drop"), (partial(AtmExit, layers=1), "kv")]
+    ("scorer", "context", "sharing"),
+    [(LinearExit, "drop", pixels), (partial(AtmExit, layers=1), "kv", policy)],
 )
-def test_static_hybrids_are_static_and_answer_alike_on_images_never_seen(scorer, context, tmp_path):
-    network = hybrid(scorer, context)
+def test_static_hybrids_are_static_and_answer_alike_on_images_never_seen(
+    scorer, context, sharing, tmp_path
+):
+    network = hybrid(scorer, context, sharing())
     (float_,) = formats(["onnx"])
     graph = Graph(network, size=SIZE, output="labels")
     made = float_.made(graph, tmp_path / "a.onnx", None, opset=18, threads=1)
     kinds = {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
     assert "TopK" in kinds and not kinds & DYNAMIC
-    coarse = torch.rand((6, 3, 4, 6), generator=torch.Generator().manual_seed(7)) * 255
+    coarse = torch.rand((6, 3, 4, 8), generator=torch.Generator().manual_seed(7)) * 255
     others = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear").to(torch.uint8)
     found = compared(made.run, network, graph, others, scores_behind=made.scores)
     assert found.difference < 1e-5 * found.scale and found.agreement == 1.0

@@ -9,7 +9,10 @@ from torch import nn
 from segsuite.core.errors import ConfigError
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
+from segsuite.methods.segvit.losses import AtmCriterion
 from segsuite.methods.segvit.network import SegVit, default_taps
+from segsuite.methods.segvit.objective import SegVitObjective, labels_as_seen
+from segsuite.methods.segvit.pixel_sharing import DeviationSharing
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.methods.segvit.token_pruning import TokenPruning
 from segsuite.methods.segvit.token_sharing import (
@@ -35,7 +38,7 @@ def exits(scorer="atm", **kwargs) -> TokenPruning:
     return TokenPruning(scorer=partial(SCORERS[scorer]), **(known | kwargs))
 
 
-def network(sharing=None, pruning=None, head=AtmSingle, depth=DEPTH) -> SegVit:
+def network(sharing=None, pruning=None, head=AtmSingle, depth=DEPTH, **more) -> SegVit:
     """A small SegVit whose weights depend on their names alone, not on which parts there are."""
     backbone = VisionTransformer(dim=DIM, depth=depth, heads=2, image_size=SIZE)
     net = SegVit(
@@ -44,6 +47,7 @@ def network(sharing=None, pruning=None, head=AtmSingle, depth=DEPTH) -> SegVit:
         num_classes=CLASSES,
         sharing=sharing,
         pruning=pruning,
+        **more,
     )
     for name, p in sorted(net.named_parameters()):
         generator = torch.Generator().manual_seed(len(name) * 131 + sum(map(ord, name)))
@@ -201,6 +205,56 @@ def test_other_sizes_work(images):
     assert prediction.labels((97, 131)).shape == (2, 97, 131)
     assert prediction.trace.counts()[0].tolist() == [48 - 3 * 5, 24, 12]
     assert prediction.trace.alive(2).shape == (2, 6, 8)
+
+
+def test_windows_of_two_sizes_share_and_every_patch_gets_its_slots_answer(images):
+    images = nn.functional.interpolate(images, size=(128, 192), mode="bilinear")
+    sharing = DeviationSharing(windows=6, large_windows=2, image_size=(128, 192))
+    net = network(sharing, exits("linear", mode="static", budgets=[0.5, 0.25]))
+    with torch.no_grad():
+        prediction = net.predict(images)
+    trace, scores = prediction.trace, prediction.scores((8, 12)).flatten(2)
+    assert trace.counts()[0].tolist() == [96 - 18 - 30, 48, 24]
+    for b in range(2):
+        sizes = torch.bincount(trace.owner[b])
+        assert sizes.tolist() == [1] * 40 + [4] * 6 + [16] * 2
+        for slot in range(40, 48):
+            shared = scores[b][:, trace.owner[b] == slot]
+            assert (shared == shared[:, :1]).all()
+    with pytest.raises(ConfigError, match="multiples of 64"):
+        net.predict(images[..., :160])
+
+
+def test_elastic_budgets_are_drawn_in_training_alone_and_half_of_the_time(images):
+    net = network(None, exits("linear", mode="static", budgets=[40, 20], elastic=[0.5, 1.25]))
+    torch.manual_seed(0)
+    seen = [net.train()(images).trace.counts()[0].tolist() for _ in range(24)]
+    assert 6 <= seen.count([80, 40, 20]) <= 18
+    firsts = [first for _, first, _ in seen]
+    assert min(firsts) >= 20 and max(firsts) <= 50 and len(set(firsts)) > 5
+    assert all(abs(first - 2 * second) <= 1 for _, first, second in seen)
+    for _ in range(5):
+        assert net.eval().predict(images).trace.counts()[0].tolist() == [80, 40, 20]
+    with pytest.raises(ConfigError, match=r"elastic=\[1.5, 0.5\] is no range"):
+        exits("linear", mode="static", budgets=[40, 20], elastic=[1.5, 0.5])
+
+
+def test_a_smaller_input_is_the_network_on_smaller_images(images):
+    """0.75 of 128 x 160 are 96 x 120, of which 112 is the nearest multiple of 16 (of 7.5, 8)."""
+    net, plain = network(input_scale=0.75), network()
+    small = nn.functional.interpolate(images, (96, 128), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        found, expected = net.predict(images), plain.predict(small)
+        assert torch.equal(found.scores(SIZE), expected.scores(SIZE))
+    labels = torch.randint(CLASSES, (2, *SIZE))
+    net = network(OracleSharing(windows=3, image_size=SIZE), exits("linear"), input_scale=0.75)
+    output = net.train()(torch.cat([images, labels[:, None].float()], 1))
+    assert output.trace.grid == (6, 8)
+    objective = SegVitObjective(criterion=AtmCriterion(num_classes=CLASSES))
+    losses = objective(output, labels)
+    assert losses["exit"].isfinite() and losses["focal"] > 0
+    seen = labels_as_seen(labels, output)
+    assert seen.shape == (2, 96, 128) and labels_as_seen(seen, output) is seen
 
 
 def test_bfloat16_autocast_keeps_nearly_the_same_tokens():

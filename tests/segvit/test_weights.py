@@ -190,3 +190,28 @@ def test_an_unreachable_hub_is_said_at_once_with_what_to_type(hub, monkeypatch):
 
 def test_construction_reads_nothing():
     network(weights="/nowhere/at/all.pth")
+
+
+def test_a_shallower_network_of_larger_patches_takes_what_fits(source, tmp_path):
+    """Patches that are resized with their kernels embed as they did (FlexiViT), and blocks that
+    are not there are left out."""
+    origin, full = source
+    path = written(tmp_path, "timm", full)
+    target = network(depth=1, patch=32)
+    report = load_vit_weights(target, str(path))
+    assert "patches 16 -> 32" in report and "blocks after the first 1 left out" in report
+    patches = torch.rand(1, 3, 3, 16, 16)
+    larger = torch.nn.functional.interpolate(patches[0], scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(
+        target.embed_patches(larger.flatten(1)[None]),
+        origin.embed_patches(patches.flatten(2)),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    for name, weight in target.blocks[0].state_dict().items():
+        assert torch.equal(weight, origin.blocks[0].state_dict()[name])
+    kernel = origin.patch_embed.proj.weight
+    assert torch.equal(
+        target.patch_embed.adapted("proj.weight", kernel, {}), target.patch_embed.proj.weight
+    )
+    assert target.patch_embed.adapted("proj.bias", kernel[:, 0, 0, 0], {}) is not None

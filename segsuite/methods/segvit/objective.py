@@ -59,16 +59,29 @@ class SegVitObjective(nn.Module):
         """
         weights = self.class_weights.of(self.criterion.num_classes)
         losses = self.criterion(output.heads, labels, weights)
+        seen = labels_as_seen(labels, output)
         if output.exits:
             patch, classes = output.trace.patch, output.exits[0].logits.shape[-1]
-            fractions = class_fractions(labels, patch=patch, num_classes=classes)
+            fractions = class_fractions(seen, patch=patch, num_classes=classes)
             total = sum(exit_loss(e.logits, e.seen, fractions, weights) for e in output.exits)
             losses["exit"] = self.exit_weight * total
         if output.policy is not None:
             window = 2 * output.trace.patch
-            targets = window_labels(labels, window=window, ignore_border=self.ignore_border)
+            targets = window_labels(seen, window=window, ignore_border=self.ignore_border)
             losses["policy"] = self.policy_weight * policy_loss(output.policy, targets)
         return losses
+
+
+def labels_as_seen(labels: Tensor, output: SegVitOutput) -> Tensor:
+    """The labels at the size that the network saw, by nearest pixels where it is a smaller one.
+
+    Shapes: labels (B, H, W) int64 -> (B, rows * patch, columns * patch)
+    """
+    size = tuple(side * output.trace.patch for side in output.trace.grid)
+    if labels.shape[-2:] == size:
+        return labels
+    smaller = F.interpolate(labels.unsqueeze(1).float(), size=size, mode="nearest-exact")
+    return smaller.squeeze(1).long()
 
 
 def policy_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
-from segsuite.core.hints import Between, Count, shown
+from segsuite.core.hints import Between, Count, Positive, shown
 from segsuite.core.idle import counts, counts_nothing
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScorer, ExitScores
@@ -97,7 +97,11 @@ def no_pruning(**_: object) -> None:
     """None, whatever the settings: `method/pruning=none` works on top of any experiment."""
 
 
-@counts(budgets={"mode": ("static",)}, theta={"mode": ("mask", "dynamic")})
+@counts(
+    budgets={"mode": ("static",)},
+    theta={"mode": ("mask", "dynamic")},
+    elastic={"mode": ("static",)},
+)
 class TokenPruning(nn.Module):
     """Where tokens may leave, and which do.
 
@@ -113,6 +117,9 @@ class TokenPruning(nn.Module):
         keep_per_class: how many of the most confident tokens of a class never leave.
         context: whether exited tokens leave attention (`drop`, the paper's), or stay as keys and
             values (`kv`).
+        elastic: for `static`, the least and the most that `budgets` are multiplied by in training,
+            drawn anew at each step; every other step trains the budgets themselves. One checkpoint
+            then serves any budget between.
 
     Raises:
         ConfigError: positions or budgets that do not fit.
@@ -133,6 +140,7 @@ class TokenPruning(nn.Module):
         budgets: Sequence[int | float] | None = None,
         keep_per_class: Annotated[int, Between(1)] = 5,
         context: Literal["drop", "kv"] = "drop",
+        elastic: Sequence[Positive] | None = None,
     ) -> None:
         super().__init__()
         after = positions(after, depth)
@@ -142,6 +150,8 @@ class TokenPruning(nn.Module):
         self.after, self.mode, self.theta = tuple(after), mode, theta
         self.budgets = tuple(budgets or ())
         self.keep_per_class, self.context = keep_per_class, context
+        self.elastic = None if elastic is None else checked_range(elastic)
+        self.drawn = 1.0
         self.scorers = nn.ModuleList(
             scorer(in_dim=in_dim, num_classes=num_classes) for _ in self.after
         )
@@ -151,7 +161,22 @@ class TokenPruning(nn.Module):
         """Tokens that stay after an exit, in an image of that many patches."""
         budget = self.budgets[exit_index]
         whole = budget * patches if isinstance(budget, float) else budget * patches / self.patches
-        return min(max(round(whole), 1), alive)
+        return min(max(round(whole * self.drawn), 1), alive)
+
+    def draw(self) -> None:
+        """Draws what budgets are multiplied by until the next call: 1 in evaluation, and in every
+        other step of training.
+
+        By torch's own generator of the CPU, which goes on where a resumed run left it.
+        """
+        if self.elastic is None:
+            return
+        self.drawn = 1.0
+        if self.training and self.mode == "static":
+            chance, place = torch.rand(2).tolist()
+            if chance >= 0.5:
+                low, high = self.elastic
+                self.drawn = low + (high - low) * place
 
     def compact(self, alive: Alive, scores: ExitScores, exit_index: int, patches: int) -> Alive:
         """The tokens that go on after an exit."""
@@ -191,6 +216,16 @@ class TokenPruning(nn.Module):
             context=context,
             key_mask=valid if self.context == "drop" else None,
         )
+
+
+def checked_range(elastic: Sequence[float]) -> tuple[float, float]:
+    """Raises ConfigError unless these are the least and the most."""
+    if len(elastic) != 2 or elastic[0] > elastic[1]:
+        raise ConfigError(
+            f"method.pruning.elastic={list(elastic)} is no range; type the least and the most that "
+            "budgets are multiplied by, such as method.pruning.elastic=[0.5,1.5]"
+        )
+    return (elastic[0], elastic[1])
 
 
 def positions(after: Sequence[int | float], depth: int) -> tuple[int | float, ...]:

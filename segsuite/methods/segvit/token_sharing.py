@@ -76,10 +76,13 @@ class TokenSharing(nn.Module, ABC):
         large = _count(large_windows, self.patches, self.patches, side=4)
         self.windows = windows if tokens is None else windows_for(tokens, self.patches, large)
         check_count("windows", self.windows, image_size, self.patches, side=2)
-        small = _count(self.windows, self.patches, self.patches, side=2)
-        if small > (most := self.patches // 4 - 4 * large):
+        # Before shares are rounded up, which may be too many in small images, and is clamped.
+        small = _exact(self.windows, self.patches, self.patches, side=2)
+        beside = 4 * _exact(large_windows, self.patches, self.patches, side=4)
+        if small > self.patches / 4 - beside:
+            most = int(self.patches / 4 - beside)
             raise ConfigError(
-                f"method.sharing.windows={windows} are {small} windows of 2x2 patches, but beside "
+                f"method.sharing.windows={windows} are {small:g} windows of 2x2 patches, but beside "
                 f"method.sharing.large_windows={large_windows} there are {most}; set "
                 f"method.sharing.windows to at most {most}"
             )
@@ -252,7 +255,14 @@ def windows_for(tokens: int, patches: int, large: int) -> int:
 
 
 def _count(count: int | float, patches: int, reference: int, *, side: Literal[2, 4]) -> int:
-    """Windows of side x side in an image of that many patches."""
-    if isinstance(count, float) and 0 < count < 1:
-        return math.ceil(count * patches / (side**2 - 1))
-    return round(count * patches / reference)
+    """Windows of side x side in an image of that many patches; of a share, enough to save it."""
+    exact = _exact(count, patches, reference, side=side)
+    return math.ceil(exact) if _is_share(count) else round(exact)
+
+
+def _exact(count: int | float, patches: int, reference: int, *, side: Literal[2, 4]) -> float:
+    return count * patches / (side**2 - 1 if _is_share(count) else reference)
+
+
+def _is_share(count: int | float) -> bool:
+    return isinstance(count, float) and 0 < count < 1

@@ -1,4 +1,4 @@
-"""Position embeddings of patches on a grid: told apart from class tokens, and resized."""
+"""Embeddings of patches and of their positions, resized to another patch size or grid."""
 
 import math
 
@@ -19,6 +19,22 @@ def resize_position(position: Tensor, grid: Size, target: Size) -> Tensor:
     image = position.unflatten(1, grid).permute(0, 3, 1, 2)
     resized = F.interpolate(image, size=target, mode="bicubic", align_corners=False)
     return resized.flatten(2).transpose(1, 2)
+
+
+def resize_patch_embedding(weight: Tensor, patch: int) -> Tensor:
+    """The kernel of a patch embedding for patches of another size, by FlexiViT's pseudo-inverse.
+
+    Upwards the token of a patch that is resized with its kernel stays the same, up to rounding.
+    Source: FlexiViT (CVPR 2023), section 3.4, as timm has it.
+
+    Shapes: weight (C, 3, p, p) -> (C, 3, patch, patch)
+    """
+    from timm.layers import resample_patch_embed
+
+    if weight.shape[-2:] == (patch, patch):
+        return weight
+    size, kind = [patch, patch], {"interpolation": "bilinear", "antialias": False}
+    return resample_patch_embed(weight.detach(), size, **kind)
 
 
 def position_rows(position: Tensor, own: Size, tokens: int, source: str) -> tuple[Tensor, Size]:

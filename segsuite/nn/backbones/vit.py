@@ -16,7 +16,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Share
 from segsuite.core.idle import counts
 from segsuite.core.sizes import Size, check_size
-from segsuite.nn.backbones.positions import resize_position
+from segsuite.nn.backbones.positions import resize_patch_embedding, resize_position
 from segsuite.nn.backbones.vit_weights import load_vit_weights
 from segsuite.nn.drop_path import DropPath
 from segsuite.ops.patches import patchify
@@ -127,6 +127,12 @@ class PatchEmbedding(nn.Module):
 
     Shapes: pixels (B, n, 3 * patch * patch) -> (B, n, dim)
     """
+
+    def adapted(self, name: str, weight: Tensor, made: Mapping[str, Any]) -> Tensor | None:
+        """The kernel of another patch size, resized to this one's; None for another width."""
+        if name != "proj.weight" or weight.shape[:2] != self.proj.weight.shape[:2]:
+            return weight
+        return resize_patch_embedding(weight, self.proj.kernel_size[0])
 
     def __init__(self, dim: int, patch: int) -> None:
         super().__init__()

@@ -18,11 +18,16 @@ from segsuite.core.checkpoint import load_weights
 from segsuite.core.errors import CheckpointError
 from segsuite.core.sizes import Size
 from segsuite.nn.backbones.hub import pretrained_file
-from segsuite.nn.backbones.positions import position_rows, resize_position
+from segsuite.nn.backbones.positions import (
+    position_rows,
+    resize_patch_embedding,
+    resize_position,
+)
 from segsuite.nn.backbones.weight_files import KEY, State, read_tensors, renamed, weights_file
 
 _LEFT_OUT = re.compile(r"(cls_token|dist_token|(head|head_dist|norm|fc_norm|pre_logits)\..*)$")
 """Parts of a classifier that a backbone without class token and final norm does not have."""
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +35,8 @@ log = logging.getLogger(__name__)
 def load_vit_weights(backbone: nn.Module, source: str) -> str:
     """Loads every weight of `backbone` from a file or by timm name; a line that says what was done.
 
-    Positions are resized to the backbone's grid: bicubic, no antialiasing.
+    Positions are resized to the backbone's grid (bicubic, no antialiasing), the embedding to its
+    patch size, and blocks behind its last are left out.
 
     Args:
         backbone: the `VisionTransformer` that gets the weights.
@@ -40,18 +46,26 @@ def load_vit_weights(backbone: nn.Module, source: str) -> str:
         ConfigError: neither a file nor a name that timm knows.
     """
     state, layout = read_vit_weights(weights_file(source, fetch=partial(pretrained_file, key=KEY)))
-    left_out = sorted(name for name in state if _LEFT_OUT.match(name))
+    depth = len(backbone.blocks)
+    behind = {name for name in state if (own := _BLOCK.match(name)) and int(own[1]) >= depth}
+    left_out = sorted(name for name in state if _LEFT_OUT.match(name) or name in behind)
     tokens = sum(name in state for name in ("cls_token", "dist_token"))
     state = {name: weight for name, weight in state.items() if name not in left_out}
     own = cast(Size, backbone.grid)
     position, grid = position_rows(state["pos_embed"], own, tokens, f"{KEY}={source}")
     state["pos_embed"] = resize_position(position, grid, own)
+    kernel = state["patch_embed.proj.weight"]
+    state["patch_embed.proj.weight"] = resize_patch_embedding(kernel, backbone.patch)
     load_weights(backbone, state, source=f"{KEY}={source}")
     report = (
         f"loaded {len(state)} weights from {source} ({layout} layout); positions "
         f"{grid[0]}x{grid[1]} -> {own[0]}x{own[1]}; "
-        f"left out: {', '.join(left_out) or 'nothing'}"
+        f"left out: {', '.join(name for name in left_out if name not in behind) or 'nothing'}"
     )
+    if kernel.shape[-1] != backbone.patch:
+        report += f"; patches {kernel.shape[-1]} -> {backbone.patch}"
+    if behind:
+        report += f"; blocks after the first {depth} left out"
     log.info(report)
     return report
 
