@@ -27,7 +27,7 @@ SMALL = (
 
 def made(path: Path, *overrides: str) -> Path:
     """A checkpoint of an experiment at a small size, with weights that are drawn."""
-    cfg = compose("train", [*overrides, *SMALL])
+    cfg = compose("train", [*SMALL, *overrides])
     torch.manual_seed(0)
     network = build(cfg.method.network, path="method.network")
     for parameter in network.parameters():  # wide enough that labels differ within an image

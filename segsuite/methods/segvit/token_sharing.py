@@ -69,20 +69,26 @@ class TokenSharing(nn.Module, ABC):
         tokens: Count | None = None,
     ) -> None:
         super().__init__()
-        self.patch, self.large_windows = patch, large_windows
+        self.patch, self.image_size = patch, tuple(image_size)
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
-        check_grid(image_size, self.size_divisor)
-        check_count("large_windows", large_windows, image_size, self.patches, side=4)
-        large = _count(large_windows, self.patches, self.patches, side=4)
-        self.windows = windows if tokens is None else windows_for(tokens, self.patches, large)
-        check_count("windows", self.windows, image_size, self.patches, side=2)
+        if tokens is not None:
+            large = _count(large_windows, self.patches, self.patches, side=4)
+            windows = windows_for(tokens, self.patches, large)
+        self.choose(windows, large_windows)
+
+    def choose(self, windows: int | float, large_windows: int | float = 0) -> None:
+        """Sets how many windows share, checked as the constructor's arguments are."""
+        self.windows, self.large_windows = windows, large_windows
+        check_grid(self.image_size, self.size_divisor)
+        check_count("large_windows", large_windows, self.image_size, self.patches, side=4)
+        check_count("windows", windows, self.image_size, self.patches, side=2)
         # Before shares are rounded up, which may be too many in small images, and is clamped.
-        small = _exact(self.windows, self.patches, self.patches, side=2)
+        small = _exact(windows, self.patches, self.patches, side=2)
         beside = 4 * _exact(large_windows, self.patches, self.patches, side=4)
         if small > self.patches / 4 - beside:
             most = int(self.patches / 4 - beside)
             raise ConfigError(
-                f"method.sharing.windows={windows} are {small:g} windows of 2x2 patches, but beside "
+                f"method.sharing.windows={windows} are {small:g} windows of 2x2 patches, beside "
                 f"method.sharing.large_windows={large_windows} there are {most}; set "
                 f"method.sharing.windows to at most {most}"
             )
