@@ -44,7 +44,9 @@ class Comparison:
     @property
     def circumstances(self) -> str:
         """One phrase that belongs beside every figure."""
-        kind = f"{self.settings.precision}{', compiled' if self.settings.compile else ''}"
+        kind = self.settings.precision
+        if self.settings.compile:
+            kind += ", compiled" + (" in CUDA graphs" if self.settings.compile == "graphs" else "")
         return (
             f"{self.size[0]}x{self.size[1]}, {kind}, {self.images} images ({self.data}), "
             f"{machine.shown(self.machine)}"

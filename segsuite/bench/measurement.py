@@ -15,7 +15,7 @@ from segsuite.core.hardware import Device, device_of
 from segsuite.core.hints import Between
 from segsuite.core.sizes import Size
 from segsuite.engine.accuracy import Accuracy
-from segsuite.engine.inference.candidates import Candidate, named
+from segsuite.engine.inference.candidates import Candidate, Compile, named
 from segsuite.measure.breakdown import Part, breakdown
 from segsuite.measure.closed_form import closed_form_of
 from segsuite.measure.cost import Cost, total
@@ -38,8 +38,8 @@ class Settings:
         rounds: measured rounds at each batch size; each takes the next images.
         warm_up: rounds before those, which are not measured.
         precision: fp32, or bf16 by autocast.
-        compile: whether the networks are measured compiled; operations, parts and memory stay
-            eager.
+        compile: whether the networks are measured compiled, and with "graphs" in CUDA graphs too;
+            operations, parts and memory stay eager.
     """
 
     device: torch.device
@@ -47,7 +47,7 @@ class Settings:
     rounds: int = 20
     warm_up: int = 3
     precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
+    compile: Compile = False
 
 
 def settings(
@@ -57,7 +57,7 @@ def settings(
     rounds: Annotated[int, Between(1)] = 20,
     warm_up: Annotated[int, Between(0)] = 3,
     precision: Literal["fp32", "bf16"] = "fp32",
-    compile: bool = False,
+    compile: Compile = False,
 ) -> Settings:
     """Settings as they are typed.
 

@@ -55,15 +55,27 @@ def test_operations_of_known_shape_are_free(name: str, mode: str) -> None:
         assert host_syncs(FREE[name]) == []
 
 
-def predict_waits(experiment: str) -> list[str]:
-    network = from_experiment(f"{experiment} {SMALL}", size=(64, 96)).network
-    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+def predict_waits(experiment: str, device: str = "cpu") -> list[str]:
+    network = from_experiment(f"{experiment} {SMALL}", size=(64, 128)).network.to(device)
+    images = torch.randint(0, 256, (2, 3, 64, 128), dtype=torch.uint8, device=device)
     with torch.no_grad():
-        return host_syncs(lambda: network.predict(images))
+        if device != "cpu":
+            network.predict(images)  # libraries that load wait once
+        return host_syncs(lambda: network.predict(images), torch.device(device))
 
 
-def test_the_static_hybrids_forward_never_makes_the_host_wait() -> None:
-    assert predict_waits("cts_dtop_vitt_static") == []
+STATIC = ["static", "fast", "fast method/sharing=deviation", "fast method/sharing=entropy"]
+
+
+@pytest.mark.parametrize("kind", STATIC)
+def test_the_static_hybrids_forward_never_makes_the_host_wait(kind: str) -> None:
+    assert predict_waits(f"cts_dtop_vitt_{kind}") == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", STATIC)
+def test_nor_on_a_gpu_by_its_own_report(kind: str) -> None:
+    assert predict_waits(f"cts_dtop_vitt_{kind}", "cuda") == []
 
 
 def test_the_dynamic_hybrid_does_by_nature() -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import ListConfig
@@ -23,6 +23,9 @@ from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import classes_of
 from segsuite.measure.latency import Step
 from segsuite.nn.segmenter import Segmenter
+
+Compile = bool | Literal["graphs"]
+"""Whether networks are compiled, and with "graphs" run in CUDA graphs."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ class Candidate:
             return self.file.classes
         return None if self.path is None else classes_of(read_checkpoint(self.path), self.path)
 
-    def steps(self, size: Size, *, compile: bool = False) -> list[Step]:
+    def steps(self, size: Size, *, compile: Compile = False) -> list[Step]:
         """How images (B, 3, *size) become labels (B, *size): step by step, to be timed."""
         if self.file is not None:
             return [self.file.labels_as_given]
         predict = self.network.predict
         if compile:
-            predict = torch.compile(predict, dynamic=False)
+            mode = "reduce-overhead" if compile == "graphs" else None
+            predict = torch.compile(predict, dynamic=False, mode=mode)
         return [predict, lambda prediction: prediction.labels(size)]
 
     def labels(self, images: Tensor, size: Size) -> Tensor:

@@ -1,0 +1,62 @@
+"""Runs what this suite claims of GPUs, in parts that are sized in minutes.
+
+    python scripts/gpu_checks.py list
+    python scripts/gpu_checks.py run OUT --minutes 14
+    python scripts/gpu_checks.py run OUT hybrids losses --minutes 5 --camvid DATA
+    python scripts/gpu_checks.py run OUT hybrids --device cpu --tiny
+
+Parts that do not fit into the minutes are left out and said. Typed again it goes on: what ended
+well is not run again. Everything found stands in OUT/gpu_checks.json, and in each command's own
+folder.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from segsuite.bench.gpu_checks import RESULTS, choose, parts, run
+from segsuite.core.errors import SegsuiteError
+
+
+def command(typed: Sequence[str]) -> int:
+    """Runs an entry point as a process of its own; its exit code."""
+    module, *overrides = typed
+    return subprocess.run([sys.executable, "-m", module, *overrides]).returncode
+
+
+def main(typed: Sequence[str]) -> None:
+    """Lists or runs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_subparsers(dest="what", required=True)
+    what.add_parser("list", help="the parts, and how long each takes")
+    running = what.add_parser("run", help="runs parts")
+    running.add_argument("out", type=Path, help="folder of the results")
+    running.add_argument("names", nargs="*", help="parts; all where none is named")
+    running.add_argument("--minutes", type=float, default=14.0, help="that may be used")
+    running.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    running.add_argument("--tiny", action="store_true", help="as small as it gets, on a CPU too")
+    for one in what.choices.values():
+        one.add_argument("--camvid", help="folder of CamVid, for the trainings")
+    given = parser.parse_args(typed)
+    known = parts(given.camvid)
+    if given.what == "list":
+        for name, part in known.items():
+            print(f"{name:12} {part.minutes:5.1f} minutes  {part.about}")
+        return
+    kind = {"minutes": given.minutes, "device": given.device, "tiny": given.tiny}
+    try:
+        chosen = choose(given.names, known)
+    except SegsuiteError as error:
+        sys.exit(f"error: {error}")
+    found = run(chosen, given.out, runner=command, **kind)
+    done = sum(len(part["commands"]) for part in found.values())
+    wanted = sum(len(part.commands) for part in chosen.values())
+    print(f"{done} results in {given.out / RESULTS}; {wanted} were asked for")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,110 @@
+"""The checks of a GPU, on a CPU: what they type fits, and they go on where they stopped."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from segsuite.bench import gpu_checks
+from segsuite.bench.gpu_checks import choose, fixed_milliseconds, parts, run
+from segsuite.core.errors import ConfigError
+from segsuite.engine.launch.entry_point import compose
+from tests.engine.entry_points import called
+
+
+@pytest.mark.parametrize("tiny", [False, True])
+def test_whatever_is_typed_composes(tiny):
+    for part in parts("somewhere").values():
+        for module, *typed in part.commands.values():
+            if module != "pytest":
+                more = part.tiny if tiny else ()
+                assert compose(module.rpartition(".")[2], [*typed, *more]) is not None
+            else:
+                assert all(Path(one).is_file() for one in typed if one.startswith("tests/"))
+
+
+def faked(folder: Path, codes: dict[str, int] | None = None):
+    """A runner that leaves a result, and what it was given."""
+    given: list[list[str]] = []
+
+    def runner(typed):
+        given.append(list(typed))
+        (out,) = (Path(o.partition("=")[2]) for o in typed if o.startswith("hydra.run.dir="))
+        if code := (codes or {}).get(out.name, 0):
+            return code
+        out.mkdir(parents=True)
+        gmacs = int(out.name.split("_")[0]) ** 2 / 1e4 if out.name[0].isdigit() else 1.0
+        metrics = {"gmacs": {"value": gmacs}, "labels_ms": {"value": 3.0 + 0.5 * gmacs}}
+        (out / "result.json").write_text(
+            json.dumps({"record": {"entries": [{"metrics": metrics}]}})
+        )
+        return 0
+
+    return runner, given
+
+
+def test_it_goes_on_where_it_stopped(tmp_path):
+    chosen = choose(["fixed_time"], parts(None))
+    told: list[str] = []
+    runner, given = faked(tmp_path, {"512_eager": 1})
+    kind = {"minutes": 9.0, "device": "cuda", "tell": told.append}
+    run(chosen, tmp_path, runner=runner, **kind)
+    assert len(given) == 6 and any("512_eager ended with 1" in line for line in told)
+    assert all("device=cuda" in typed for typed in given)
+    runner, given = faked(tmp_path)
+    found = run(chosen, tmp_path, runner=runner, **kind)
+    assert [typed[2] for typed in given] == ["size=[512,512]"], "only what had failed"
+    fit = found["fixed_time"]["fit"]["eager"]
+    assert fit["fixed_ms"] == pytest.approx(3.0) and fit["ms_per_gmac"] == pytest.approx(0.5)
+    assert json.loads((tmp_path / gpu_checks.RESULTS).read_text()) == found
+    run(chosen, tmp_path, runner=runner, **kind)
+    assert told[-1] == "fixed_time: done before" and len(given) == 1
+
+
+def test_parts_that_take_too_long_are_left_out_and_said(tmp_path):
+    told: list[str] = []
+    runner, given = faked(tmp_path)
+    chosen = {name: part for name, part in parts(None).items() if name in ("hybrids", "losses")}
+    run(chosen, tmp_path, runner=runner, minutes=2.0, device="cuda", tell=told.append)
+    assert told[0].startswith("hybrids: takes 4.0 minutes, and 2.0 are left")
+    assert len(given) == 1 and "probe=losses" in given[0]
+
+
+def test_the_fixed_part_is_a_least_squares_fit():
+    assert fixed_milliseconds([(1, 3), (2, 5), (4, 9)]) == pytest.approx((1.0, 2.0))
+
+
+def test_a_part_that_is_not_there():
+    with pytest.raises(ConfigError, match=r"hybrid is no part.*did you mean `hybrids`"):
+        choose(["hybrid"], parts(None))
+    assert "camvid" in parts("somewhere") and "camvid" not in choose([], parts(None))
+
+
+def test_a_benchmark_runs_on_a_cpu(tmp_path, capfd):
+    """In this process, as the script runs it in one of its own."""
+
+    def runner(typed):
+        return called(import_module(typed[0]).main, *typed[1:])
+
+    chosen = choose(["hybrids"], parts(None))
+    only = {
+        "hybrids": gpu_checks.Part(
+            "", 1, {"eager": chosen["hybrids"].commands["eager"]}, chosen["hybrids"].tiny
+        )
+    }
+    found = run(only, tmp_path, runner=runner, minutes=1, device="cpu", tiny=True)
+    entries = found["hybrids"]["commands"]["eager"]["result"]["record"]["entries"]
+    assert len(entries) == 4 and all(e["metrics"]["labels_ms"]["value"] > 0 for e in entries)
+
+
+def test_the_script_lists_what_there_is(monkeypatch, capsys):
+    folder = Path(gpu_checks.__file__).parents[2] / "scripts"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "gpu_checks", raising=False)
+    script = import_module("gpu_checks")
+    script.main(["list"])
+    assert capsys.readouterr().out.count("minutes") == len(parts(None))
+    with pytest.raises(SystemExit, match="hybrid is no part"):
+        script.main(["run", "out", "hybrid"])
