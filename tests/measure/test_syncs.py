@@ -64,7 +64,8 @@ def predict_waits(experiment: str, device: str = "cpu") -> list[str]:
         return host_syncs(lambda: network.predict(images), torch.device(device))
 
 
-STATIC = ["static", "fast", "fast method/sharing=deviation", "fast method/sharing=entropy"]
+TWO = "fast method.pruning.budgets=[0.5,0.25]"
+STATIC = ["static", TWO, f"{TWO} method/sharing=deviation", f"{TWO} method/sharing=entropy"]
 
 
 @pytest.mark.parametrize("kind", STATIC)
