@@ -78,16 +78,17 @@ class Choice:
         return limit is not None and self.costs[name].values["ms"] <= limit < self.costs[name].high
 
     def command(self, name: str) -> str:
-        """What trains a network on these data."""
-        size = "[{},{}]".format(*self.costs[name].size)
-        words = [f"experiment={name}", *self.typed, f"data.crop_size={size}"]
+        """What trains a network on these data, by its own recipe."""
+        words = [f"experiment={name}", *self.typed]
         return " ".join(["python -m segsuite.train", *map(_quoted, words)])
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints what fits, what does not, and what to train; draws a plot."""
         height, width = self.size
         title = f"at most {self.budget}, images of {height}x{width}, run by {self.runtime}"
-        table = Table("network", *COSTS.values(), "mIoU that is known", "", title=title)
+        table = Table(
+            "network", *COSTS.values(), "mIoU that is known", "within the budget", title=title
+        )
         for name in (*self.fitting, *self.excluded):
             cost, known = self.costs[name], self.known.get(name)
             table.add_row(
@@ -125,7 +126,9 @@ class Choice:
         exceeded = self.budget.exceeded(self.costs[name].values)
         if exceeded:
             return "no: " + ", ".join(exceeded)
-        return "fits, narrowly" if self.narrow(name) else "fits"
+        if self.narrow(name):
+            return f"fits, narrowly: one run in ten took {self.costs[name].high:.3g} ms"
+        return "fits"
 
     @property
     def advice(self) -> str:
@@ -142,7 +145,9 @@ class Choice:
             why = "nothing is known of its accuracy" if known is None else f"mIoU {known}"
             lines += [f"  {name} ({why}):", f"    {self.command(name)}"]
         if all(k is None or k.tier == 2 for k in map(self.known.get, self.fitting[:_SHOWN])):
-            lines.append(f"no accuracy on {self.data} is known, so that this order is a rough one")
+            lines.append(
+                f"of these no accuracy on {self.data} is known, so that this order is a rough one"
+            )
         return "\n".join(lines)
 
     @property
@@ -171,6 +176,7 @@ class Choice:
                 settings={
                     "size": list(cost.size),
                     "runtime": self.runtime,
+                    "budget": str(self.budget),
                     "fits": name in fitting,
                     "known": str(self.known.get(name, "")),
                 },

@@ -61,6 +61,8 @@ def chosen(run: Run, *, data: str, tell: Callable[[str], None]) -> Choice:
         tell(f"measuring {name} again, alone")
         found[name], again[name] = costs.again(name, found[name])
     typed = [*overrides, *([f"allow=[{','.join(cfg.allow)}]"] if cfg.allow else [])]
+    typed += [o for o in run.typed if o.startswith(("data.crop_size=", "paths.logs="))]
+    typed += ["trainer=cpu"] if "device=cpu" in run.typed else []
     device = costs.runtime.device
     by = str(costs.runtime.facts["runtime"])
     return Choice(budget, size, data, found, failed, known, typed, again, device, by)

@@ -78,6 +78,8 @@ class Record:
         Raises:
             ConfigError: another version, or no such record.
         """
+        if not isinstance(plain, Mapping):
+            raise ConfigError(f"{source} holds a damaged record ({plain!r:.40}); make it anew")
         if (version := plain.get("version")) != VERSION:
             raise ConfigError(
                 f"{source} holds a record of version {version}, and this suite reads version "

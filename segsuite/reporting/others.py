@@ -71,6 +71,8 @@ def _added(table: Table | None, folder: Path, record: Record, *, alone: bool) ->
 def _row(entry: Entry, folder: Path | None) -> dict[str, Any]:
     shown = {key: text(value) for key, value in entry.settings.items()}
     if folder is not None:
+        if "checkpoint" in entry.artefacts:  # what tells evaluations of one network apart
+            shown["checkpoint"] = _short(Path(entry.artefacts["checkpoint"]))
         shown["folder"] = str(folder)
     return {
         "name": entry.name,
@@ -78,6 +80,12 @@ def _row(entry: Entry, folder: Path | None) -> dict[str, Any]:
         "metrics": {name: _number(metric) for name, metric in entry.metrics.items()},
         "files": {kind: str(path) for kind, path in entry.artefacts.items()},
     }
+
+
+def _short(path: Path) -> str:
+    """A checkpoint by its run and file."""
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    return f"{run.name}/{path.stem}"
 
 
 def _number(metric: Metric) -> list[float | None]:

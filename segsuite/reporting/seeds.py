@@ -42,21 +42,40 @@ class Setting:
 def by_setting(trainings: Sequence[Training]) -> list[Setting]:
     """One for each setting, in the order of the trainings.
 
-    Trainings whose settings are not known stand alone, as do those of other sweeps: they may be of
-    another state of the code.
+    Trainings whose settings are not known stand alone, as do those of other sweeps, which may be of
+    another state of the code, and of other names, which somebody gave to tell them apart. Of those
+    that have a seed in common the newest counts, and the others stand alone: a repetition says
+    nothing of other seeds.
     """
     groups: dict[tuple[str, ...], list[Training]] = {}
-    for training in trainings:
-        alike = [f"{k}={text(v)}" for k, v in sorted(without_seed(training.settings).items())]
-        key = (training.group or "", *alike) if alike else (training.name,)
+    for training, again in zip(trainings, _repeats(trainings), strict=True):
+        alone = again or not training.settings
+        key = (training.name,) if alone else _setting_of(training)
         groups.setdefault(key, []).append(training)
     return _named_apart([_setting(group) for group in groups.values()], list(groups.values()))
 
 
-def repeated(settings: Sequence[Setting], trainings: Sequence[Training]) -> int:
-    """How many trainings have the setting and the seed of another one."""
-    seeds = {training.name: training.seed for training in trainings}
-    return sum(len(s.members) - len({seeds[name] for name in s.members}) for s in settings)
+def repeated(trainings: Sequence[Training]) -> int:
+    """How many trainings have the setting and the seed of a newer one."""
+    return sum(_repeats(trainings))
+
+
+def _setting_of(training: Training) -> tuple[str, ...]:
+    alike = [f"{k}={text(v)}" for k, v in sorted(without_seed(training.settings).items())]
+    return (training.group or f"named {training.folder.parent.name}", *alike)
+
+
+def _repeats(trainings: Sequence[Training]) -> list[bool]:
+    """Whether each has the setting and the seed of one that was begun later."""
+    newest: dict[tuple[str, ...], str] = {}
+    keys = [(*_setting_of(t), f"seed {t.seed}") for t in trainings]
+    for key, training in zip(keys, trainings, strict=True):
+        if training.settings and training.seed is not None:
+            newest[key] = max(newest.get(key, ""), training.folder.name)
+    return [
+        newest.get(key, training.folder.name) != training.folder.name
+        for key, training in zip(keys, trainings, strict=True)
+    ]
 
 
 def _named_apart(

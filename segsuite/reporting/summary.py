@@ -74,8 +74,9 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
     headline = _commonest([t.headline for t in made if t.headline])
     best_first = sorted(made, key=lambda training: -_goodness(training, headline))
     settings = by_setting(made)
-    if (again := repeated(settings, made)) > 0:
-        tell(f"{again} trainings have the setting and the seed of another one, and count beside it")
+    if (again := repeated(made)) > 0:
+        have = "trainings have" if again > 1 else "training has"
+        tell(f"{again} {have} the setting and the seed of a newer one, which counts alone")
     differences = differing([training.settings for training in made])
     return Summary(
         trainings=made,
@@ -89,7 +90,7 @@ def summary(paths: Sequence[str], *, baseline: str | None, images: int) -> Summa
         confusions=_known(made, confusion, tell),
         images=same_images(best_first, most=images, tell=tell),
         tables=measured,
-        baseline=_baseline(made, baseline),
+        baseline=_baseline(made, settings, baseline),
         problems=problems + _unfinished(made),
     )
 
@@ -129,14 +130,17 @@ def value_of(training: Training, key: str) -> str:
     return training.choices.get(key) or typed or "–"
 
 
-def _baseline(made: Sequence[Training], asked: str | None) -> str | None:
+def _baseline(
+    made: Sequence[Training], settings: Sequence[Setting], asked: str | None
+) -> str | None:
     there = [training for training in made if training.status == "finished"]
     finished = [training.name for training in there]
     if asked is None:  # of what most of them are of
         group = _commonest([str(training.group) for training in there])
         return next((training.name for training in there if str(training.group) == group), None)
     fitting = [name for name in finished if name == asked] or [n for n in finished if asked in n]
-    if len(fitting) != 1:
+    of_setting = {name: setting.name for setting in settings for name in setting.members}
+    if len({of_setting[name] for name in fitting}) != 1:  # the seeds of a setting are one row
         what = "no finished training" if not fitting else f"{len(fitting)} trainings"
         raise ConfigError(
             f"baseline={asked} is in the name of {what}; name one of: {', '.join(finished[:20])}"

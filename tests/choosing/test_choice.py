@@ -67,11 +67,10 @@ def test_each_limit_counts_and_its_excess_is_named():
     assert choice(Budget(params=2.0)).excluded == []
 
 
-def test_commands_are_of_the_data_and_size_that_were_asked_about():
+def test_commands_are_of_the_data_that_were_asked_about_by_the_recipes_own_crops():
     own = choice(Budget(ms=5.0))
     assert own.command("printed") == (
-        "python -m segsuite.train experiment=printed data=camvid data.root=X "
-        "data.crop_size=[64,128]"
+        "python -m segsuite.train experiment=printed data=camvid data.root=X"
     )
     assert own.to_dict()["train"] == [own.command(n) for n in ("trained", "narrow", "printed")]
 
@@ -94,7 +93,7 @@ def test_how_far_measurements_alone_are_apart_is_said():
 
 
 def test_figures_of_other_data_are_called_so():
-    rough = "no accuracy on camvid is known, so that this order is a rough one"
+    rough = "of these no accuracy on camvid is known, so that this order is a rough one"
     assert rough not in choice(Budget(ms=5.0)).advice
     assert rough in choice(Budget(ms=2.5)).advice
 
@@ -115,7 +114,8 @@ def test_what_is_shown(tmp_path):
 
 def test_records_say_what_was_measured_and_between_which_bounds():
     (first, *_) = choice(Budget(ms=5.0)).records()
-    assert first.settings == {"size": [64, 96], "runtime": "torch", "fits": True, "known": ""}
+    circumstances = {"size": [64, 96], "runtime": "torch", "budget": "5 ms"}
+    assert first.settings == {**circumstances, "fits": True, "known": ""}
     metric = first.metrics["ms"]
     assert (metric.value, metric.low, metric.high) == (1.0, 0.9, 1.1)
 

@@ -49,7 +49,9 @@ def test_the_best_run_of_each_network_on_these_data_counts(tmp_path):
     told = []
     found = runs_of(tmp_path, data=moved, name="camvid", tell=told.append)
     assert found == {
-        network_digest(NETWORK): Known(0.5, "camvid", f"20 iterations, {tmp_path / 'b'}", 0),
+        network_digest(NETWORK): Known(
+            0.5, "camvid", f"the best of 2, 20 iterations, {tmp_path / 'b'}", 0
+        ),
         network_digest(NETWORK | {"width": 16}): Known(
             0.4, "camvid", f"20 iterations, {tmp_path / 'e'}", 0
         ),

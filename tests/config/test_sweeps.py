@@ -135,6 +135,19 @@ def test_dashboards_get_a_name_a_group_and_an_id_for_each_job(jobs):
     assert single.logger.wandb.name == "quickstart" and single.logger.wandb.group is None
 
 
+def test_a_sweep_over_experiments_has_one_folder_and_one_table(jobs, tmp_path):
+    """Each experiment has a name of its own, which is not the sweep's."""
+    experiments = "experiment=quickstart,mobile_basic_camvid,hyctas_s_camvid"
+    found = jobs(experiments, "data=scenes", "seed=0,1")
+    (folder,) = (tmp_path / "sweeps").iterdir()
+    assert folder.name == "experiments" and len(found) == 6
+    with open(folder / "sweep.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["job"] for row in rows] == list(found)
+    assert {row["status"] for row in rows} == {"finished"}
+    assert {row["experiment"] for row in rows} == set(experiments.partition("=")[2].split(","))
+
+
 def test_the_table_of_a_sweep_over_names_finds_its_jobs(jobs, tmp_path):
     found = jobs("experiment=quickstart", "name=one,two")
     with open(tmp_path / "sweeps" / "quickstart" / "sweep.csv", newline="") as handle:

@@ -49,3 +49,11 @@ def test_a_file_without_a_record_is_named(tmp_path):
             path.write_text(text)
         with pytest.raises(ConfigError, match=r"result\.json holds no record"):
             read(path)
+
+
+@pytest.mark.parametrize("record", ["no", 3, None, [1]])
+def test_a_record_that_is_no_mapping_is_refused(tmp_path, record):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"record": record}))
+    with pytest.raises(ConfigError, match="holds a damaged record"):
+        read(path)

@@ -20,7 +20,8 @@ def test_what_fits_is_told_with_its_command_and_remembered(tmp_path, capfd):
     assert set(said["again"]) == {"hyctas_s_cityscapes", "mobile_basic_cityscapes_fine"}
     (command,) = said["train"]
     assert command == (
-        "python -m segsuite.train experiment=hyctas_s_cityscapes data=camvid data.crop_size=[64,64]"
+        "python -m segsuite.train experiment=hyctas_s_cityscapes data=camvid "
+        f"paths.logs={tmp_path} trainer=cpu"
     )
     assert called(choose, *given) == 0
     second = capfd.readouterr()
@@ -65,5 +66,5 @@ def test_data_keep_their_name_whatever_else_is_typed_of_them(tmp_path, capfd):
     (command,) = json.loads(capfd.readouterr().out.splitlines()[-1])["train"]
     assert command == (
         "python -m segsuite.train experiment=hyctas_s_cityscapes data=scenes data.num_classes=7 "
-        "data.crop_size=[64,64]"
+        f"data.crop_size=[64,64] paths.logs={tmp_path} trainer=cpu"
     )

@@ -247,5 +247,19 @@ def test_settings_of_one_experiment_are_told_apart_and_repeats_said(tmp_path):
         at = tmp_path / "train" / "net" / str(number)
         training(at, miou=0.1 * number + 0.1, settings=settings)
     here = read(tmp_path)
-    assert [s.name.rpartition(", ")[2] for s in here.settings] == ["lr=0.1", "lr=0.2"]
-    assert "1 trainings have the setting and the seed of another one" in here.problems[0]
+    assert [len(s.members) for s in here.settings] == [2, 1, 1], "a repeat is no other seed"
+    assert here.settings[1].members == (here.trainings[2].name,), "the older one stands alone"
+    said = "1 training has the setting and the seed of a newer one, which counts alone"
+    assert said in here.problems[0]
+
+
+def test_names_that_were_given_tell_trainings_apart_and_a_baseline_may_be_a_setting(tmp_path):
+    for number, (name, seed) in enumerate([("a b", 0), ("a b", 1), ("<c>", 0)]):
+        at = tmp_path / "train" / name / str(number)
+        training(at, miou=0.1 * number + 0.1, settings={"seed": seed, "lr": 1})
+    here = read(tmp_path)
+    assert [len(s.members) for s in here.settings] == [1, 2]
+    with pytest.raises(ConfigError, match="3 trainings"):
+        read(tmp_path, baseline="train")
+    both = read(tmp_path / "train" / "a b", baseline="train")
+    assert len(both.settings) == 1 and both.baseline == both.trainings[0].name

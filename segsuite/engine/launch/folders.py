@@ -104,10 +104,17 @@ def sweep_folder(
 ) -> Path:
     """The folder of a sweep, named by its file, by all of several (`seeds+theta`), or by `name`.
 
+    A sweep over experiments, each of which has a name, is called `experiments` where no name is
+    typed: it has one folder and one table.
+
     Args:
-        typed: the overrides; Hydra's choices do not name several files of one group.
+        typed: the overrides; Hydra's choices do not name several files of one group, and
+            `run.swept` says what was swept.
     """
     several = [o[len("sweep=[") : -1].replace(",", "+") for o in typed if o.startswith("sweep=[")]
+    swept = [o for o in typed if o.startswith("run.swept=") and re.search(r"\bexperiment\b", o)]
+    if swept and not any(o.lstrip("+").startswith("name=") for o in typed):
+        name = "experiments"
     sweeps = parent("paths.logs", logs) / "sweeps"
     return sweeps / clean("".join(several[-1:]) or choices.get("sweep") or name or "unnamed")
 

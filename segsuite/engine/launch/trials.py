@@ -32,6 +32,12 @@ def as_space(arguments: Sequence[str]) -> list[str]:
     if not searched:
         return [*arguments, "hydra.mode=RUN"]  # which the file of a sweep has otherwise
     others = [a for a in arguments if a not in searched]
+    for read in (settings[a] for a in searched):
+        # What is typed beside experiments may fit them alone: this config is of the first of them.
+        if read.get_key_element() == "experiment" and read.is_choice_sweep():
+            others.append(f"experiment={read.value().list[0]}")
+            named = any(a.startswith("name=") for a in others)
+            others += [] if named else ["name=experiments"]
     return [*others, f"tune.space=[{','.join(map(quoted, searched))}]", "hydra.mode=RUN"]
 
 
@@ -58,7 +64,11 @@ class Tuning:
         in_file = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
         typed = [read_override(override) for override in (*in_file, *cfg.tune.space)]
         self.space = {override.get_key_element(): override for override in typed}
-        self.fixed = [o for o in hydra.overrides.task if not o.startswith("tune.")]
+        self.fixed = [
+            o
+            for o in hydra.overrides.task
+            if not o.startswith("tune.") and o.partition("=")[0] not in self.space
+        ]
         if cfg.optimized_metric is None or not self.space:
             raise ConfigError(
                 "there is nothing to look for; type a setting with several values, such as "
