@@ -13,7 +13,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from segsuite import api
+from segsuite.bench.budgets import TryBudgets
 from segsuite.bench.comparison import CompareNetworks
+from segsuite.bench.controls import JudgeControls
 from segsuite.bench.training_memory import CompareMemory
 from segsuite.core.config import CONF, as_today
 from segsuite.engine import training
@@ -68,7 +70,9 @@ def real(tmp_path_factory) -> Path:
 def checkpoint(real) -> Path:
     """What README's training on CamVid leaves behind, made small."""
     (line,) = [
-        c for c in said("train", "data=camvid", "data.root=") if "resume=true" not in c.values[0]
+        c
+        for c in said("train", "data=camvid", "data.root=")
+        if not {"resume=true", "sweep=controls"} & {*c.values[0]}
     ]
     arguments = replaced(line.values[0], data_root=real / "camvid")
     train = import_module("segsuite.train").main
@@ -166,11 +170,12 @@ def test_comparisons_name_what_exists(arguments, tmp_path, monkeypatch):
 
     def measured(probe, **_):
         networks = getattr(probe, "networks", None)
-        named = [probe.experiment] if networks is None else networks.experiments
+        one = getattr(probe, "experiment", None) or getattr(probe, "method", None)
+        named = [one] if networks is None else networks.experiments
         assert set(named) <= set(options("experiment"))
         raise Reached
 
-    for probe in (CompareNetworks, CompareMemory, CompareRuntimes):
+    for probe in (CompareNetworks, CompareMemory, CompareRuntimes, JudgeControls, TryBudgets):
         monkeypatch.setattr(probe, "__call__", measured)
     with pytest.raises(Reached):
         called(import_module("segsuite.benchmark").main, *arguments, f"paths.logs={tmp_path}")
