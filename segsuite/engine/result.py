@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger
 from omegaconf import open_dict
 
 from segsuite.core.results import Entry
 from segsuite.engine.launch import record
 from segsuite.engine.launch.run import Run
-from segsuite.engine.loggers.opened import opened
-from segsuite.engine.loggers.records import log_result, scalars
+
+if TYPE_CHECKING:  # Lightning takes seconds, and most entry points need it for loggers alone
+    from lightning.pytorch.loggers import Logger
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def finished(
     run: Run,
     result: record.Result,
     *,
-    loggers: Sequence[Logger] | None = None,
+    loggers: "Sequence[Logger] | None" = None,
     step: int = 0,
     known: Collection[str] = (),
 ) -> record.Result:
@@ -42,6 +42,8 @@ def finished(
     """
     written = result.written().record.to_dict()
     if loggers is not None:
+        from segsuite.engine.loggers.records import log_result
+
         log_result(loggers, written, run.folder, step=step, known=known)
     elif run.config.get("logger"):
         _log_alone(run, written)
@@ -50,6 +52,9 @@ def finished(
 
 def _log_alone(run: Run, written: Mapping[str, Any]) -> None:
     from wandb.errors import Error
+
+    from segsuite.engine.loggers.opened import opened
+    from segsuite.engine.loggers.records import log_result, scalars
 
     with open_dict(run.config):
         run.config.run.kind = written["kind"]  # of a benchmark its probe
