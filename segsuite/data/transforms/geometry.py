@@ -2,12 +2,22 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from segsuite.core.sizes import Size
+from segsuite.data.transforms.pixels import of_rows, rows_of
+
+_SMALL_PART = 4
+"""Times as many pixels as a window has, from which the whole is not made for it."""
+
+_LONGEST = 2**15 - 2
+"""Pixels of a side that OpenCV's warps can tell apart."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +45,52 @@ def resized_image(image: Tensor, window: Window) -> Tensor:
     height, width = image.shape[-2:]
     if window == whole((height, width)):
         return image
-    (tall, wide), (rows, columns) = window.full, window.size
-    box = (  # the window in pixels of the stored image
-        window.left * width / wide,
-        window.top * height / tall,
-        min((window.left + columns) * width / wide, width),
-        min((window.top + rows) * height / tall, height),
+    rows, columns = window.size
+    box = _box(window, (height, width))
+    resized = Image.fromarray(rows_of(image)).resize(
+        (columns, rows), Image.Resampling.BILINEAR, box
     )
-    stored = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    resized = stored.resize((columns, rows), Image.Resampling.BILINEAR, box)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+    return of_rows(np.array(resized))
+
+
+def resized_crop(image: Tensor, window: Window) -> Tensor:
+    """As `resized_image`, up to one step of the 256 of a value, and two to five times as fast.
+
+    What grows is sampled within the window alone; what shrinks needs antialiasing, which torch's
+    kernels have for whole images only.
+    """
+    (height, width), (tall, wide) = image.shape[-2:], window.full
+    if window == whole((height, width)):
+        return image
+    (rows, columns), (top, left) = window.size, (window.top, window.left)
+    if tall >= height and wide >= width and max(height, width) <= _LONGEST:
+        return of_rows(_sampled(rows_of(image), window))
+    if tall * wide > _SMALL_PART * rows * columns:
+        return resized_image(image, window)
+    resized = F.interpolate(image[None], window.full, mode="bilinear", antialias=True)[0]
+    return resized[:, top : top + rows, left : left + columns]
+
+
+def _sampled(pixels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """The window of the magnified image, centre to centre; its edge goes on beyond the border.
+
+    Shapes: pixels (H, W, 3) -> (*window.size, 3)
+    """
+    down, right = pixels.shape[0] / window.full[0], pixels.shape[1] / window.full[1]
+    place = np.array(
+        [
+            [right, 0, (window.left + 0.5) * right - 0.5],
+            [0, down, (window.top + 0.5) * down - 0.5],
+        ]
+    )
+    return cv2.warpAffine(
+        pixels,
+        place,
+        (window.size[1], window.size[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+        hint=cv2.ALGO_HINT_ACCURATE,  # not to a 32nd of a pixel
+    )
 
 
 def resized_ids(ids: Tensor, window: Window) -> Tensor:
@@ -57,7 +103,8 @@ def resized_ids(ids: Tensor, window: Window) -> Tensor:
         return ids
     rows = _nearest(window.top, window.size[0], height, window.full[0])
     columns = _nearest(window.left, window.size[1], width, window.full[1])
-    return ids.index_select(0, rows).index_select(1, columns)
+    # NumPy takes from rows three times as fast as torch; what is beyond the array there is not.
+    return torch.from_numpy(ids.numpy()[rows].take(columns, axis=1, mode="clip"))
 
 
 def fitted(size: Size, long: float, short: float) -> Size:
@@ -69,6 +116,17 @@ def fitted(size: Size, long: float, short: float) -> Size:
     return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
 
 
-def _nearest(start: int, count: int, source: int, full: int) -> Tensor:
+def _box(window: Window, size: Size) -> tuple[float, float, float, float]:
+    """The window in pixels of the stored image: left, top, right, bottom."""
+    (height, width), (tall, wide), (rows, columns) = size, window.full, window.size
+    return (
+        window.left * width / wide,
+        window.top * height / tall,
+        min((window.left + columns) * width / wide, width),
+        min((window.top + rows) * height / tall, height),
+    )
+
+
+def _nearest(start: int, count: int, source: int, full: int) -> NDArray[np.int64]:
     """floor((x + 1/2) * source / full) for x from `start` on, in whole numbers."""
-    return (2 * torch.arange(start, start + count) + 1) * source // (2 * full)
+    return (2 * np.arange(start, start + count) + 1) * source // (2 * full)
