@@ -58,7 +58,7 @@ class ScaleCropFlip:
         self.crop_size = tuple(self.crop_size)  # a config's is a list
 
     def __call__(self, sample: Sample, generator: torch.Generator) -> Sample:
-        """A sample of exactly `crop_size`, with an int64 label.
+        """A sample of exactly `crop_size`.
 
         All that is random comes from `generator`.
         """
@@ -76,7 +76,7 @@ class ScaleCropFlip:
         return replace(
             sample,
             image=self._padded_image(image),
-            label=_padded(label, self.crop_size, IGNORE).long(),
+            label=_padded(label, self.crop_size, IGNORE),
             instances=None if instances is None else _padded(instances, self.crop_size, 0),
         )
 
