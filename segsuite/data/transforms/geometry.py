@@ -67,7 +67,9 @@ def resized_crop(image: Tensor, window: Window) -> Tensor:
         return of_rows(_sampled(rows_of(image), window))
     if tall * wide > _SMALL_PART * rows * columns:
         return resized_image(image, window)
-    resized = F.interpolate(image[None], window.full, mode="bilinear", antialias=True)[0]
+    # A batch whose own stride says that channels come last, by which its result is laid out.
+    stored = torch.from_numpy(rows_of(image)).reshape(1, height, width, 3).permute(0, 3, 1, 2)
+    resized = F.interpolate(stored, window.full, mode="bilinear", antialias=True)[0]
     return resized[:, top : top + rows, left : left + columns]
 
 
@@ -83,14 +85,16 @@ def _sampled(pixels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
             [0, down, (window.top + 0.5) * down - 0.5],
         ]
     )
-    return cv2.warpAffine(
-        pixels,
+    # With a fourth channel, in half the time.
+    sampled = cv2.warpAffine(
+        cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA),
         place,
         (window.size[1], window.size[0]),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
         hint=cv2.ALGO_HINT_ACCURATE,  # not to a 32nd of a pixel
     )
+    return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB)
 
 
 def resized_ids(ids: Tensor, window: Window) -> Tensor:

@@ -17,6 +17,9 @@ from torchvision.transforms.functional import (
 from segsuite.core.hints import Between, Rising, Share
 from segsuite.data.transforms.pixels import of_rows, rows_of
 
+_ROWS = 64
+"""Of an image that are changed at once: what is made of them in between stays in the cache."""
+
 _Factors = Annotated[tuple[Annotated[float, Between(0)], Annotated[float, Between(0)]], Rising()]
 
 
@@ -56,13 +59,14 @@ class PhotometricDistortion:
         pixels = rows_of(image)
         if not (use_saturation or use_hue):
             return of_rows(cv2.LUT(pixels, values.round().astype(np.uint8)))
-        pixels = recoloured(
-            cv2.LUT(pixels, values),
-            saturation=_between(self.saturation, saturation) if use_saturation else 1.0,
-            turn=(2 * turn - 1) * self.hue if use_hue else 0.0,
-            value=factor,
-        )
-        return of_rows(cv2.convertScaleAbs(pixels))  # rounded, and at most 255
+        saturation = _between(self.saturation, saturation) if use_saturation else 1.0
+        turn = (2 * turn - 1) * self.hue if use_hue else 0.0
+        made = np.empty_like(pixels)
+        for top in range(0, len(pixels), _ROWS):
+            strip = cv2.LUT(pixels[top : top + _ROWS], values)
+            strip = recoloured(strip, saturation=saturation, turn=turn, value=factor)
+            cv2.convertScaleAbs(strip, made[top : top + _ROWS])  # rounded, and at most 255
+        return of_rows(made)
 
 
 class ColorJitter:
@@ -104,10 +108,10 @@ def recoloured(
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)  # in floating point: degrees, 0..1, 0..255
     forward = 2 * (turn % 180)  # beyond a circle it comes round, below none it does not
     change = np.array([[1, 0, 0, forward], [0, saturation, 0, 0], [0, 0, value, 0]])
-    hsv = cv2.transform(hsv, change)
+    cv2.transform(hsv, change, hsv)
     if saturation > 1:
-        hsv = cv2.min(hsv, (np.inf, 1.0, np.inf, 0.0))
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        cv2.min(hsv, (np.inf, 1.0, np.inf, 0.0), hsv)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, hsv)
 
 
 def _between(bounds: tuple[float, ...], share: float) -> float:

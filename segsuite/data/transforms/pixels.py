@@ -14,9 +14,12 @@ cv2.setNumThreads(0)
 def rows_of(image: Tensor) -> NDArray[np.uint8]:
     """(H, W, 3), without a copy where the memory is in that order: that of all decoders.
 
+    Rows may have a gap between them, as those of a crop.
+
     Shapes: image (3, H, W)
     """
-    return image.permute(1, 2, 0).contiguous().numpy()
+    pixels = image.permute(1, 2, 0)
+    return (pixels if pixels.stride()[1:] == (3, 1) else pixels.contiguous()).numpy()
 
 
 def of_rows(pixels: NDArray[np.uint8]) -> Tensor:

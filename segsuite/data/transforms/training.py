@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from segsuite.core.labels import IGNORE
 from segsuite.core.sizes import Size
 from segsuite.data.samples import Sample
 from segsuite.data.transforms.geometry import Window, fitted, resized_crop, resized_ids
-from segsuite.data.transforms.pixels import planes
+from segsuite.data.transforms.pixels import of_rows, planes, rows_of
 
 _REDRAWS = 10
 
@@ -112,13 +113,11 @@ class ScaleCropFlip:
         return np.count_nonzero(counts) > 1 and counts.max() < self.cat_max_ratio * counts.sum()
 
     def _padded_image(self, image: Tensor) -> Tensor:
-        if tuple(image.shape[-2:]) == self.crop_size:
-            return planes(image)
-        height, width = image.shape[-2:]
-        padded = torch.tensor(self.pad_value, dtype=torch.uint8).view(3, 1, 1)
-        padded = padded.expand(3, *self.crop_size).contiguous()
-        padded[:, :height, :width] = image
-        return padded
+        down, right = (c - s for c, s in zip(self.crop_size, image.shape[-2:], strict=True))
+        if down or right:
+            border = (0, down, 0, right, cv2.BORDER_CONSTANT)
+            image = of_rows(cv2.copyMakeBorder(rows_of(image), *border, value=self.pad_value))
+        return planes(image)
 
 
 def _padded(ids: Tensor, size: Size, value: int) -> Tensor:
