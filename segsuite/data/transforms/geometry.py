@@ -16,9 +16,6 @@ from segsuite.data.transforms.pixels import of_rows, rows_of
 _SMALL_PART = 4
 """Times as many pixels as a window has, from which the whole is not made for it."""
 
-_LONGEST = 2**15 - 2
-"""Pixels of a side that OpenCV's warps can tell apart."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -63,7 +60,7 @@ def resized_crop(image: Tensor, window: Window) -> Tensor:
     if window == whole((height, width)):
         return image
     (rows, columns), (top, left) = window.size, (window.top, window.left)
-    if tall >= height and wide >= width and max(height, width) <= _LONGEST:
+    if tall >= height and wide >= width:
         return of_rows(_sampled(rows_of(image), window))
     if tall * wide > _SMALL_PART * rows * columns:
         return resized_image(image, window)
@@ -78,17 +75,17 @@ def _sampled(pixels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
 
     Shapes: pixels (H, W, 3) -> (*window.size, 3)
     """
-    down, right = pixels.shape[0] / window.full[0], pixels.shape[1] / window.full[1]
-    place = np.array(
-        [
-            [right, 0, (window.left + 0.5) * right - 0.5],
-            [0, down, (window.top + 0.5) * down - 0.5],
-        ]
-    )
+    size, corner = np.array(window.size), np.array([window.top, window.left])
+    step = np.array(pixels.shape[:2]) / window.full
+    first = (corner + 0.5) * step - 0.5  # (row, column) in the stored image
+    begin = np.floor(first).astype(int).clip(min=0)
+    end = np.floor(first + (size - 1) * step).astype(int) + 2  # and the next one's
+    (top, left), (bottom, right) = begin.tolist(), end.tolist()
+    (down, across), (row, column) = step.tolist(), (first - begin).tolist()
     # With a fourth channel, in half the time.
     sampled = cv2.warpAffine(
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA),
-        place,
+        cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_RGB2RGBA),
+        np.array([[across, 0, column], [0, down, row]]),
         (window.size[1], window.size[0]),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
