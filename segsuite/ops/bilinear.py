@@ -30,13 +30,12 @@ class _Resized(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Size], output: Tensor) -> None:
         maps, size = inputs
-        like = {"device": maps.device, "dtype": maps.dtype}
-        ctx.rows = bilinear_matrix(maps.shape[2], size[0], **like)
-        ctx.columns = bilinear_matrix(maps.shape[3], size[1], **like)
+        ctx.rows = bilinear_matrix(maps.shape[2], size[0], dtype=maps.dtype)
+        ctx.columns = bilinear_matrix(maps.shape[3], size[1], dtype=maps.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        rows, columns = ctx.rows, ctx.columns
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,), rows, columns = grads, ctx.rows, ctx.columns
         if grad.is_contiguous() or not grad.is_contiguous(memory_format=torch.channels_last):
             return rows.T @ (grad @ columns), None
         pixels = grad.permute(0, 2, 3, 1)  # (B, H, W, C)
