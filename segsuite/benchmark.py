@@ -21,6 +21,7 @@ def main(cfg: DictConfig) -> None:
     python -m segsuite.benchmark experiments=[segvit_vitb,cts_dtop_vitb_static] batch_sizes=[1,8]
     python -m segsuite.benchmark checkpoints=[A.ckpt,B.ckpt] data=camvid data.root=DIR
     python -m segsuite.benchmark checkpoints=[A.ckpt,A.onnx] device=cpu  # exported beside it
+    python -m segsuite.benchmark probe=training experiments=[A,B] data=camvid data.root=DIR
     python -m segsuite.benchmark probe=memory    # of training, against the number of classes
     python -m segsuite.benchmark probe=losses    # alone: time and memory
 

@@ -19,7 +19,7 @@ from segsuite.engine.resuming import ResumePoint, restoring
 from segsuite.engine.task import BaseTask
 from segsuite.measure.operations import count_used_parameters
 from segsuite.measure.planned import Planned
-from segsuite.nn.dilated import split_dilations
+from segsuite.nn.for_training import make_ready
 from segsuite.nn.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def fit(
     trainer: Trainer, task: BaseTask, data: LightningDataModule, resumed: ResumePoint | None
 ) -> None:
     """Trains to the end, from a checkpoint if one is given; some modules of the network are
-    replaced by others that are trained faster, see `nn.dilated`.
+    replaced by others that are trained faster, see `nn.for_training`.
 
     A run that was stopped in its last validation has nothing left to train; Lightning would end it
     without that validation, and its best checkpoint would be an earlier one.
@@ -38,7 +38,7 @@ def fit(
         CheckpointError: a part of the checkpoint that only the trainer knows is damaged.
         DivergedError: losses, gradients or weights are no longer finite.
     """
-    split_dilations(task.network)
+    make_ready(task.network)
     path = None if resumed is None else resumed.path
     with restoring(path):
         trainer.fit(task, datamodule=data, ckpt_path=path, weights_only=True)

@@ -5,11 +5,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from segsuite.core.errors import ConfigError, did_you_mean
 from segsuite.core.hints import NotNegative, Share, fits, misfit
 
+_FUSED = (SGD, Adam, AdamW)
 _SETTINGS = ("weight_decay", "momentum", "power")
 _HINTS = {
     "match": Sequence[str] | str,
@@ -55,6 +56,20 @@ def scale_learning_rates(optimizer: Optimizer) -> Optimizer:
     """The optimiser, each group's learning rate multiplied by its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] *= group.pop("lr_scale", 1.0)
+    return optimizer
+
+
+def fused_on_cpu(optimizer: Optimizer) -> Optimizer:
+    """The optimiser, whose step goes once through weights on a CPU: in a third of the time.
+
+    Only of torch's own that can, and unless it was typed how to. On a GPU torch chooses well, and
+    Lightning refuses to clip gradients in fp16 where an optimiser is fused.
+    """
+    for group in optimizer.param_groups if type(optimizer) in _FUSED else ():
+        chosen = group["foreach"] is not None or group["differentiable"] or group.get("capturable")
+        on_cpu = all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"])
+        if group["fused"] is None and on_cpu and not chosen:
+            group["fused"] = True
     return optimizer
 
 

@@ -19,7 +19,7 @@ from segsuite.engine.distillation import Distillation
 from segsuite.engine.evaluators import Evaluator, SemanticEvaluator
 from segsuite.engine.inference.modes import Inference, Watcher
 from segsuite.engine.launch.settings import HEADLINE
-from segsuite.engine.optim import parameter_groups, scale_learning_rates
+from segsuite.engine.optim import fused_on_cpu, parameter_groups, scale_learning_rates
 from segsuite.nn.segmenter import Segmenter
 
 Loss = Callable[[Any, Tensor], dict[str, Tensor]]
@@ -138,7 +138,7 @@ class BaseTask(LightningModule, ABC):
         named = [(n.removeprefix("network."), p) for n, p in self.named_parameters()]
         groups = parameter_groups(named, self._groups)
         try:
-            optimizer = scale_learning_rates(self._optimizer(groups))
+            optimizer = fused_on_cpu(scale_learning_rates(self._optimizer(groups)))
             schedule = self._schedule(optimizer, max_steps=max_steps)
         except (TypeError, ValueError) as error:  # of torch's: "Invalid learning rate: -1"
             if not raised_in(error, "torch."):

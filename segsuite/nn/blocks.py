@@ -1,6 +1,6 @@
 """Convolutions, and their batch norm and activation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -85,6 +85,21 @@ def padded_anew(conv: nn.Conv2d, padding: tuple[int, int], kind: type[Convolutio
         )
     made.weight, made.bias = conv.weight, conv.bias
     return made.train(conv.training)
+
+
+def replaced(
+    network: nn.Module,
+    served: Callable[[nn.Module], bool],
+    made: Callable[[nn.Conv2d], nn.Module],
+) -> None:
+    """Puts `made(convolution)` in the place of every convolution of a network that is `served`."""
+    known: dict[nn.Module, nn.Module] = {}  # one that two modules share stays one
+    for parent in list(network.modules()):
+        for name, child in list(parent._modules.items()):
+            if isinstance(child, nn.Conv2d) and served(child):
+                if child not in known:
+                    known[child] = made(child)
+                setattr(parent, name, known[child])
 
 
 def truncated_normal(weight: Tensor, std: float) -> None:

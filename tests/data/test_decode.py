@@ -58,6 +58,23 @@ def test_images_and_masks_are_upright_as_a_viewer_shows_them(
         assert (decode_mask(path) == UPRIGHT[..., 0]).all()
 
 
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_jpeg_is_decoded_as_pillow_does(orientation: int, tmp_path: Path) -> None:
+    waves = np.sin(np.arange(37 * 53 * 3).reshape(37, 53, 3) / 40)
+    pixels = (127.5 + 127 * waves).astype(np.uint8)
+    exif, path = Image.Exif(), tmp_path / "photo.JPG"
+    exif[0x0112] = orientation
+    for how in ({}, {"subsampling": 0}, {"progressive": True}, {"exif": exif}):
+        Image.fromarray(pixels).save(path, **how)
+        by_pillow = np.array(decode.opened(path))
+        assert (decode_image(path) == by_pillow).all(), how
+        assert (decode._plain_jpeg(path) is None) == (how == {"exif": exif} and orientation != 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    with pytest.raises(DataError, match=r"photo\.JPG cannot be decoded \(.*[Tt]runcated"):
+        decode_image(path)
+
+
 def test_a_damaged_tag_says_nothing(tmp_path: Path) -> None:
     Image.fromarray(UPRIGHT).save(tmp_path / "a.png", exif=b"Exif\0\0no such header")
     assert (decode_image(tmp_path / "a.png") == UPRIGHT).all()

@@ -1,9 +1,12 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
 from segsuite.core.labels import IGNORE
 from segsuite.core.seeding import stream
+from segsuite.core.sizes import Size
 from segsuite.data.samples import Sample
 from segsuite.data.transforms import (
     AsItIs,
@@ -12,8 +15,15 @@ from segsuite.data.transforms import (
     ResizeTo,
     ScaleCropFlip,
 )
-from segsuite.data.transforms.geometry import Window, fitted, resized_ids, resized_image
-from segsuite.data.transforms.photometric import hue_turned, saturated
+from segsuite.data.transforms.geometry import (
+    Window,
+    fitted,
+    resized_crop,
+    resized_ids,
+    resized_image,
+)
+from segsuite.data.transforms.photometric import recoloured
+from segsuite.data.transforms.pixels import of_rows, rows_of
 from tests.data.layouts import sample
 from tests.reference.data_transforms import (
     cropped_after_resizing,
@@ -31,13 +41,29 @@ WINDOWS = [
 ]
 
 
+@pytest.mark.parametrize("resized", [resized_image, resized_crop])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_resized_window_is_the_window_of_the_resized_image(window: Window) -> None:
+def test_a_resized_window_is_the_window_of_the_resized_image(
+    window: Window, resized: Callable[[torch.Tensor, Window], torch.Tensor]
+) -> None:
     image = sample((30, 44)).image
-    got = resized_image(image, window).permute(1, 2, 0).numpy().astype(int)
     reference = cropped_after_resizing(image, window.full, window.top, window.left, window.size)
-    assert got.shape == reference.shape
-    assert np.abs(got - reference).max() <= 1  # PIL rounds its weights anew for each window
+    for stored in (image, of_rows(rows_of(image))):  # in either order of the memory
+        got = resized(stored, window).permute(1, 2, 0).numpy().astype(int)
+        assert got.shape == reference.shape
+        assert np.abs(got - reference).max() <= 1  # PIL rounds its weights anew for each window
+
+
+@pytest.mark.parametrize("size", [(180, 240), (250, 333), (359, 479), (401, 510), (700, 900)])
+def test_a_crop_of_a_smooth_image_is_that_of_the_resized_one(size: Size) -> None:
+    """At the sizes of photographs, where single precision could lose the place."""
+    rows, columns = torch.meshgrid(torch.arange(360.0), torch.arange(480.0), indexing="ij")
+    waves = [rows / 7, columns / 5, (rows + columns) / 9]
+    image = torch.stack([127.5 + 127 * wave.sin() for wave in waves]).round().to(torch.uint8)
+    corner = [max(side - 170, 0) for side in size]
+    window = Window(*corner, (170, 170), size)
+    got = resized_crop(image, window).permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(got - cropped_after_resizing(image, size, *corner, (170, 170))).max() <= 1
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -58,12 +84,12 @@ def test_fitting_keeps_shape_and_both_limits() -> None:
 @pytest.mark.parametrize("turn", [-18.0, 0.0, 7.5, 18.0, 59.0, -70.0, 90.0])
 def test_colours_change_as_through_hsv(factor: float, turn: float) -> None:
     generator = torch.Generator().manual_seed(1)
-    pixels = torch.randint(0, 256, (3, 40, 10), generator=generator).double()
-    pixels[:, :5] = pixels[:1, :5]  # greys
+    pixels = torch.randint(0, 256, (40, 10, 3), generator=generator).float()
+    pixels[:, :5] = pixels[:, :5, :1]  # greys
     pixels[:, 5] = 0
-    got = hue_turned(saturated(pixels.clone(), factor), turn).reshape(3, -1).T
-    wanted = [hsv_changed(tuple(p), factor, turn) for p in pixels.reshape(3, -1).T.tolist()]
-    assert torch.allclose(got, torch.tensor(wanted).double(), atol=1e-4)
+    got = recoloured(pixels.numpy(), saturation=factor, turn=turn, value=0.9).reshape(-1, 3)
+    wanted = [hsv_changed(tuple(p), factor, turn) for p in pixels.reshape(-1, 3).tolist()]
+    assert np.abs(got - 0.9 * np.array(wanted)).max() < 1e-3
 
 
 def test_distortion_is_mmsegs_step_by_step() -> None:
@@ -96,7 +122,7 @@ def test_training_samples_have_the_crop_size_and_known_labels() -> None:
         stored = sample((20 + number, 60 - number), number)
         got = transform(stored, stream(number))
         assert got.image.shape == (3, 24, 32) and got.image.dtype == torch.uint8
-        assert got.label.shape == (24, 32) and got.label.dtype == torch.int64
+        assert got.label.shape == (24, 32) and got.label.dtype == stored.label.dtype
         assert got.image.is_contiguous() and got.label.min() >= IGNORE and got.label.max() < 11
 
 
@@ -113,7 +139,7 @@ def test_image_label_and_instances_move_together() -> None:
         real = got.label != IGNORE
         told = torch.round(got.image[0].float() / 30).long()
         assert (told == got.label)[real].float().mean() > 0.8  # all but blended block edges
-        assert torch.equal(got.instances.long()[real] - 1, got.label[real])
+        assert torch.equal(got.instances[real] - 1, got.label[real].int())
         assert (got.instances[~real] == 0).all() and (got.image[:, ~real] == 255).all()
         mirrored += not torch.equal(
             got.label, ScaleCropFlip(crop_size=[64, 64], flip=0)(stored, stream(7, number)).label
@@ -128,7 +154,7 @@ def test_small_images_are_padded_below_and_to_the_right() -> None:
     )
     got = transform(stored, stream(0))
     assert torch.equal(got.image[:, :10, :12], stored.image)
-    assert torch.equal(got.label[:10, :12], stored.label.long())
+    assert torch.equal(got.label[:10, :12], stored.label)
     assert (got.label[10:] == IGNORE).all() and (got.label[:, 12:] == IGNORE).all()
     assert got.image[:, 15, 19].tolist() == [1, 2, 3]
 

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.functional import (
     adjust_brightness,
@@ -12,6 +15,10 @@ from torchvision.transforms.functional import (
 )
 
 from segsuite.core.hints import Between, Rising, Share
+from segsuite.data.transforms.pixels import of_rows, rows_of
+
+_ROWS = 64
+"""Of an image that are changed at once: what is made of them in between stays in the cache."""
 
 _Factors = Annotated[tuple[Annotated[float, Between(0)], Annotated[float, Between(0)]], Rising()]
 
@@ -21,7 +28,8 @@ class PhotometricDistortion:
     """Random brightness, contrast, saturation and hue, each with probability 1/2.
 
     The steps and ranges are mmseg's; contrast comes before or after the colours by a coin. Values
-    stay real numbers until the end, where mmseg rounds to whole ones after every step.
+    stay real numbers until the end, where mmseg rounds to whole ones after every step; what does
+    not mix channels is a table of the 256 values that there are.
 
     Attributes:
         brightness: largest shift of the values, out of 255.
@@ -42,19 +50,23 @@ class PhotometricDistortion:
         # All numbers are drawn whether used or not, so that one switch does not move the others.
         shift, contrast, saturation, turn, *coins = torch.rand(9, generator=generator).tolist()
         use_shift, use_contrast, use_saturation, use_hue = (coin < 0.5 for coin in coins[:4])
-        pixels = image.float()
+        values = np.arange(256, dtype=np.float32)  # what becomes of each
         if use_shift:
-            pixels = pixels.add_((2 * shift - 1) * self.brightness).clamp_(0, 255)
-        contrast_first = coins[4] < 0.5
-        if use_contrast and contrast_first:
-            pixels = pixels.mul_(_between(self.contrast, contrast)).clamp_(0, 255)
-        if use_saturation:
-            pixels = saturated(pixels, _between(self.saturation, saturation))
-        if use_hue:
-            pixels = hue_turned(pixels, (2 * turn - 1) * self.hue)
-        if use_contrast and not contrast_first:
-            pixels = pixels.mul_(_between(self.contrast, contrast)).clamp_(0, 255)
-        return pixels.round_().to(torch.uint8)
+            values = (values + (2 * shift - 1) * self.brightness).clip(0, 255)
+        factor = _between(self.contrast, contrast) if use_contrast else 1.0
+        if coins[4] < 0.5 or not (use_saturation or use_hue):
+            values, factor = (values * factor).clip(0, 255), 1.0
+        pixels = rows_of(image)
+        if not (use_saturation or use_hue):
+            return of_rows(cv2.LUT(pixels, values.round().astype(np.uint8)))
+        saturation = _between(self.saturation, saturation) if use_saturation else 1.0
+        turn = (2 * turn - 1) * self.hue if use_hue else 0.0
+        made = np.empty_like(pixels)
+        for top in range(0, len(pixels), _ROWS):
+            strip = cv2.LUT(pixels[top : top + _ROWS], values)
+            strip = recoloured(strip, saturation=saturation, turn=turn, value=factor)
+            cv2.convertScaleAbs(strip, made[top : top + _ROWS])  # rounded, and at most 255
+        return of_rows(made)
 
 
 class ColorJitter:
@@ -81,47 +93,25 @@ class ColorJitter:
         return image
 
 
-def saturated(pixels: Tensor, factor: float) -> Tensor:
-    """Pixels whose saturation in HSV is `factor` times as high, at most 1.
+def recoloured(
+    pixels: NDArray[np.float32], *, saturation: float, turn: float, value: float = 1.0
+) -> NDArray[np.float32]:
+    """Pixels changed in HSV: saturation (at most 1) and value by factors, the hue by a turn.
 
-    With value V = max and S = (max - min) / max, a pixel c becomes V - (V - c) * S' / S, so that
-    nothing need be converted to HSV and back.
+    Values above 255 are left to the caller: a factor of all three channels is one of the value.
 
-    Shapes: pixels (3, H, W) in 0..255 -> the same
+    Args:
+        turn: in OpenCV's units of 180 to the circle, at most half of it to either side.
+
+    Shapes: pixels (H, W, 3) in 0..255 -> the same
     """
-    value, chroma = _value_and_chroma(pixels)
-    ratio = (value / chroma.clamp_(min=1e-6)).clamp_(max=factor)  # S' / S = min(factor, 1 / S)
-    return (value - pixels).mul_(ratio).neg_().add_(value)
-
-
-def hue_turned(pixels: Tensor, turn: float) -> Tensor:
-    """Pixels whose hue in HSV is turned by `turn`, in OpenCV's units of 180 to the circle.
-
-    Shapes: pixels (3, H, W) in 0..255 -> the same
-    """
-    value, chroma = _value_and_chroma(pixels)
-    red, green, blue = pixels
-    per_chroma = chroma.clamp(min=1e-6).reciprocal_()
-    hue = torch.where(  # in sixths of the circle
-        value == red,
-        (green - blue) * per_chroma,
-        torch.where(value == green, (blue - red) * per_chroma + 2, (red - green) * per_chroma + 4),
-    ).add_(turn / 30)
-    if abs(turn) > 60:  # beyond a third of the circle the way round it would be counted twice
-        hue = hue.remainder_(6)
-    # A channel is full within one sixth of its own hue and gone beyond two; the way round the
-    # circle from hue h to p is 3 - | |h - p| - 3 |, since |h - p| is less than 6.
-    primaries = hue.new_tensor([0.0, 2.0, 4.0]).view(3, 1, 1)
-    missing = (hue - primaries).abs_().sub_(3).abs_().neg_().add_(2).clamp_(0, 1)
-    return missing.mul_(chroma).neg_().add_(value)
-
-
-def _value_and_chroma(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """(H, W) largest channel, and how far the smallest is below it."""
-    red, green, blue = pixels
-    high = torch.maximum(torch.maximum(red, green), blue)  # six times as fast as amax(0)
-    low = torch.minimum(torch.minimum(red, green), blue)
-    return high, high - low
+    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)  # in floating point: degrees, 0..1, 0..255
+    forward = 2 * (turn % 180)  # beyond a circle it comes round, below none it does not
+    change = np.array([[1, 0, 0, forward], [0, saturation, 0, 0], [0, 0, value, 0]])
+    cv2.transform(hsv, change, hsv)
+    if saturation > 1:
+        cv2.min(hsv, (np.inf, 1.0, np.inf, 0.0), hsv)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, hsv)
 
 
 def _between(bounds: tuple[float, ...], share: float) -> float:

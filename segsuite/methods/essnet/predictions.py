@@ -57,7 +57,8 @@ class EssnetPrediction:
         with torch.autocast(features.device.type, enabled=False):
             if not self._affine:
                 return self._logits(self.features(size))
-            return resized(self._logits(full(features)), size)
+            # Class by class, as a softmax over classes takes them: laid out while they are few.
+            return resized(self._logits(full(features)).contiguous(), size)
 
     def of(self, image: int) -> Self:
         """Of one image of the batch."""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.core.hints import Count
 from segsuite.nn.blocks import convolution
 from segsuite.nn.heads.pooling import check_pooled
 from segsuite.nn.norms import Norm, with_norm
+from segsuite.ops.bilinear import resized
 
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 
@@ -48,7 +48,10 @@ class ImagePooling(nn.Module):
         """(B, in, h, w) -> (B, out, h, w)."""
         check_pooled(x, self.project[1])
         pooled = self.project(x.mean((2, 3), keepdim=True))
-        return pooled.expand(-1, -1, *x.shape[2:])
+        # In the layout of the maps that it is put beside: theirs would be changed otherwise.
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        return pooled.expand(-1, -1, *x.shape[2:]).contiguous(memory_format=layout)
 
 
 class SpatialPyramid(nn.Module):
@@ -120,5 +123,5 @@ class DeepLabV3Plus(nn.Module):
         Shapes: fine (B, C1, H / 4, W / 4), deep (B, C2, h, w)
         """
         coarse = self.pyramid(deep)
-        coarse = F.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        coarse = resized(coarse, (fine.shape[2], fine.shape[3]))
         return self.fuse(torch.cat([self.skip(fine), coarse], dim=1))
