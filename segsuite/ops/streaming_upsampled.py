@@ -24,6 +24,7 @@ from segsuite.ops.streaming_cross_entropy import (
     results,
     scaled_gradients,
 )
+from segsuite.ops.streaming_odds import cutoff_for
 from segsuite.ops.streaming_softmax import ClassChunks
 from segsuite.ops.streaming_tiles import add_tiles
 
@@ -52,6 +53,7 @@ def upsampled_cross_entropy(
     budget: int | None = None,
     kernel: str = "auto",
     weights: Tensor | None = None,
+    cutoff: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`streaming_cross_entropy` of features that are first upsampled to the size of the labels.
 
@@ -67,9 +69,10 @@ def upsampled_cross_entropy(
     x, e, b = full(features), full(table), None if bias is None else full(bias)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
+    cutoff = cutoff_for(cutoff, len(e))
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _upsampled(
-            x, e, labels, b, scale, metric, normalize_after, budget, how, wanted, weights
+            x, e, labels, b, scale, metric, normalize_after, budget, how, cutoff, wanted, weights
         )
     return total, counted(labels, weights)
 
@@ -86,6 +89,7 @@ def upsampled_losses(
     normalize_after: bool = False,
     budget: int | None = None,
     kernel: str = "auto",
+    cutoff: float | None = None,
 ) -> Tensor:
     """(B, H, W): what each pixel adds to `upsampled_cross_entropy`, 0 where it has no label.
 
@@ -94,8 +98,9 @@ def upsampled_losses(
     check(table, bias=bias, metric=metric, weights=None)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
     how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
+    cutoff = cutoff_for(cutoff, len(e))
     with torch.autocast(features.device.type, enabled=False):
-        return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how)
+        return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how, cutoff)
 
 
 @torch.library.custom_op("segsuite::upsampled_cross_entropy", mutates_args=())
@@ -109,12 +114,13 @@ def _upsampled(
     normalize_after: bool,
     budget: int,
     kernel: str,
+    cutoff: float,
     gradients: bool,
     weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, cutoff, gradients, weights)
     gradient = (
         torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
     )
@@ -135,10 +141,11 @@ def _each_pixel(
     normalize_after: bool,
     budget: int,
     kernel: str,
+    cutoff: float,
 ) -> Tensor:
     """The loss of each pixel, 0 where it has no label."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients=False)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, cutoff, gradients=False)
     losses = torch.zeros_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
     for x, y, each in zip(features, labels, losses, strict=True):
         _add_image(chunks, x, y, None, normalize_after, each)
@@ -146,7 +153,7 @@ def _each_pixel(
 
 
 @_each_pixel.register_fake
-def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel):
+def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel, cutoff):
     return torch.empty_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
 
 
@@ -238,13 +245,15 @@ def _add_whole_strips(
 
 
 @_upsampled.register_fake
-def _(features, table, labels, bias, scale, metric, after, budget, kernel, gradients, weights):
+def _(
+    features, table, labels, bias, scale, metric, after, budget, kernel, cutoff, gradients, weights
+):
     return fake_outputs(features, table, bias, gradients)
 
 
 def _backward(ctx, gradient, *_):
     features, table, bias = scaled_gradients(ctx, gradient)
-    return features, table, None, bias, *[None] * 7
+    return features, table, None, bias, *[None] * 8
 
 
 _upsampled.register_autograd(_backward, setup_context=keep_gradients)
