@@ -9,10 +9,14 @@ so that neither the highest logit nor a normalised softmax is needed: one produc
 is two more gives z_c - z_y, one exponential is made in place, and the product with the classes
 gives the odds beside the gradient. Nothing is subtracted from 1, as in `ops.streaming_softmax`.
 
-What is left out is what float32 cannot hold: exponentials below 1.2e-38 are 0. Those pairs count
-for nothing if they are a `cutoff` t below the pixel's highest logit and its own one: C of them are
-at most C exp(-t) of the sum, which is 2^-24 of it, float32's rounding, at t = 24 log 2 + log C.
-Pixels whose odds are not within what that needs go the other way, by their highest logit.
+Pairs that are far below their pixel's highest and own logit are left out, or rather counted as
+exp(-80), since numbers that float32 can hardly hold make a processor a hundred times slower. With a
+`cutoff` t of 24 log 2 + log C, all C of them are at most C exp(-t) = 2^-24 of the sum, float32's
+rounding. Pixels whose odds are too small for that, or too large for float32, go the other way, by
+their highest logit.
+
+To leave out more pairs, all beyond the cutoff, does not pay on a CPU: to compare and to find those
+that stay costs more than all of the rest (README of methods/essnet).
 """
 
 import math
@@ -54,6 +58,11 @@ def cutoff_for(cutoff: float | None, classes: int) -> float:
     return float(cutoff)
 
 
+def _floor(dtype: torch.dtype) -> float:
+    """Where logits end: -80 in float32, whose smallest number that is quick is exp(-87)."""
+    return 0.92 * math.log(torch.finfo(dtype).tiny)
+
+
 def has_odds(table: Tensor, metric: str, cutoff: float) -> bool:
     """Whether `OddsChunks` may be used: on a CPU, as it looks at what comes out."""
     fine = metric != "l2" and table.nbytes <= _LARGEST and table.dtype in _MOST
@@ -61,12 +70,8 @@ def has_odds(table: Tensor, metric: str, cutoff: float) -> bool:
 
 
 def _least_odds(table: Tensor, cutoff: float) -> float:
-    """Odds from which on all pairs within the cutoff are numbers of the table's type.
-
-    The highest pair is odds / C at least, and `cutoff` below it there must still be a number.
-    """
-    logarithm = math.log(len(table)) + cutoff + math.log(torch.finfo(table.dtype).tiny)
-    return math.exp(min(logarithm, 700.0))
+    """Odds that are `cutoff` above what is counted for a pair below the floor."""
+    return math.exp(min(cutoff + _floor(table.dtype), 700.0))
 
 
 class OddsChunks(ClassChunks):
@@ -104,6 +109,11 @@ class OddsChunks(ClassChunks):
         self._columns = torch.cat([table.T * self.slope, self._own[None], ones[None]])
         self._wide = torch.cat([table, ones[:, None]], 1)
         self._odds = (_least_odds(table, cutoff), _MOST[table.dtype])
+        self._floor = _floor(table.dtype)
+        # No pixel of length 1 has logits that are further apart than this.
+        self._apart = 2 * self.slope * float(torch.linalg.vector_norm(table, dim=1).amax())
+        self._offsets = float(self._own.amax() - self._own.amin())
+        self._starts = torch.arange(self.step) * classes
         if gradients:
             sums = table.new_zeros(dim + 1, classes)
             self.sums = Sums(loss=self.sums.loss, table=sums[:dim].T, classes=sums[dim])
@@ -120,18 +130,17 @@ class OddsChunks(ClassChunks):
         x = torch.cat([features, torch.ones_like(target)[:, None], target.neg_()[:, None]], 1)
         products = x.new_empty(count, dim + 1 if self.gradients else 1)
         aside = self._add(x, labels, products)
-        odds = products[:, -1:]
+        odds = products[:, -1].contiguous()
         scale = None if self.weights is None else self.weights.index_select(0, labels)
-        losses = odds.log1p().squeeze(1)
-        losses = losses if scale is None else losses.mul_(scale)
+        losses = odds.log1p() if scale is None else odds.log1p().mul_(scale)
         self.sums.loss.add_(losses.sum(dtype=torch.float64))
         if each is not None:
             each.copy_(losses)
         gradient = None
         if self.gradients:
-            gradient = torch.addcmul(products[:, :dim], odds, own, value=-1)
             slope = self.slope / (1 + odds)
-            gradient *= slope if scale is None else slope.mul_(scale[:, None])
+            slope = slope if scale is None else slope.mul_(scale)
+            gradient = products[:, :dim].addcmul(odds[:, None], own, value=-1).mul_(slope[:, None])
         return gradient if aside is None else self._instead(aside, features, labels, gradient, each)
 
     def _add(self, x: Tensor, labels: Tensor, products: Tensor) -> Tensor | None:
@@ -140,35 +149,41 @@ class OddsChunks(ClassChunks):
         Returns:
             The pixels (k,) that were left out, whose products are 0; None for none.
         """
-        step, classes = self._room.shape
-        places = labels + torch.arange(len(x)).remainder_(step).mul_(classes)
-        flat, aside = self._room.view(-1), []
-        parts = zip(x.split(step), places.split(step), products.split(step), strict=True)
-        for index, (rows, own, product) in enumerate(parts):
-            logits = torch.mm(rows, self._columns, out=self._place(len(rows)))
-            flat.index_fill_(0, own, -torch.inf)
-            others = logits.exp_()
+        longest = float(torch.linalg.vector_norm(x[:, :-2], dim=1).amax())
+        within = -self._apart * longest - self._offsets > 1.02 * self._floor
+        flat, aside, start = self._room.view(-1), [], 0
+        parts = zip(x.split(self.step), labels.split(self.step), strict=True)
+        for rows, y in parts:
+            own, product = y + self._starts[: len(y)], products[start : start + len(y)]
+            others = torch.mm(rows, self._columns, out=self._place(len(rows)))
+            others = others.exp_() if within else others.clamp_(min=self._floor).exp_()
+            flat.index_fill_(0, own, 0.0)  # not -inf before: exponentials of that are slow
             if self.gradients:
                 torch.mm(others, self._wide, out=product)
             else:
                 torch.sum(others, 1, keepdim=True, out=product)
-            odds = product[:, -1:]
-            lowest, highest = torch.aminmax(odds)
-            if not (lowest >= self._odds[0] and highest <= self._odds[1]):
-                wrong = ~((odds >= self._odds[0]) & (odds <= self._odds[1])).squeeze(1)
-                wrong = wrong.nonzero().squeeze(1)
+            odds = product[:, -1]
+            wrong = self._wrong(odds)
+            if wrong is not None:
                 others.index_fill_(0, wrong, 0.0)
                 product.index_fill_(0, wrong, 0.0)
-                aside.append(wrong + index * step)
+                aside.append(wrong + start)
             if self.gradients:
-                flat.index_copy_(0, own, odds.squeeze(1).neg())
-                weights = 1 + odds
+                flat.index_copy_(0, own, odds.neg())
+                rest = 1 + odds
                 if self.weights is not None:
-                    weights /= self.weights.index_select(0, labels[index * step :][: len(rows)])[
-                        :, None
-                    ]
-                self._sums.addmm_((rows[:, :-1] / weights).T, others)
+                    rest /= self.weights.index_select(0, y)
+                self._sums.addmm_((rows[:, :-1] / rest[:, None]).T, others)
+            start += len(y)
         return torch.cat(aside) if aside else None
+
+    def _wrong(self, odds: Tensor) -> Tensor | None:
+        """Places of odds (n,) that are not within what they must be, nan among them."""
+        least, most = self._odds
+        lowest, highest = torch.aminmax(odds)
+        if float(lowest) >= least and float(highest) <= most:
+            return None
+        return (~((odds >= least) & (odds <= most))).nonzero().squeeze(1)
 
     def _instead(
         self,
