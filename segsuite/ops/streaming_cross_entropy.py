@@ -23,6 +23,9 @@ _BUDGET = {"cpu": 2**18}
 _BUDGET_ELSEWHERE = 2**24
 """64 MB: fewer and larger steps, each of which a GPU has to be told of."""
 
+_ROWS = 80
+"""Pixels for which it pays to go through the classes anew, if their logits are not too many."""
+
 METRICS = ("dot", "sq", "l2")
 
 _WIDEST = 256
@@ -58,7 +61,7 @@ def streaming_cross_entropy(
 
     Args:
         budget: number of logits that torch holds at once, one pixel's at least; None for 2^18 on a
-            CPU and 2^24 on a GPU.
+            CPU, three times as many for thousands of classes, and 2^24 on a GPU.
         kernel: what computes the loss: `torch`, `triton` (float32 on a GPU, in one launch), or
             `auto`, which takes Triton where it can, unless torch is to be deterministic.
         weights: weights of the classes: a pixel's loss is multiplied by that of its label, and in
@@ -78,8 +81,7 @@ def streaming_cross_entropy(
     check(table, bias=bias, metric=metric, weights=weights)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
-    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
-    cutoff = cutoff_for(cutoff, len(e))
+    how, budget, cutoff = settled(x, e, metric, kernel, budget, cutoff)
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, cutoff, wanted, weights)
     return total, counted(labels, weights)
@@ -127,16 +129,30 @@ def _hindrance(features: Tensor, table: Tensor, metric: str) -> str | None:
     return None
 
 
-def budget_for(features: Tensor, budget: int | None) -> int:
-    """The budget asked for, or that of the device."""
+def settled(
+    features: Tensor,
+    table: Tensor,
+    metric: str,
+    kernel: str,
+    budget: int | None,
+    cutoff: float | None,
+) -> tuple[str, int, float]:
+    """The kernel, budget and cutoff asked for, or those that suit.
+
+    Raises:
+        ConfigError: one of them cannot be.
+    """
+    how, cutoff = chosen(kernel, features, table, metric), cutoff_for(cutoff, len(table))
     if budget is None:
-        return _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
+        budget = _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
+        if how == "torch" and has_odds(table, metric, cutoff):
+            budget = max(budget, min(_ROWS * len(table), 3 * budget))
     if budget < 1:
         raise ConfigError(
             f"method.loss.budget={budget} holds no logit; set it to at least 1, or to null for "
             "what suits the device"
         )
-    return budget
+    return how, budget, cutoff
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

@@ -125,7 +125,7 @@ class OddsChunks(ClassChunks):
         if not count:
             return super().add(features, labels, each)
         own = self.table.index_select(0, labels)
-        target = torch.linalg.vecdot(features, own).mul_(self.slope)
+        target = torch.bmm(features.unsqueeze(1), own.unsqueeze(2)).view(-1).mul_(self.slope)
         target += self._own.index_select(0, labels)
         x = torch.cat([features, torch.ones_like(target)[:, None], target.neg_()[:, None]], 1)
         products = x.new_empty(count, dim + 1 if self.gradients else 1)

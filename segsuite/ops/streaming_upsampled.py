@@ -14,17 +14,15 @@ from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import (
-    budget_for,
     check,
     check_labels,
-    chosen,
     class_chunks,
     fake_outputs,
     keep_gradients,
     results,
     scaled_gradients,
+    settled,
 )
-from segsuite.ops.streaming_odds import cutoff_for
 from segsuite.ops.streaming_softmax import ClassChunks
 from segsuite.ops.streaming_tiles import add_tiles
 
@@ -68,8 +66,7 @@ def upsampled_cross_entropy(
     check(table, bias=bias, metric=metric, weights=weights)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
-    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
-    cutoff = cutoff_for(cutoff, len(e))
+    how, budget, cutoff = settled(x, e, metric, kernel, budget, cutoff)
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _upsampled(
             x, e, labels, b, scale, metric, normalize_after, budget, how, cutoff, wanted, weights
@@ -97,8 +94,7 @@ def upsampled_losses(
     """
     check(table, bias=bias, metric=metric, weights=None)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
-    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
-    cutoff = cutoff_for(cutoff, len(e))
+    how, budget, cutoff = settled(x, e, metric, kernel, budget, cutoff)
     with torch.autocast(features.device.type, enabled=False):
         return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how, cutoff)
 
@@ -187,6 +183,7 @@ def _add_strips(
 ) -> None:
     """As `_add_image`, a few rows of pixels at a time."""
     dim, height, width = features.shape
+    alike = features.shape[1:] == labels.shape
     kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)
     across = bilinear_matrix(width, labels.shape[1], **kind)
@@ -200,7 +197,9 @@ def _add_strips(
         y = labels[start : start + step].reshape(-1)
         seen = (y != IGNORE).nonzero().squeeze(1)
         coarse = features[:, first:last]
-        x = (rows @ coarse @ across.T).flatten(1).index_select(1, seen).T.contiguous()
+        fine = coarse if alike else rows @ coarse @ across.T
+        x = fine.flatten(1).T if len(seen) == len(y) else fine.flatten(1).index_select(1, seen).T
+        x = x.contiguous()
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
         losses = None if each is None else x.new_empty(len(seen))
@@ -211,8 +210,12 @@ def _add_strips(
             continue
         if length is not None:
             gradient = (gradient - x * (gradient * x).sum(1, keepdim=True)) / length
-        fine = gradient.new_zeros(dim, len(y)).index_copy_(1, seen, gradient.T)
-        into[:, first:last] += rows.T @ (fine.view(dim, -1, labels.shape[1]) @ across)
+        if len(seen) == len(y):
+            fine = gradient.T.contiguous()
+        else:
+            fine = gradient.new_zeros(dim, len(y)).index_copy_(1, seen, gradient.T)
+        fine = fine.view(dim, -1, labels.shape[1])
+        into[:, first:last] += fine if alike else rows.T @ (fine @ across)
 
 
 def _add_whole_strips(
