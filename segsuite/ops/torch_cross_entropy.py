@@ -13,6 +13,10 @@ from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import check, check_labels
 
 
+class NotInThisTorch(ConfigError):
+    """The installed torch has no chunked cross-entropy."""
+
+
 def torch_has_it() -> bool:
     """Whether F.linear_cross_entropy is there and takes `options`, by which it works in chunks."""
     function = getattr(F, "linear_cross_entropy", None)
@@ -21,9 +25,9 @@ def torch_has_it() -> bool:
 
 
 def check_torch_has_it() -> None:
-    """Raises ConfigError unless the installed torch has the chunked op."""
+    """Raises NotInThisTorch unless the installed torch has the chunked op."""
     if not torch_has_it():
-        raise ConfigError(
+        raise NotInThisTorch(
             f"torch {torch.__version__} has no F.linear_cross_entropy(options=), as torch 2.14 "
             "has; type method/loss=exact, which needs no other torch, or install a newer one"
         )
@@ -44,7 +48,8 @@ def torch_cross_entropy(
     Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias and weights (C,)
 
     Raises:
-        ConfigError: torch has no such op, or a metric that is not affine in the features.
+        NotInThisTorch: torch has no such op.
+        ConfigError: a metric that is not affine in the features.
         IndexError, TypeError: labels that no class has, as `check_labels` says.
     """
     check_torch_has_it()
