@@ -23,8 +23,8 @@ _BUDGET = {"cpu": 2**18}
 _BUDGET_ELSEWHERE = 2**24
 """64 MB: fewer and larger steps, each of which a GPU has to be told of."""
 
-_ROWS = 80
-"""Pixels for which it pays to go through the classes anew, if their logits are not too many."""
+_BUDGET_OF_ODDS = 3 * 2**18
+"""3 MB: with fewer passes over the logits, fewer and larger steps are faster."""
 
 METRICS = ("dot", "sq", "l2")
 
@@ -60,8 +60,8 @@ def streaming_cross_entropy(
     Everything is done in float32, or in float64 where features are.
 
     Args:
-        budget: number of logits that torch holds at once, one pixel's at least; None for 2^18 on a
-            CPU, three times as many for thousands of classes, and 2^24 on a GPU.
+        budget: number of logits that torch holds at once, one pixel's at least; None for 3 * 2^18
+            on a CPU, 2^18 there without a cutoff, and 2^24 on a GPU.
         kernel: what computes the loss: `torch`, `triton` (float32 on a GPU, in one launch), or
             `auto`, which takes Triton where it can, unless torch is to be deterministic.
         weights: weights of the classes: a pixel's loss is multiplied by that of its label, and in
@@ -146,7 +146,7 @@ def settled(
     if budget is None:
         budget = _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
         if how == "torch" and has_odds(table, metric, cutoff):
-            budget = max(budget, min(_ROWS * len(table), 3 * budget))
+            budget = _BUDGET_OF_ODDS
     if budget < 1:
         raise ConfigError(
             f"method.loss.budget={budget} holds no logit; set it to at least 1, or to null for "

@@ -162,11 +162,12 @@ class OddsChunks(ClassChunks):
                 torch.mm(others, self._wide, out=product)
             else:
                 torch.sum(others, 1, keepdim=True, out=product)
-            odds = product[:, -1]
+            odds = product[:, -1].contiguous()
             wrong = self._wrong(odds)
             if wrong is not None:
                 others.index_fill_(0, wrong, 0.0)
                 product.index_fill_(0, wrong, 0.0)
+                odds.index_fill_(0, wrong, 0.0)
                 aside.append(wrong + start)
             if self.gradients:
                 flat.index_copy_(0, own, odds.neg())
