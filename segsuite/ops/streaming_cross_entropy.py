@@ -206,10 +206,16 @@ def _flat(
     block = max(_BLOCK // features.shape[1], 1)
     for start in range(0, len(labels), block):
         near = labels[start : start + block]
-        rows = (near != IGNORE).nonzero().squeeze(1)
-        x = features[start : start + block].index_select(0, rows)
-        part = chunks.add(x, near.index_select(0, rows))
-        if gradient is not None and part is not None:
+        x, rows = features[start : start + block], (near != IGNORE).nonzero().squeeze(1)
+        if len(rows) == len(near):
+            part = chunks.add(x.contiguous(), near)
+        else:
+            part = chunks.add(x.index_select(0, rows), near.index_select(0, rows))
+        if gradient is None or part is None:
+            continue
+        if len(rows) == len(near):
+            gradient[start : start + block] = part
+        else:
             gradient[start : start + block].index_copy_(0, rows, part)
     return results(chunks, gradient, bias)
 
