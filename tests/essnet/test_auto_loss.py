@@ -1,6 +1,7 @@
 """method/loss=auto takes the fastest way, says which, and the loss stays the same."""
 
 import logging
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -82,8 +83,9 @@ def test_what_was_taken_is_said_once(caplog):
 
 
 def test_it_is_the_default_and_its_cutoff_is_checked():
-    loss = build(composed("train", ["method=essnet"]).method.loss, path="method.loss")
-    assert type(loss) is AutoLoss
+    typed = ["method=essnet", "method.loss.cutoff=inf"]
+    loss = build(composed("train", typed).method.loss, path="method.loss")
+    assert type(loss) is AutoLoss and loss.cutoff == math.inf
     out, y = made(150, 12, SIZE)
     with pytest.raises(ConfigError, match=r"method\.loss\.cutoff=5 leaves out"):
         AutoLoss(cutoff=5)(out, y)

@@ -20,7 +20,7 @@ class ExactLoss(PixelLoss):
         kernel: kernel of the loss, see `ops.streaming_cross_entropy`.
         cutoff: how far below a pixel's highest and own logit a pair of pixel and class may be left
             out, see `ops.streaming_odds`; None for the smallest that changes nothing in float32,
-            .inf for none to be.
+            infinity (typed as inf) for none to be.
     """
 
     @with_arguments_of(PixelLoss)
