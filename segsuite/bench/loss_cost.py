@@ -26,6 +26,7 @@ from segsuite.measure.latency import Latency, Ratio, interleaved, ratio
 from segsuite.measure.memory import peak_bytes
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.ops.torch_cross_entropy import NotInThisTorch
 
 
 @dataclass(frozen=True)
@@ -173,16 +174,35 @@ class CompareLosses:
         self.device, self.rounds, self.warm_up = device_of(device), rounds, warm_up
 
     def __call__(self, *, data_overrides: Sequence[str], tell: Tell) -> LossCosts:
-        """Measures; no data set is looked at."""
+        """Measures; no data set is looked at.
+
+        Raises:
+            ConfigError: the installed torch has none of the losses.
+        """
         del data_overrides
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         kind = (self.side, self.dim, self.device, self.rounds, self.warm_up)
-        rows = []
+        arms, rows = there(self.arms, tell), []
         for classes in self.classes:
             tell(f"{classes} classes")
-            rows += _rows(self.arms, classes, *kind)
+            rows += _rows(arms, classes, *kind)
         return LossCosts(rows, self.side**2, self.dim, machine.machine(self.device))
+
+
+def there(arms: Mapping[str, Arm], tell: Tell) -> dict[str, Arm]:
+    """The arms whose loss the installed torch has; which it lacks is told, unless it lacks all."""
+    found = {}
+    for name, arm in arms.items():
+        try:
+            arm.loss()
+        except NotInThisTorch as error:
+            if len(arms) == 1:
+                raise
+            tell(f"without {name}: {error}")
+        else:
+            found[name] = arm
+    return found
 
 
 def _rows(

@@ -11,6 +11,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full
+from segsuite.ops.streaming_odds import OddsChunks, cutoff_for, has_odds
 from segsuite.ops.streaming_softmax import ClassChunks
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _BUDGET = {"cpu": 2**18}
 
 _BUDGET_ELSEWHERE = 2**24
 """64 MB: fewer and larger steps, each of which a GPU has to be told of."""
+
+_BUDGET_OF_ODDS = 3 * 2**18
+"""3 MB: with fewer passes over the logits, fewer and larger steps are faster."""
 
 METRICS = ("dot", "sq", "l2")
 
@@ -42,6 +46,7 @@ def streaming_cross_entropy(
     budget: int | None = None,
     kernel: str = "auto",
     weights: Tensor | None = None,
+    cutoff: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The summed loss of all labelled pixels, a scalar, and their number, an int64 scalar.
 
@@ -55,27 +60,30 @@ def streaming_cross_entropy(
     Everything is done in float32, or in float64 where features are.
 
     Args:
-        budget: number of logits that torch holds at once, one pixel's at least; None for 2^18 on a
-            CPU and 2^24 on a GPU.
+        budget: number of logits that torch holds at once, one pixel's at least; None for 3 * 2^18
+            on a CPU, 2^18 there without a cutoff, and 2^24 on a GPU.
         kernel: what computes the loss: `torch`, `triton` (float32 on a GPU, in one launch), or
             `auto`, which takes Triton where it can, unless torch is to be deterministic.
         weights: weights of the classes: a pixel's loss is multiplied by that of its label, and in
             place of the number of pixels comes the sum of their weights, so that the quotient is
             the mean of F.cross_entropy(weight=).
+        cutoff: how far below a pixel's highest and own logit a pair may be left out, see
+            `ops.streaming_odds`; None for the smallest that changes nothing in float32, infinity
+            for none to be.
 
     Shapes: features (N, d), table (C, d), labels (N,) int64 with IGNORE, bias and weights (C,)
 
     Raises:
         ConfigError: a metric or kernel that is not there, a bias where there is none, one class,
-            another number of weights than of classes.
+            another number of weights than of classes, a cutoff that changes what comes out.
         IndexError, RuntimeError, TypeError: labels that no class has, as `check_labels` says.
     """
     check(table, bias=bias, metric=metric, weights=weights)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
-    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
+    how, budget, cutoff = settled(x, e, metric, kernel, budget, cutoff)
     with torch.autocast(features.device.type, enabled=False):
-        total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, wanted, weights)
+        total, *_ = _flat(x, e, labels, b, scale, metric, budget, how, cutoff, wanted, weights)
     return total, counted(labels, weights)
 
 
@@ -121,16 +129,30 @@ def _hindrance(features: Tensor, table: Tensor, metric: str) -> str | None:
     return None
 
 
-def budget_for(features: Tensor, budget: int | None) -> int:
-    """The budget asked for, or that of the device."""
+def settled(
+    features: Tensor,
+    table: Tensor,
+    metric: str,
+    kernel: str,
+    budget: int | None,
+    cutoff: float | None,
+) -> tuple[str, int, float]:
+    """The kernel, budget and cutoff asked for, or those that suit.
+
+    Raises:
+        ConfigError: one of them cannot be.
+    """
+    how, cutoff = chosen(kernel, features, table, metric), cutoff_for(cutoff, len(table))
     if budget is None:
-        return _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
+        budget = _BUDGET.get(features.device.type, _BUDGET_ELSEWHERE)
+        if how == "torch" and has_odds(table, metric, cutoff):
+            budget = _BUDGET_OF_ODDS
     if budget < 1:
         raise ConfigError(
             f"method.loss.budget={budget} holds no logit; set it to at least 1, or to null for "
             "what suits the device"
         )
-    return budget
+    return how, budget, cutoff
 
 
 def check_labels(labels: Tensor, classes: int) -> None:
@@ -168,12 +190,13 @@ def _flat(
     metric: str,
     budget: int,
     kernel: str,
+    cutoff: float,
     gradients: bool,
     weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, cutoff, gradients, weights)
     if kernel == "triton":
         gradient = chunks.add(features, labels)
         return results(chunks, gradient, bias)
@@ -183,10 +206,16 @@ def _flat(
     block = max(_BLOCK // features.shape[1], 1)
     for start in range(0, len(labels), block):
         near = labels[start : start + block]
-        rows = (near != IGNORE).nonzero().squeeze(1)
-        x = features[start : start + block].index_select(0, rows)
-        part = chunks.add(x, near.index_select(0, rows))
-        if gradient is not None and part is not None:
+        x, rows = features[start : start + block], (near != IGNORE).nonzero().squeeze(1)
+        if len(rows) == len(near):
+            part = chunks.add(x.contiguous(), near)
+        else:
+            part = chunks.add(x.index_select(0, rows), near.index_select(0, rows))
+        if gradient is None or part is None:
+            continue
+        if len(rows) == len(near):
+            gradient[start : start + block] = part
+        else:
             gradient[start : start + block].index_copy_(0, rows, part)
     return results(chunks, gradient, bias)
 
@@ -198,6 +227,7 @@ def class_chunks(
     metric: str,
     budget: int,
     kernel: str,
+    cutoff: float,
     gradients: bool,
     weights: Tensor | None = None,
 ) -> "ClassChunks | TritonChunks":
@@ -208,6 +238,8 @@ def class_chunks(
         from segsuite.ops.streaming_triton import TritonChunks
 
         return TritonChunks(table, **how)
+    if has_odds(table, metric, cutoff):
+        return OddsChunks(table, budget=budget, cutoff=cutoff, **how)
     return ClassChunks(table, budget=budget, **how)
 
 
@@ -219,13 +251,13 @@ def results(
     total = chunks.sums.loss.to(table.dtype)
     if found is None:
         return total, table.new_empty(0), table.new_empty(0), table.new_empty(0)
-    of_bias = table.new_empty(0) if bias is None else chunks.sums.of_gradients()[1]
+    of_bias = table.new_empty(0) if bias is None else chunks.sums.of_gradients()[1].clone()
     of_table = chunks.sums.table_gradient(table, chunks.metric, chunks.slope)
     return total, found, of_table, of_bias
 
 
 @_flat.register_fake
-def _(features, table, labels, bias, scale, metric, budget, kernel, gradients, weights):
+def _(features, table, labels, bias, scale, metric, budget, kernel, cutoff, gradients, weights):
     return fake_outputs(features, table, bias, gradients)
 
 
@@ -264,7 +296,7 @@ def scaled_gradients(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | No
 
 def _backward(ctx, gradient, *_):
     features, table, bias = scaled_gradients(ctx, gradient)
-    return features, table, None, bias, *[None] * 6
+    return features, table, None, bias, *[None] * 7
 
 
 _flat.register_autograd(_backward, setup_context=keep_gradients)

@@ -14,15 +14,14 @@ from segsuite.ops.bilinear import bilinear_matrix
 from segsuite.ops.class_weighting import counted
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import (
-    budget_for,
     check,
     check_labels,
-    chosen,
     class_chunks,
     fake_outputs,
     keep_gradients,
     results,
     scaled_gradients,
+    settled,
 )
 from segsuite.ops.streaming_softmax import ClassChunks
 from segsuite.ops.streaming_tiles import add_tiles
@@ -52,6 +51,7 @@ def upsampled_cross_entropy(
     budget: int | None = None,
     kernel: str = "auto",
     weights: Tensor | None = None,
+    cutoff: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`streaming_cross_entropy` of features that are first upsampled to the size of the labels.
 
@@ -66,10 +66,10 @@ def upsampled_cross_entropy(
     check(table, bias=bias, metric=metric, weights=weights)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
     wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, e, b))
-    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
+    how, budget, cutoff = settled(x, e, metric, kernel, budget, cutoff)
     with torch.autocast(features.device.type, enabled=False):
         total, *_ = _upsampled(
-            x, e, labels, b, scale, metric, normalize_after, budget, how, wanted, weights
+            x, e, labels, b, scale, metric, normalize_after, budget, how, cutoff, wanted, weights
         )
     return total, counted(labels, weights)
 
@@ -86,6 +86,7 @@ def upsampled_losses(
     normalize_after: bool = False,
     budget: int | None = None,
     kernel: str = "auto",
+    cutoff: float | None = None,
 ) -> Tensor:
     """(B, H, W): what each pixel adds to `upsampled_cross_entropy`, 0 where it has no label.
 
@@ -93,9 +94,9 @@ def upsampled_losses(
     """
     check(table, bias=bias, metric=metric, weights=None)
     x, e, b = full(features), full(table), None if bias is None else full(bias)
-    how, budget = chosen(kernel, x, e, metric), budget_for(x, budget)
+    how, budget, cutoff = settled(x, e, metric, kernel, budget, cutoff)
     with torch.autocast(features.device.type, enabled=False):
-        return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how)
+        return _each_pixel(x, e, labels, b, scale, metric, normalize_after, budget, how, cutoff)
 
 
 @torch.library.custom_op("segsuite::upsampled_cross_entropy", mutates_args=())
@@ -109,12 +110,13 @@ def _upsampled(
     normalize_after: bool,
     budget: int,
     kernel: str,
+    cutoff: float,
     gradients: bool,
     weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by features, table and bias; these empty where not wanted."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients, weights)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, cutoff, gradients, weights)
     gradient = (
         torch.zeros_like(features, memory_format=torch.contiguous_format) if gradients else None
     )
@@ -135,10 +137,11 @@ def _each_pixel(
     normalize_after: bool,
     budget: int,
     kernel: str,
+    cutoff: float,
 ) -> Tensor:
     """The loss of each pixel, 0 where it has no label."""
     check_labels(labels, table.shape[0])
-    chunks = class_chunks(table, bias, scale, metric, budget, kernel, gradients=False)
+    chunks = class_chunks(table, bias, scale, metric, budget, kernel, cutoff, gradients=False)
     losses = torch.zeros_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
     for x, y, each in zip(features, labels, losses, strict=True):
         _add_image(chunks, x, y, None, normalize_after, each)
@@ -146,7 +149,7 @@ def _each_pixel(
 
 
 @_each_pixel.register_fake
-def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel):
+def _(features, table, labels, bias, scale, metric, normalize_after, budget, kernel, cutoff):
     return torch.empty_like(labels, dtype=table.dtype, memory_format=torch.contiguous_format)
 
 
@@ -180,6 +183,7 @@ def _add_strips(
 ) -> None:
     """As `_add_image`, a few rows of pixels at a time."""
     dim, height, width = features.shape
+    alike = features.shape[1:] == labels.shape
     kind: dict[str, Any] = {"device": features.device, "dtype": features.dtype}
     down = bilinear_matrix(height, labels.shape[0], **kind)
     across = bilinear_matrix(width, labels.shape[1], **kind)
@@ -193,7 +197,9 @@ def _add_strips(
         y = labels[start : start + step].reshape(-1)
         seen = (y != IGNORE).nonzero().squeeze(1)
         coarse = features[:, first:last]
-        x = (rows @ coarse @ across.T).flatten(1).index_select(1, seen).T.contiguous()
+        fine = coarse if alike else rows @ coarse @ across.T
+        x = fine.flatten(1).T if len(seen) == len(y) else fine.flatten(1).index_select(1, seen).T
+        x = x.contiguous()
         length = x.norm(dim=1, keepdim=True).clamp_(min=1e-12) if normalize else None
         x = x if length is None else x / length
         losses = None if each is None else x.new_empty(len(seen))
@@ -204,8 +210,12 @@ def _add_strips(
             continue
         if length is not None:
             gradient = (gradient - x * (gradient * x).sum(1, keepdim=True)) / length
-        fine = gradient.new_zeros(dim, len(y)).index_copy_(1, seen, gradient.T)
-        into[:, first:last] += rows.T @ (fine.view(dim, -1, labels.shape[1]) @ across)
+        if len(seen) == len(y):
+            fine = gradient.T.contiguous()
+        else:
+            fine = gradient.new_zeros(dim, len(y)).index_copy_(1, seen, gradient.T)
+        fine = fine.view(dim, -1, labels.shape[1])
+        into[:, first:last] += fine if alike else rows.T @ (fine @ across)
 
 
 def _add_whole_strips(
@@ -238,13 +248,15 @@ def _add_whole_strips(
 
 
 @_upsampled.register_fake
-def _(features, table, labels, bias, scale, metric, after, budget, kernel, gradients, weights):
+def _(
+    features, table, labels, bias, scale, metric, after, budget, kernel, cutoff, gradients, weights
+):
     return fake_outputs(features, table, bias, gradients)
 
 
 def _backward(ctx, gradient, *_):
     features, table, bias = scaled_gradients(ctx, gradient)
-    return features, table, None, bias, *[None] * 7
+    return features, table, None, bias, *[None] * 8
 
 
 _upsampled.register_autograd(_backward, setup_context=keep_gradients)

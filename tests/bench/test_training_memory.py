@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from segsuite.bench import loss_cost, probes
-from segsuite.bench.loss_cost import LossRow
+from segsuite.bench.loss_cost import Arm, LossRow, there
 from segsuite.bench.memory_report import save_memory_plot
 from segsuite.bench.training_memory import StepMemory, state_bytes
 from segsuite.core import results
+from segsuite.core.errors import ConfigError
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.heeded import referred
 from segsuite.engine.launch.help import options
 from segsuite.measure.latency import Latency
+from segsuite.ops.torch_cross_entropy import torch_has_it
 from tests.bench.test_benchmark_entry_point import run
 
 
@@ -90,16 +92,27 @@ def test_losses_alone(
         monkeypatch,
         tmp_path,
         *("probe=losses", "device=cpu", "losses.classes=[700]", "losses.side=64"),
-        *("rounds=2", "warm_up=1"),
+        *("~losses.arms.knn", "rounds=2", "warm_up=1"),
     )
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     rows = {row["arm"]: row for row in last["rows"]}
-    assert last["pixels"] == 4096 and set(rows) == {"exact", "knn", "dense"}
+    arms = {"exact", "dense", "torch"} if torch_has_it() else {"exact", "dense"}
+    assert last["pixels"] == 4096 and set(rows) == arms
     assert all(row["seconds"] > 0 for row in rows.values())
     peaks = {arm: row["peak_megabytes"] for arm, row in rows.items()}
     if None not in peaks.values():  # Linux says
         assert peaks["dense"] > 3 * 4 * 700 * 4096 / 1e6 * 0.9
         assert peaks["exact"] < 12 * 4 * 4096 / 1e6 + 8.4
+
+
+def test_a_loss_that_this_torch_lacks_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("torch.nn.functional.linear_cross_entropy", raising=False)
+    arms = {name: Arm((f"method/loss={name}",)) for name in ("exact", "torch")}
+    told: list[str] = []
+    assert list(there(arms, told.append)) == ["exact"]
+    assert told[0].startswith("without torch: torch ") and "method/loss=exact" in told[0]
+    with pytest.raises(ConfigError, match="linear_cross_entropy"):
+        there({"torch": arms["torch"]}, told.append)
 
 
 OWN_LOSSES = """

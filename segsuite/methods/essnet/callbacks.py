@@ -1,14 +1,19 @@
-"""Class embeddings shown while they are learnt."""
+"""Class embeddings shown while they are learnt, and how separated they are."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.files import written_whole
+from segsuite.core.hints import Count
 from segsuite.engine.loggers.opened import log_image
 from segsuite.methods.essnet.embedding_map import nearest_text, plane, save_map
+from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.ops.kept_pairs import share_kept
 
 
 class EmbeddingMap(Callback):
@@ -54,6 +59,43 @@ class EmbeddingMap(Callback):
             if hasattr(logger, "log_table"):  # wandb
                 logger.log_table("class_embeddings", ["class", "group", "x", "y"], rows)
         print(f"class embeddings: {self.folder}/*.png, {path.name}", flush=True)
+
+
+class PairsKept(Callback):
+    """Logs `train/pairs_kept`, the share of pairs of pixel and class that float32 sees.
+
+    It falls while classes separate; see `ops.kept_pairs`.
+
+    Args:
+        every: iterations.
+    """
+
+    def __init__(self, *, every: Count = 20) -> None:
+        self.every = every
+        self._hook: RemovableHandle | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        def look(loss: nn.Module, seen: tuple[Any, ...]) -> None:
+            if trainer.global_step % self.every or not isinstance(seen[0], EssnetOutput):
+                return
+            output, labels = seen
+            share = share_kept(
+                output.features,
+                output.table,
+                labels,
+                bias=output.bias,
+                scale=output.scale,
+                metric=output.metric,
+                cutoff=getattr(loss, "cutoff", None),
+            )
+            pl_module.log("train/pairs_kept", share, batch_size=len(labels))
+
+        # The features are the network's, which only its loss is shown.
+        self._hook = pl_module.loss.register_forward_pre_hook(look)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._hook is not None:
+            self._hook.remove()
 
 
 def class_vectors(network: object) -> Tensor:

@@ -24,9 +24,13 @@ class DenseLoss(PixelLoss):
     def measured(
         self, output: EssnetOutput, labels: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        check_labels(labels, len(output.table))
-        scores = EssnetPrediction(output).scores(tuple(labels.shape[1:]))
-        weights = self.weights(output)
+        scores, weights = all_scores(output, labels), self.weights(output)
         dice = self.dice * dice_loss(scores, labels, weights) if self.dice else None
         total, count = summed_cross_entropy(scores, labels, weights, self.hard)
         return total, count, {} if dice is None else {"dice": dice}
+
+
+def all_scores(output: EssnetOutput, labels: Tensor) -> Tensor:
+    """(B, C, H, W) at the size of the labels (B, H, W), which are checked."""
+    check_labels(labels, len(output.table))
+    return EssnetPrediction(output).scores(tuple(labels.shape[1:]))

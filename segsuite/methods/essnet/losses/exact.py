@@ -1,10 +1,12 @@
 """Cross-entropy over all classes, exactly, without their logits."""
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
 from torch import Tensor
 
 from segsuite.core.arguments import with_arguments_of
+from segsuite.core.hints import Between
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.ops.streaming_upsampled import upsampled_cross_entropy, upsampled_losses
@@ -16,6 +18,9 @@ class ExactLoss(PixelLoss):
     Args:
         budget: number of logits held at once; None for what suits the device.
         kernel: kernel of the loss, see `ops.streaming_cross_entropy`.
+        cutoff: how far below a pixel's highest and own logit a pair of pixel and class may be left
+            out, see `ops.streaming_odds`; None for the smallest that changes nothing in float32,
+            infinity (typed as inf) for none to be.
     """
 
     @with_arguments_of(PixelLoss)
@@ -24,10 +29,11 @@ class ExactLoss(PixelLoss):
         *,
         budget: int | None = None,
         kernel: Literal["auto", "torch", "triton"] = "auto",
+        cutoff: Annotated[float, Between(0, math.inf)] | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.budget, self.kernel = budget, kernel
+        self.budget, self.kernel, self.cutoff = budget, kernel, cutoff
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         what = (output.features, output.table)
@@ -38,6 +44,7 @@ class ExactLoss(PixelLoss):
             "normalize_after": output.normalize_after,
             "budget": self.budget,
             "kernel": self.kernel,
+            "cutoff": self.cutoff,
         }
         if self.hard:
             labels = self.hard.labels(upsampled_losses(*what, labels, **how), labels)

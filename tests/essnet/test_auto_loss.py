@@ -1,0 +1,108 @@
+"""method/loss=auto takes the fastest way, says which, and the loss stays the same."""
+
+import logging
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from segsuite.core.build import build
+from segsuite.core.config import composed
+from segsuite.core.errors import ConfigError
+from segsuite.methods.essnet.callbacks import PairsKept
+from segsuite.methods.essnet.losses import auto
+from segsuite.methods.essnet.losses.auto import AutoLoss, chosen_way
+from segsuite.methods.essnet.losses.exact import ExactLoss
+from segsuite.methods.essnet.losses.torch import TorchLoss
+from segsuite.ops.torch_cross_entropy import torch_has_it
+from tests.essnet.made import output
+
+SIZE = (16, 20)
+FINE = (4, 5)
+
+
+def made(classes, dim, size, **how):
+    y = torch.randint(-1, classes, (2, *size), generator=torch.Generator().manual_seed(1))
+    return output(classes=classes, dim=dim, **how), y
+
+
+def results(loss, out, y):
+    leaves = [leaf for leaf in (out.features, out.table, out.bias) if leaf is not None]
+    total = loss(out, y)["ce"]
+    return [total, *torch.autograd.grad(total, leaves)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "dim", "metric", "size", "way"),
+    [
+        (11, 12, "sq", SIZE, "dense"),
+        (19, 12, "sq", SIZE, "exact"),
+        (19, 12, "sq", FINE, "dense"),
+        (150, 12, "sq", FINE, "exact"),
+        (40, 64, "sq", SIZE, "dense"),
+        (150, 128, "dot", SIZE, "exact"),
+        (150, 128, "dot", FINE, "torch" if torch_has_it() else "exact"),
+        (150, 128, "l2", FINE, "exact"),
+    ],
+)
+@pytest.mark.parametrize("ohem", [None, 0.7])
+def test_all_ways_are_the_exact_loss(classes, dim, metric, size, way, ohem):
+    out, y = made(classes, dim, size, metric=metric)
+    assert chosen_way(out, y)[0] == way
+    how = {"ohem": ohem, "class_weights": torch.linspace(0.5, 2, classes).tolist()}
+    for loss in (AutoLoss(**how), *([TorchLoss(**how)] if way == "torch" else [])):
+        pairs = zip(results(loss, out, y), results(ExactLoss(**how), out, y), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_pixels_of_unit_length_after_upsampling_go_in_chunks():
+    out, y = made(11, 12, SIZE, normalize_after=True)
+    assert chosen_way(out, y)[0] == "exact"
+
+
+def test_logits_that_would_take_memory_are_not_made(monkeypatch):
+    out, y = made(11, 12, SIZE)
+    monkeypatch.setattr(auto, "_MOST", 16 * y.numel() * 11 - 1)
+    way, why = chosen_way(out, y)
+    assert way == "exact" and "would be" in why
+
+
+def test_what_was_taken_is_said_once(caplog):
+    auto.say.cache_clear()
+    out, y = made(11, 12, SIZE)
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            AutoLoss()(out, y)
+    (line,) = [r.getMessage() for r in caplog.records if "method/loss=auto" in r.getMessage()]
+    assert (
+        line
+        == "method/loss=auto takes dense: 11 classes of 12 numbers, all logits of which are 0 MB"
+    )
+
+
+def test_it_is_the_default_and_its_cutoff_is_checked():
+    typed = ["method=essnet", "method.loss.cutoff=inf"]
+    loss = build(composed("train", typed).method.loss, path="method.loss")
+    assert type(loss) is AutoLoss and loss.cutoff == math.inf
+    out, y = made(150, 12, SIZE)
+    with pytest.raises(ConfigError, match=r"method\.loss\.cutoff=5 leaves out"):
+        AutoLoss(cutoff=5)(out, y)
+
+
+def test_the_share_of_pairs_is_logged_while_training():
+    logged = {}
+    trainer = SimpleNamespace(global_step=0)
+    module = SimpleNamespace(loss=AutoLoss(), log=lambda name, v, **_: logged.update({name: v}))
+    callback = PairsKept(every=2)
+    callback.on_train_start(trainer, module)
+    out, y = made(150, 12, SIZE)
+    module.loss(out, y)
+    assert 0 < float(logged.pop("train/pairs_kept")) < 1
+    trainer.global_step = 1
+    module.loss(out, y)
+    callback.on_train_end(trainer, module)
+    trainer.global_step = 2
+    module.loss(out, y)
+    assert not logged
