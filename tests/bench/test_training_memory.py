@@ -136,7 +136,8 @@ def test_losses_of_ones_own_are_compared_where_they_are_allowed(
         arm = f"'method/loss=dense', 'method.loss._target_=theirs_of_losses.{name}'"
         arms = f"+losses.arms.mine=[{arm}]"
         # Each arm is a process of its own, and so a few seconds.
-        others = ("~losses.arms.exact", "~losses.arms.knn", "~losses.arms.dense")
+        names = ("exact", "knn", "dense", "torch")
+        others = [f"~losses.arms.{one}" for one in names]
         run(monkeypatch, tmp_path, "probe=losses", *small, *others, arms, *typed)
 
     probe("Mine", "allow=[theirs_of_losses.]")

@@ -33,8 +33,8 @@ def resize_patch_embedding(weight: Tensor, patch: int) -> Tensor:
 
     if weight.shape[-2:] == (patch, patch):
         return weight
-    size, kind = [patch, patch], {"interpolation": "bilinear", "antialias": False}
-    return resample_patch_embed(weight.detach(), size, **kind)
+    size = [patch, patch]
+    return resample_patch_embed(weight.detach(), size, interpolation="bilinear", antialias=False)
 
 
 def position_rows(position: Tensor, own: Size, tokens: int, source: str) -> tuple[Tensor, Size]:

@@ -46,7 +46,7 @@ def load_vit_weights(backbone: nn.Module, source: str) -> str:
         ConfigError: neither a file nor a name that timm knows.
     """
     state, layout = read_vit_weights(weights_file(source, fetch=partial(pretrained_file, key=KEY)))
-    depth = len(backbone.blocks)
+    depth, patch = cast(int, backbone.depth), cast(int, backbone.patch)
     behind = {name for name in state if (own := _BLOCK.match(name)) and int(own[1]) >= depth}
     left_out = sorted(name for name in state if _LEFT_OUT.match(name) or name in behind)
     tokens = sum(name in state for name in ("cls_token", "dist_token"))
@@ -55,15 +55,15 @@ def load_vit_weights(backbone: nn.Module, source: str) -> str:
     position, grid = position_rows(state["pos_embed"], own, tokens, f"{KEY}={source}")
     state["pos_embed"] = resize_position(position, grid, own)
     kernel = state["patch_embed.proj.weight"]
-    state["patch_embed.proj.weight"] = resize_patch_embedding(kernel, backbone.patch)
+    state["patch_embed.proj.weight"] = resize_patch_embedding(kernel, patch)
     load_weights(backbone, state, source=f"{KEY}={source}")
     report = (
         f"loaded {len(state)} weights from {source} ({layout} layout); positions "
         f"{grid[0]}x{grid[1]} -> {own[0]}x{own[1]}; "
         f"left out: {', '.join(name for name in left_out if name not in behind) or 'nothing'}"
     )
-    if kernel.shape[-1] != backbone.patch:
-        report += f"; patches {kernel.shape[-1]} -> {backbone.patch}"
+    if kernel.shape[-1] != patch:
+        report += f"; patches {kernel.shape[-1]} -> {patch}"
     if behind:
         report += f"; blocks after the first {depth} left out"
     log.info(report)
