@@ -114,10 +114,11 @@ def slot_pixels(images: Tensor, slots: Slots, patch: int) -> Tensor:
 
     Shapes: images (B, 3, H, W) -> (B, n0, 3 * patch * patch)
     """
+    halved = F.avg_pool2d(images, 2)
     parts = [gather_tokens(patchify(images, patch), slots.single)]
-    for factor, windows in ((2, slots.small), (4, slots.large)):
-        if windows is not None:
-            parts.append(gather_tokens(patchify(F.avg_pool2d(images, factor), patch), windows))
+    parts.append(gather_tokens(patchify(halved, patch), slots.small))
+    if slots.large is not None:
+        parts.append(gather_tokens(patchify(F.avg_pool2d(halved, 2), patch), slots.large))
     return torch.cat(parts, dim=1)
 
 
