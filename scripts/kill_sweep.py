@@ -66,12 +66,15 @@ def begun(logs: Path) -> bool:
 
 
 def times(logs: Path) -> dict[Path, int]:
-    """When each file of each finished job was last written."""
+    """When each file of each finished job was last written; those that are being written are none.
+
+    Jobs in processes of their own may outlive the kill for a moment.
+    """
     return {
         path: path.stat().st_mtime_ns
         for name in results(logs)
         for path in (logs / "sweeps" / "killed" / name).rglob("*")
-        if path.is_file()
+        if path.is_file() and ".part" not in path.name
     }
 
 
@@ -99,6 +102,8 @@ def main(launcher: str, typed: Sequence[str]) -> None:
     print(f"exit codes of the whole one and of the one typed again: {codes}; {folder}")
     changed = [path for path, then in before.items() if path.stat().st_mtime_ns != then]
     print(f"killed after {finished} of {len(results(whole))} jobs; {len(changed)} files changed")
+    for path in changed:
+        print(f"  {path}")
     expected, found = weights(whole), weights(cut)
     same = results(whole) == results(cut) and len(results(whole)) == 6
     alike = expected.keys() == found.keys() and all(

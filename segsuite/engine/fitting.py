@@ -142,13 +142,13 @@ def finish(
     device = trainer.strategy.root_device
     result = result_of(run, own, kind="train", entries=[entry], device=device)
     if trainer.is_global_zero:
-        shown_to = {"loggers": trainer.loggers, "step": trainer.global_step, "known": logged}
-        finished(run, result, **shown_to)
         what = f"{metric} ({tested_on})" if str(metric).startswith("test/") else str(metric)
         shown = None if optimized is None else f"{optimized:.4g}"
         log.info("%s = %s; results in %s", what, shown, run.folder)
         for file in profiles(trainer):
             log.info("the profiler's report: %s", file)
+        shown_to = {"loggers": trainer.loggers, "step": trainer.global_step, "known": logged}
+        finished(run, result, **shown_to)  # last of all: it marks the run as finished
     return result
 
 

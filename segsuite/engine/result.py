@@ -32,7 +32,10 @@ def finished(
     step: int = 0,
     known: Collection[str] = (),
 ) -> record.Result:
-    """Writes result.json, and shows its record to the run's loggers.
+    """Shows a run's record to its loggers, and writes result.json, after which nothing changes.
+
+    A run that is killed before that has not finished, and is told anew when it goes on; what a
+    logger stumbles over costs no result.
 
     Args:
         loggers: those that the run has shown its progress to; None where it has none yet, and the
@@ -40,31 +43,34 @@ def finished(
         step: iteration of the training that the result belongs to.
         known: names of metrics that the loggers have got before.
     """
-    written = result.written().record.to_dict()
-    if loggers is not None:
-        from segsuite.engine.loggers.records import log_result
+    found = result.record.to_dict()
+    try:
+        if loggers is not None:
+            from segsuite.engine.loggers.records import log_result
 
-        log_result(loggers, written, run.folder, step=step, known=known)
-    elif run.config.get("logger"):
-        _log_alone(run, written)
+            log_result(loggers, found, run.folder, step=step, known=known)
+        elif run.config.get("logger"):
+            _log_alone(run, found)
+    finally:
+        result.written()
     return result
 
 
-def _log_alone(run: Run, written: Mapping[str, Any]) -> None:
+def _log_alone(run: Run, found: Mapping[str, Any]) -> None:
     from wandb.errors import Error
 
     from segsuite.engine.loggers.opened import opened
     from segsuite.engine.loggers.records import log_result, scalars
 
     with open_dict(run.config):
-        run.config.run.kind = written["kind"]  # of a benchmark its probe
-    loggers, metrics = run.build_all("logger"), scalars(written, run.folder)
+        run.config.run.kind = found["kind"]  # of a benchmark its probe
+    loggers, metrics = run.build_all("logger"), scalars(found, run.folder)
 
     def resolved(metric: str) -> str:
         return metric if metric in metrics else next(iter(metrics), metric)
 
     try:
         with opened(loggers, record.flat(run.config), resolved=resolved):
-            log_result(loggers, written, run.folder)
+            log_result(loggers, found, run.folder)
     except Error as error:  # no account, no network: what was found is written all the same
         log.warning("W&B has not got the result, which is in %s: %s", run.folder, error)

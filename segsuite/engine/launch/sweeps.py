@@ -54,12 +54,14 @@ def one_job(main: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path, na
     launcher, sweeper = (HydraConfig.get()[key]["_target_"] for key in ("launcher", "sweeper"))
     try:
         if (result := recorded_result(folder)) is not None:
+            log_no_more(folder)
             return _found(result, cfg, folder)
         if launcher.endswith(".BasicLauncher"):
             with _as_single_run(folder):
                 return finished_once(main, cfg, folder)
         line = single_run(HydraConfig.get().overrides.task, folder)
         run_as_process(name, line, folder, launcher=_LAUNCHER)
+        log_no_more(folder)
         return (recorded_result(folder) or {}).get("optimized")
     except Exception as error:
         if not isinstance(error, JobFailed):  # which its own process has told
@@ -67,6 +69,16 @@ def one_job(main: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path, na
         if not sweeper.endswith(".BasicSweeper"):
             raise JobFailed(f"{folder.name} failed: {error}") from None
     return None
+
+
+def log_no_more(folder: Path) -> None:
+    """Takes the log of a job that has finished from this process: what its launcher says of itself
+    (submitit does so) belongs elsewhere, and nothing in the folder is to change any more."""
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        if Path(handler.baseFilename).is_relative_to(folder.resolve()):
+            root.removeHandler(handler)
+            handler.close()
 
 
 def finished_once(main: Callable[[DictConfig], Any], cfg: DictConfig, folder: Path) -> Any:
