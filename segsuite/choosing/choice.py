@@ -144,6 +144,7 @@ class Choice:
             known = self.known.get(name)
             why = "nothing is known of its accuracy" if known is None else f"mIoU {known}"
             lines += [f"  {name} ({why}):", f"    {self.command(name)}"]
+        lines.append("crops, batches and iterations are those of each recipe")
         if all(k is None or k.tier == 2 for k in map(self.known.get, self.fitting[:_SHOWN])):
             lines.append(
                 f"of these no accuracy on {self.data} is known, so that this order is a rough one"

@@ -34,8 +34,8 @@ def finished(
 ) -> record.Result:
     """Shows a run's record to its loggers, and writes result.json, after which nothing changes.
 
-    A run that is killed before that has not finished, and is told anew when it goes on; what a
-    logger stumbles over costs no result.
+    A run that is killed or interrupted before that has not finished, and is told anew when it goes
+    on; what a logger stumbles over costs no result.
 
     Args:
         loggers: those that the run has shown its progress to; None where it has none yet, and the
@@ -51,9 +51,10 @@ def finished(
             log_result(loggers, found, run.folder, step=step, known=known)
         elif run.config.get("logger"):
             _log_alone(run, found)
-    finally:
+    except Exception:
         result.written()
-    return result
+        raise
+    return result.written()
 
 
 def _log_alone(run: Run, found: Mapping[str, Any]) -> None:

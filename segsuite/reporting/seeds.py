@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
+from segsuite.engine.launch.folders import RESULT
 from segsuite.reporting.settings import differing, text, without_seed
 from segsuite.reporting.training import Training
 
@@ -66,16 +67,25 @@ def _setting_of(training: Training) -> tuple[str, ...]:
 
 
 def _repeats(trainings: Sequence[Training]) -> list[bool]:
-    """Whether each has the setting and the seed of one that was begun later."""
-    newest: dict[tuple[str, ...], str] = {}
+    """Whether each has the setting and the seed of another one that counts: the newest that has
+    finished, or where none has, the newest."""
+    counts: dict[tuple[str, ...], Training] = {}
     keys = [(*_setting_of(t), f"seed {t.seed}") for t in trainings]
-    for key, training in zip(keys, trainings, strict=True):
-        if training.settings and training.seed is not None:
-            newest[key] = max(newest.get(key, ""), training.folder.name)
+    known = [training.settings and training.seed is not None for training in trainings]
+    for key, training, comparable in zip(keys, trainings, known, strict=True):
+        if comparable and (key not in counts or _age(training) > _age(counts[key])):
+            counts[key] = training
     return [
-        newest.get(key, training.folder.name) != training.folder.name
-        for key, training in zip(keys, trainings, strict=True)
+        bool(comparable) and counts[key] is not training
+        for key, training, comparable in zip(keys, trainings, known, strict=True)
     ]
+
+
+def _age(training: Training) -> tuple[bool, float, str]:
+    """Later trainings have a larger one, and those that have finished a larger one than others."""
+    result = training.folder / RESULT
+    at = result if result.exists() else training.folder
+    return training.status == "finished", at.stat().st_mtime, str(training.folder)
 
 
 def _named_apart(

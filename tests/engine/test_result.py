@@ -31,10 +31,21 @@ def test_loggers_are_told_before_it_counts_as_finished_and_their_errors_cost_no_
     with pytest.raises(OSError, match="no space left"):
         finished(run, result, loggers=[])
     assert (tmp_path / "result.json").exists()
+    (tmp_path / "result.json").unlink()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(records, "log_result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        finished(run, result, loggers=[])
+    assert not (tmp_path / "result.json").exists(), "it goes on from its checkpoint, and tells them"
 
 
 def test_what_a_launcher_says_later_is_not_written_to_a_job_that_has_finished(tmp_path):
-    (job := tmp_path / "job").mkdir()
+    (tmp_path / "real").mkdir()
+    (link := tmp_path / "link").symlink_to(tmp_path / "real")  # as scratch folders of clusters
+    (job := link / "job").mkdir()
     own, other = (logging.FileHandler(at / "train.log") for at in (job, tmp_path))
     root = logging.getLogger()
     try:

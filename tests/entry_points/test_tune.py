@@ -117,7 +117,7 @@ def test_without_optuna_its_extra_is_named(tmp_path, capfd, monkeypatch):
 
 def test_experiments_are_looked_among_with_data_that_fit_them_alone(trained, tmp_path, capfd):
     """CamVid's folder is of the experiments' data, not of the scenes that are there without."""
-    given = ("experiment=mobile_basic_camvid,hyctas_s_camvid", f"data.root={tmp_path}")
+    given = ("experiment='mobile_basic_camvid',hyctas_s_camvid", f"data.root={tmp_path}")
     given = (*given, "method.optimizer.lr=0.01,0.1", "seed=0", "tune.trials=3")
     assert called(tune, *given, f"paths.logs={tmp_path}") == 0, capfd.readouterr().err
     assert (tmp_path / "sweeps" / "tune-experiments" / "sweep.csv").is_file()

@@ -1,6 +1,7 @@
 """What a comparison reads of runs, and how it tells what it cannot read."""
 
 import json
+import os
 
 import pytest
 
@@ -263,3 +264,19 @@ def test_names_that_were_given_tell_trainings_apart_and_a_baseline_may_be_a_sett
         read(tmp_path, baseline="train")
     both = read(tmp_path / "train" / "a b", baseline="train")
     assert len(both.settings) == 1 and both.baseline == both.trainings[0].name
+
+
+def test_a_repeat_that_has_not_finished_takes_nothing_away_and_folders_of_one_name_are_repeats(
+    tmp_path,
+):
+    for number, (seed, miou) in enumerate([(0, 0.3), (1, 0.4), (0, None)]):
+        at = tmp_path / "train" / "net" / str(number)
+        training(at, miou=miou, settings={"seed": seed, "lr": 1})
+    here = read(tmp_path)
+    assert here.settings[0].metrics["test/miou"].mean == pytest.approx(0.35)
+    for root, miou in (("a", 0.1), ("b", 0.2)):
+        training(tmp_path / root / "sweeps" / "s" / "seed=0", miou=miou, settings={"seed": 0})
+    os.utime(tmp_path / "a" / "sweeps" / "s" / "seed=0" / "result.json", (1, 1))
+    both = read(tmp_path / "a", tmp_path / "b")
+    assert [len(setting.members) for setting in both.settings] == [1, 1]
+    assert "1 training has the setting and the seed of a newer one" in both.problems[0]

@@ -112,7 +112,8 @@ def sweep_folder(
             `run.swept` says what was swept.
     """
     several = [o[len("sweep=[") : -1].replace(",", "+") for o in typed if o.startswith("sweep=[")]
-    swept = [o for o in typed if o.startswith("run.swept=") and re.search(r"\bexperiment\b", o)]
+    several_experiments = re.compile(r"run\.swept=\[(.*,)?['\"]?experiment['\"]?(,.*)?\]")
+    swept = [o for o in typed if several_experiments.fullmatch(o)]
     if swept and not any(o.lstrip("+").startswith("name=") for o in typed):
         name = "experiments"
     sweeps = parent("paths.logs", logs) / "sweeps"

@@ -76,7 +76,7 @@ def log_no_more(folder: Path) -> None:
     (submitit does so) belongs elsewhere, and nothing in the folder is to change any more."""
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
-        if Path(handler.baseFilename).is_relative_to(folder.resolve()):
+        if Path(handler.baseFilename).resolve().is_relative_to(folder.resolve()):
             root.removeHandler(handler)
             handler.close()
 

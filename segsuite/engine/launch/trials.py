@@ -35,8 +35,9 @@ def as_space(arguments: Sequence[str]) -> list[str]:
     for read in (settings[a] for a in searched):
         # What is typed beside experiments may fit them alone: this config is of the first of them.
         if read.get_key_element() == "experiment" and read.is_choice_sweep():
-            others.append(f"experiment={read.value().list[0]}")
-            named = any(a.startswith("name=") for a in others)
+            first = read.value().list[0]
+            others.append(f"experiment={getattr(first, 'text', first)}")  # or quoted
+            named = any(a.lstrip("+").startswith("name=") for a in others)
             others += [] if named else ["name=experiments"]
     return [*others, f"tune.space=[{','.join(map(quoted, searched))}]", "hydra.mode=RUN"]
 
