@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from segsuite.bench.gpu_checks import RESULTS, choose, parts, run
 from segsuite.core.errors import SegsuiteError
 
@@ -47,15 +49,18 @@ def main(typed: Sequence[str]) -> None:
         for name, part in known.items():
             print(f"{name:12} {part.minutes:5.1f} minutes  {part.about}")
         return
+    if given.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("error: there is no GPU here; type --device cpu --tiny to try the commands")
     kind = {"minutes": given.minutes, "device": given.device, "tiny": given.tiny}
     try:
         chosen = choose(given.names, known)
     except SegsuiteError as error:
         sys.exit(f"error: {error}")
     found = run(chosen, given.out, runner=command, **kind)
-    done = sum(len(part["commands"]) for part in found.values())
+    done = sum(len(found[name]["commands"]) for name in chosen)
     wanted = sum(len(part.commands) for part in chosen.values())
-    print(f"{done} results in {given.out / RESULTS}; {wanted} were asked for")
+    print(f"{done} of {wanted} results in {given.out / RESULTS}")
+    sys.exit(done < wanted)
 
 
 if __name__ == "__main__":

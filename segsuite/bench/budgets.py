@@ -4,8 +4,8 @@ Sharing and fixed budgets have no weights of their own, so that one checkpoint r
 tokens, best where it was trained for a range of them (`method.pruning.elastic`).
 """
 
+import copy
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from segsuite.bench.measurement import Settings, ready_to_run, speed_at
+from segsuite.bench.measurement import Settings, autocast, ready_to_run, speed_at
 from segsuite.core.errors import ConfigError
 from segsuite.core.files import written_whole
 from segsuite.core.hints import Between, Count, NotNegative, Positive, Sides
@@ -24,12 +24,11 @@ from segsuite.core.seeding import seed_everything
 from segsuite.engine.accuracy import Accuracy, accuracies, scored_on
 from segsuite.engine.inference.candidates import Candidate, NamedNetworks
 from segsuite.engine.inference.framing import pair
-from segsuite.measure.images import images_of
+from segsuite.measure.images import validation_images
 from segsuite.measure.latency import Latency
 from segsuite.measure.machine import machine, shown
 from segsuite.measure.operations import count
 from segsuite.methods.segvit.network import SegVit
-from segsuite.nn.segmenter import Prediction, Segmenter
 
 PLOT = "budgets.png"
 
@@ -58,40 +57,40 @@ class Setting:
             told.append(f"budgets=[{','.join(f'{budget:.3g}' for budget in self.budgets)}]")
         return " ".join(told) or "all tokens"
 
-    @property
-    def overrides(self) -> list[str]:
-        """What to type for it, such as in an export."""
+    def overrides(self, trained: "Setting", *, counts_tokens: bool = False) -> list[str]:
+        """What to type for it over a checkpoint's config, such as in an export.
+
+        Args:
+            trained: the checkpoint's own.
+            counts_tokens: whether it has `method.sharing.tokens`, which counts in place of windows.
+        """
         typed = []
-        if self.windows is not None:
-            typed.append(f"method.sharing.windows={self.windows:g}")
-            typed.append(f"method.sharing.large_windows={self.large_windows:g}")
-        if self.budgets is not None:
-            listed = ",".join(f"{budget:.4g}" for budget in self.budgets)
+        if self.windows != trained.windows or self.large_windows != trained.large_windows:
+            typed += ["method.sharing.tokens=null"] if counts_tokens else []
+            typed.append(f"method.sharing.windows={self.windows}")
+            if self.large_windows != trained.large_windows:
+                typed.append(f"method.sharing.large_windows={self.large_windows}")
+        if self.budgets is not None and self.budgets != trained.budgets:
+            # With a point: 1 is a count, 1.0 all patches.
+            listed = ",".join(str(round(float(budget), 6)) for budget in self.budgets)
             typed.append(f"method.pruning.budgets=[{listed}]")
         return typed
 
 
-class At(Segmenter):
-    """A network that runs with other numbers of tokens; weights are those of the network."""
+def at(network: SegVit, setting: Setting) -> SegVit:
+    """A network that runs with other numbers of tokens; its weights are those of the network.
 
-    def __init__(self, network: SegVit, setting: Setting) -> None:
-        super().__init__()
-        self.network, self.setting = network, setting
-        self.num_classes, self.pad_value = network.num_classes, network.pad_value
-
-    def forward(self, images: Tensor) -> Any:
-        """As `predict`."""
-        return self.predict(images)
-
-    def predict(self, images: Tensor) -> Prediction:
-        """Of the network at its setting."""
-        sharing, pruning = self.network.sharing, self.network.pruning
-        if sharing is not None and self.setting.windows is not None:
-            sharing.choose(self.setting.windows, self.setting.large_windows or 0)
-            self.network.size_divisor = sharing.size_divisor
-        if pruning is not None and self.setting.budgets is not None:
-            pruning.budgets = self.setting.budgets
-        return self.network.predict(images)
+    Raises:
+        ConfigError: numbers of windows that do not fit.
+    """
+    weights = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    made = copy.deepcopy(network, weights)  # which are taken as copied already
+    if made.sharing is not None and setting.windows is not None:
+        made.sharing.choose(setting.windows, setting.large_windows or 0)
+        made.size_divisor = made.sharing.size_divisor
+    if made.pruning is not None and setting.budgets is not None:
+        made.pruning.budgets = setting.budgets
+    return made
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,8 @@ class Budgets:
     Attributes:
         trained: the setting that the checkpoint was trained for.
         within: how much less mIoU is allowed, of 1.
+        way: how networks were run.
+        counts_tokens: whether the checkpoint has `method.sharing.tokens`.
     """
 
     rows: Sequence[Row]
@@ -120,6 +121,13 @@ class Budgets:
     batch: int
     size: tuple[int, int]
     machine: Mapping[str, Any]
+    way: Settings
+    counts_tokens: bool = False
+
+    @property
+    def typed(self) -> list[str]:
+        """What to type for the fastest; nothing where it is as it was trained."""
+        return self.fastest.setting.overrides(self.trained, counts_tokens=self.counts_tokens)
 
     @property
     def fastest(self) -> Row:
@@ -140,7 +148,7 @@ class Budgets:
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table and the fastest good one; draws the front."""
         height, width = self.size
-        title = f"batch {self.batch}, {height}x{width}, {shown(self.machine)}"
+        title = f"batch {self.batch}, {height}x{width}, {self.way.shown}, {shown(self.machine)}"
         table = Table("setting", "tokens", "GMACs", "ms", "mIoU", "", title=title)
         front = self.front
         for row in self.rows:
@@ -154,8 +162,8 @@ class Budgets:
         for line in (
             f"mIoU {scored_on(fastest.accuracy, self.size)}",
             f"fastest within {100 * self.within:g} points of the best: {fastest.setting}, "
-            f"{1e3 * fastest.latency.median:.1f} ms, mIoU {fastest.accuracy}; type "
-            f"{' '.join(fastest.setting.overrides)}",
+            f"{1e3 * fastest.latency.median:.1f} ms, mIoU {fastest.accuracy}; "
+            + (f"type {' '.join(self.typed)}" if self.typed else "as it was trained"),
         ):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         self.save_plot(folder / PLOT)
@@ -195,6 +203,7 @@ class Budgets:
                     "size": list(self.size),
                     "tokens": list(row.tokens),
                     "trained": row.setting == self.trained,
+                    **self.way.told,
                 },
             )
             for row in self.rows
@@ -205,7 +214,7 @@ class Budgets:
         plain: dict[str, Any] = {
             "fastest": {
                 "setting": str(self.fastest.setting),
-                "overrides": self.fastest.setting.overrides,
+                "overrides": self.typed,
                 "ms": 1e3 * self.fastest.latency.median,
                 "miou": self.fastest.accuracy.value,
             },
@@ -262,6 +271,11 @@ class TryBudgets:
         self.windows, self.large_windows, self.budgets = windows, large_windows, list(budgets)
         self.within, self.images, self.scored_images = within / 100, images, scored_images
         self.settings, self.threads, self.seed = settings, threads, seed
+        if len(settings.batch_sizes) != 1:
+            raise ConfigError(
+                f"probe.settings.batch_sizes={list(settings.batch_sizes)}: one front is of one "
+                "batch; type probe.settings.batch_sizes=[1]"
+            )
 
     def __call__(self, *, data_overrides: Sequence[str], tell: Any) -> Budgets:
         """Measures.
@@ -280,17 +294,18 @@ class TryBudgets:
         trained, settings = self._grid(network)
         device = self.settings.device
         network.to(device)
-        self.data.prepare_data()
-        self.data.setup("validate")
-        images = images_of(self.data.val_dataloader(), count=self.images, size=self.size)
-        images = images.to(device)
+        images = validation_images(self.data, count=self.images, size=self.size).to(device)
         ready = ready_to_run(candidate, images[:1])
         tried = [
-            replace(ready, name=str(setting), network=At(ready.network, setting))
+            replace(ready, name=str(setting), network=at(ready.network, setting))
             for setting in settings
         ]
         counted = [_counted(one, images[:1]) for one in tried]
-        kind = {"size": self.size, "images": self.scored_images, "precision": nullcontext()}
+        kind = {
+            "size": self.size,
+            "images": self.scored_images,
+            "precision": autocast(self.settings),
+        }
         scores, notes = accuracies(tried, self.data, tell=tell, **kind)
         if notes:
             raise ConfigError(notes[0])
@@ -301,7 +316,9 @@ class TryBudgets:
             Row(setting, *counts, speeds[one.name].labels, scores[one.name])
             for setting, one, counts in zip(settings, tried, counted, strict=True)
         ]
-        return Budgets(rows, trained, self.within, batch, self.size, machine(device))
+        counted_tokens = network.sharing is not None and network.sharing.tokens is not None
+        about = (trained, self.within, batch, self.size, machine(device), self.settings)
+        return Budgets(rows, *about, counts_tokens=counted_tokens)
 
     def _grid(self, network: SegVit) -> tuple[Setting, list[Setting]]:
         sharing, pruning = network.sharing, network.pruning

@@ -21,7 +21,7 @@ from segsuite.engine.inference.candidates import NamedNetworks
 from segsuite.engine.inference.exported import is_exported
 from segsuite.engine.inference.framing import pair
 from segsuite.measure import machine
-from segsuite.measure.images import images_of
+from segsuite.measure.images import validation_images
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Comparison:
     @property
     def circumstances(self) -> str:
         """One phrase that belongs beside every figure."""
-        kind = self.settings.precision
-        if self.settings.compile:
-            kind += ", compiled" + (" in CUDA graphs" if self.settings.compile == "graphs" else "")
+        kind = self.settings.shown
         return (
             f"{self.size[0]}x{self.size[1]}, {kind}, {self.images} images ({self.data}), "
             f"{machine.shown(self.machine)}"
@@ -77,7 +75,7 @@ class Comparison:
 
     def entries(self) -> list[Entry]:
         """One per network and batch size."""
-        way = {"precision": self.settings.precision, "compile": self.settings.compile}
+        way = self.settings.told
         return [
             report.entry(measurement, batch, size=self.size, **way)
             for measurement in self.measured
@@ -146,9 +144,7 @@ class CompareNetworks:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         candidates = self.networks.built(size, data_overrides=data_overrides)
-        data.prepare_data()
-        data.setup("validate")
-        images = images_of(data.val_dataloader(), count=self.images, size=size)
+        images = validation_images(data, count=self.images, size=size)
         for candidate in candidates:
             if candidate.network is not None:
                 candidate.network.to(settings.device)

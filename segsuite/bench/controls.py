@@ -25,7 +25,7 @@ from segsuite.core.targets import prefixes
 from segsuite.engine.inference.candidates import from_checkpoint
 from segsuite.engine.inference.framing import pair
 from segsuite.exporting.errors import needed
-from segsuite.measure.images import images_of
+from segsuite.measure.images import validation_images
 from segsuite.measure.latency import Latency, Ratio, ratio
 from segsuite.measure.machine import machine, shown
 
@@ -81,6 +81,7 @@ class Controls:
     latencies: Mapping[str, Mapping[int, Latency]]
     size: tuple[int, int]
     machine: Mapping[str, Any]
+    way: Settings
 
     @property
     def batches(self) -> list[int]:
@@ -102,7 +103,8 @@ class Controls:
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table and the verdicts."""
         height, width = self.size
-        title = f"{self.method.name} beside its controls, {height}x{width}, {shown(self.machine)}"
+        where = f"{height}x{width}, {self.way.shown}, {shown(self.machine)}"
+        title = f"{self.method.name} beside its controls, {where}"
         ms = [f"ms at batch {batch}" for batch in self.batches]
         table = Table(
             "network", "mIoU", "seeds", *ms, "method faster", "method better", title=title
@@ -137,6 +139,7 @@ class Controls:
                         value=better.mean, low=better.low, high=better.high
                     )
                 settings = {"batch": batch, "size": list(self.size), "seeds": len(scores)}
+                settings |= self.way.told
                 files = {"checkpoint": group.checkpoint}
                 entries.append(
                     Entry(name=group.name, metrics=metrics, settings=settings, artefacts=files)
@@ -217,10 +220,7 @@ class JudgeControls:
             raise ConfigError(f"probe.runs holds {method.name} alone, and nothing to put beside it")
         size = self.size or pair(method.config["data"]["crop_size"])
         data = build(method.config["data"], path="data", allow=self.allow)
-        data.prepare_data()
-        data.setup("validate")
-        images = images_of(data.val_dataloader(), count=self.images, size=size)
-        images = images.to(self.settings.device)
+        images = validation_images(data, count=self.images, size=size).to(self.settings.device)
         ready, names = [], {}
         for group in (method, *controls):
             candidate = from_checkpoint(group.checkpoint, size=size, allow=self.allow)
@@ -240,7 +240,7 @@ class JudgeControls:
             )
             for control in controls
         ]
-        return Controls(method, beside, times, size, machine(self.settings.device))
+        return Controls(method, beside, times, size, machine(self.settings.device), self.settings)
 
 
 def difference(method: Sequence[float], control: Sequence[float]) -> Difference:

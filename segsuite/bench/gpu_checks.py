@@ -79,7 +79,8 @@ def parts(camvid: str | None) -> dict[str, Part]:
                     *("rounds=30", "images=2", f"compile={compile}", "precision=bf16"),
                 )
                 for side in SIZES
-                for name, compile in (("eager", "false"), ("graphs", "graphs"))
+                for name, compile in _WAYS.items()
+                if name != "compiled"
             },
             ("batch_sizes=[1]", "rounds=2", "warm_up=0", "images=1", tiny[-1]),
         ),
@@ -156,7 +157,13 @@ def run(
     for name, part in chosen.items():
         own = results.setdefault(name, {"about": part.about, "commands": {}})
         left = minutes - (time.monotonic() - begun) / 60
-        missing = {key: argv for key, argv in part.commands.items() if key not in own["commands"]}
+        typed = {
+            key: _typed(argv, part, folder / name / key, device, tiny)
+            for key, argv in part.commands.items()
+        }
+        # What was typed otherwise, such as small on a CPU, is another result.
+        done = {key for key, found in own["commands"].items() if found["typed"] == typed.get(key)}
+        missing = {key: line for key, line in typed.items() if key not in done}
         share = part.minutes * len(missing) / len(part.commands)
         if not missing:
             tell(f"{name}: done before")
@@ -164,9 +171,9 @@ def run(
         if share > left and not tiny:
             tell(f"{name}: takes {share:.1f} minutes, and {left:.1f} are left; left out")
             continue
-        for key, argv in missing.items():
+        for key, line in missing.items():
             tell(f"{name}: {key}")
-            own["commands"][key] = _ran(argv, part, folder / name / key, runner, device, tiny)
+            own["commands"][key] = _ran(line, folder / name / key, runner)
             if "error" in own["commands"][key]:
                 tell(f"{name}: {key} {own['commands'].pop(key)['error']}")
             write_json(folder / RESULTS, results)
@@ -205,28 +212,32 @@ def fixed_milliseconds(points: Sequence[Sequence[float]]) -> tuple[float, float]
     return intercept, slope
 
 
-def _ran(
-    argv: Sequence[str], part: Part, folder: Path, runner: Runner, device: str, tiny: bool
-) -> dict[str, Any]:
-    """What one command found, or why nothing."""
-    typed, tested = [*argv, *(part.tiny if tiny else ())], argv[0] == "pytest"
-    if not tested:
+def _typed(argv: Sequence[str], part: Part, folder: Path, device: str, tiny: bool) -> list[str]:
+    """A command as it is run."""
+    typed = [*argv, *(part.tiny if tiny else ())]
+    if argv[0] != "pytest":
         typed.append(f"hydra.run.dir={folder}")
     if argv[0] == "segsuite.benchmark":
         typed.append(f"device={device}")
+    return typed
+
+
+def _ran(typed: Sequence[str], folder: Path, runner: Runner) -> dict[str, Any]:
+    """What one command found, or why nothing."""
+    tested = typed[0] == "pytest"
     begun, path = time.monotonic(), folder / "result.json"
     code = runner(typed)
     if code or not (tested or path.is_file()):
         return {"error": f"ended with {code}: {' '.join(typed)}"}
     result = {"exit_code": code} if tested else json.loads(path.read_text())
-    return {"typed": typed, "seconds": time.monotonic() - begun, "result": result}
+    return {"typed": list(typed), "seconds": time.monotonic() - begun, "result": result}
 
 
 def _fit(results: Mapping[str, Any]) -> dict[str, Any] | None:
     """The fixed part of the dense network's time, for each way of running it."""
     found = results.get("fixed_time", {}).get("commands", {})
     fits = {}
-    for way in ("eager", "graphs"):
+    for way in _WAYS:
         points = []
         for side in SIZES:
             command = found.get(f"{side}_{way}")

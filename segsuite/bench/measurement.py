@@ -49,6 +49,19 @@ class Settings:
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Compile = False
 
+    @property
+    def shown(self) -> str:
+        """How networks are run, which belongs beside every figure."""
+        if not self.compile:
+            return self.precision
+        where = " in CUDA graphs" if self.compile == "graphs" else ""
+        return f"{self.precision}, compiled{where}"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The same for a record."""
+        return {"precision": self.precision, "compile": self.compile}
+
 
 def settings(
     *,
@@ -66,8 +79,11 @@ def settings(
     """
     if not batch_sizes:
         raise ConfigError("batch_sizes=[] measures nothing; name one, such as batch_sizes=[1]")
+    where = device_of(device)
+    if compile == "graphs" and where.type != "cuda":
+        raise ConfigError(f"compile=graphs is of CUDA, and device is {where}; type compile=true")
     return Settings(
-        device=device_of(device),
+        device=where,
         batch_sizes=tuple(dict.fromkeys(batch_sizes)),
         rounds=rounds,
         warm_up=warm_up,

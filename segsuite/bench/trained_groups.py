@@ -96,6 +96,8 @@ def _budget(config: Mapping[str, Any]) -> dict[str, Any]:
     plain = {
         "trainer.max_steps": trainer["max_steps"],
         "trainer.accumulate_grad_batches": trainer.get("accumulate_grad_batches", 1),
+        "trainer.precision": trainer.get("precision"),
+        "init_from": config.get("init_from"),
     }
     for key in ("batch_size", "crop_size", "reader", "root", "classes"):
         plain[f"data.{key}"] = data.get(key)

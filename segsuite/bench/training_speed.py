@@ -40,7 +40,7 @@ class TrainingRow:
         whole: seconds an iteration, its batch included, in each round.
         ready: the same where the batch is there already.
         waited: seconds of `whole` that the batch was waited for, in each round.
-        times: how many times as fast as the first, by `whole`.
+        times: how many times as fast as the first, by `whole` and the image.
         peak: bytes beyond weights and what the optimiser remembers; None of a compiled network.
     """
 
@@ -198,10 +198,15 @@ class _Training:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def by_image(self) -> Latency:
+        """Seconds an image, in each round."""
+        return Latency(tuple(seconds / self.batch_size for seconds in self.seconds["whole"]))
+
     def row(self, first: "_Training", peak: int | None) -> TrainingRow:
         """What was found, once all turns are over."""
         found = {name: Latency(tuple(s), self.batch_size) for name, s in self.seconds.items()}
-        times = ratio(Latency(tuple(first.seconds["whole"])), found["whole"])
+        # By the image: experiments may have batches of their own.
+        times = ratio(first.by_image(), self.by_image())
         return TrainingRow(
             self.name, self.batch_size, self.workers, **found, times=times, peak=peak
         )

@@ -58,5 +58,6 @@ def why_idle(
 
 
 def _marked(part: Part, marks: Mapping[str, Mapping[str, tuple[Any, ...]]]) -> Part:
-    setattr(part, _MARK, marks)
+    # Beside what the class that it takes after has marked.
+    setattr(part, _MARK, {**getattr(part, _MARK, {}), **marks})
     return part

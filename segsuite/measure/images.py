@@ -30,6 +30,19 @@ def images_of(batches: Iterable[Mapping[str, Any]], *, count: int, size: Size) -
     return torch.stack(selected)
 
 
+def validation_images(data: Any, *, count: int, size: Size) -> Tensor:
+    """The first `count` validation images of a data module, resized.
+
+    Shapes: -> (count, 3, *size) uint8
+
+    Raises:
+        DataError: there are fewer.
+    """
+    data.prepare_data()
+    data.setup("validate")
+    return images_of(data.val_dataloader(), count=count, size=size)
+
+
 def resized(image: Tensor, size: Size) -> Tensor:
     """The image at another size, bilinear with antialiasing, as uint8.
 

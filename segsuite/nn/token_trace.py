@@ -29,15 +29,22 @@ class TokenTrace:
 
     Attributes:
         grid: number of patches in (rows, columns).
-        patch: side of a patch in pixels.
+        patch: side of a patch in pixels, as the network sees it.
         owner: (B, rows * columns) int64, the slot of each patch; patches of one slot share a token.
         stages: the stages from the first block to the last.
+        image: (height, width) of the images in pixels, where the network sees them at another size.
     """
 
     grid: Size
     patch: int
     owner: Tensor
     stages: tuple[TokenStage, ...]
+    image: Size | None = None
+
+    @property
+    def covers(self) -> Size:
+        """(height, width) in pixels of the images that the grid covers."""
+        return self.image or (self.grid[0] * self.patch, self.grid[1] * self.patch)
 
     def counts(self) -> Tensor:
         """(B, stages) int64: alive tokens per image and stage."""

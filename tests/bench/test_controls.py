@@ -90,7 +90,7 @@ def test_a_control_wins_that_is_both_faster_and_better(mean, high, times, verdic
     better = Difference(mean, None if high is None else mean - 0.01, high)
     one = Beside(c, better, {1: Ratio(times, times - 0.05, times + 0.05)})
     latencies = {"m": {1: None}, "c": {1: None}}
-    found = controls.Controls(m, [one], latencies, (1, 1), {})
+    found = controls.Controls(m, [one], latencies, (1, 1), {}, None)
     assert found.verdict(1) == f"at batch 1 m {verdict}" + (
         " is both faster and better" if verdict == "pays: no control" else ""
     )

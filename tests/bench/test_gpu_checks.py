@@ -63,6 +63,19 @@ def test_it_goes_on_where_it_stopped(tmp_path):
     assert told[-1] == "fixed_time: done before" and len(given) == 1
 
 
+def test_what_was_small_and_on_a_cpu_is_no_result_of_a_gpu(tmp_path):
+    chosen = choose(["losses"], parts(None))
+    kind = {"minutes": 9.0, "tell": lambda text: None}
+    runner, _ = faked(tmp_path)
+    run(chosen, tmp_path, runner=runner, device="cpu", tiny=True, **kind)
+    (result,) = tmp_path.rglob("result.json")
+    result.unlink()
+    result.parent.rmdir()
+    runner, given = faked(tmp_path)
+    found = run(chosen, tmp_path, runner=runner, device="cuda", **kind)
+    assert len(given) == 1 and "device=cuda" in found["losses"]["commands"]["losses"]["typed"]
+
+
 def test_parts_that_take_too_long_are_left_out_and_said(tmp_path):
     told: list[str] = []
     runner, given = faked(tmp_path)
@@ -107,4 +120,4 @@ def test_the_script_lists_what_there_is(monkeypatch, capsys):
     script.main(["list"])
     assert capsys.readouterr().out.count("minutes") == len(parts(None))
     with pytest.raises(SystemExit, match="hybrid is no part"):
-        script.main(["run", "out", "hybrid"])
+        script.main(["run", "out", "hybrid", "--device", "cpu"])

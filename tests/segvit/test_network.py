@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.engine.callbacks.panels import token_panels
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.losses import AtmCriterion
@@ -249,7 +250,11 @@ def test_a_smaller_input_is_the_network_on_smaller_images(images):
     labels = torch.randint(CLASSES, (2, *SIZE))
     net = network(OracleSharing(windows=3, image_size=SIZE), exits("linear"), input_scale=0.75)
     output = net.train()(torch.cat([images, labels[:, None].float()], 1))
-    assert output.trace.grid == (6, 8)
+    assert output.trace.grid == (6, 8) and output.trace.covers == SIZE
+    one = network(CosineSharing(windows=3, image_size=SIZE), input_scale=0.75)
+    with torch.no_grad():
+        trace = one.predict(images[:1]).trace
+    assert all(panel.pixels.shape == (*SIZE, 3) for panel in token_panels(images[0], trace))
     objective = SegVitObjective(criterion=AtmCriterion(num_classes=CLASSES))
     losses = objective(output, labels)
     assert losses["exit"].isfinite() and losses["focal"] > 0

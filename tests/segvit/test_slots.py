@@ -5,10 +5,17 @@ import torch
 import torch.nn.functional as F
 
 from segsuite.core.errors import ConfigError
+from segsuite.core.idle import why_idle
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing, EntropySharing
 from segsuite.methods.segvit.slots import Windows, share, slot_pixels, slot_positions
-from segsuite.methods.segvit.token_sharing import CosineSharing, OracleSharing, RandomSharing
+from segsuite.methods.segvit.token_sharing import (
+    ContentAwareSharing,
+    CosineSharing,
+    OracleSharing,
+    RandomSharing,
+)
 
+KINDS = (CosineSharing, DeviationSharing, EntropySharing, OracleSharing, RandomSharing)
 GRID, PATCH = (8, 12), 4
 PATCHES, SMALL, LARGE = 96, 24, 6
 
@@ -157,6 +164,13 @@ def test_numbers_of_windows_and_tokens(typed, said):
         return
     with pytest.raises(ConfigError, match=said):
         RandomSharing(image_size=(512, 512), **typed)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, ContentAwareSharing])
+def test_windows_that_tokens_replace_are_said_to_do_nothing(kind):
+    said = why_idle(kind, "windows", {"windows": 10, "tokens": 700}, "method.sharing")
+    assert said is not None and "tokens" in said
+    assert why_idle(kind, "windows", {"windows": 10}, "method.sharing") is None
 
 
 def test_windows_of_4x4_ask_for_sides_of_four_patches():

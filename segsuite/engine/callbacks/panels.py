@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from segsuite.core.sizes import Size
 from segsuite.data.palette import colourise
 from segsuite.nn.token_trace import TokenTrace
 
@@ -53,12 +55,12 @@ def token_panels(image: Tensor, trace: TokenTrace) -> list[Panel]:
     panels = []
     if tokens < owner.numel():
         caption = f"{owner.numel()} patches, {tokens} tokens"
-        panels.append(Panel(caption, _shared(image, owner, trace.patch)))
+        panels.append(Panel(caption, _shared(image, owner, trace.covers)))
     counts = trace.counts()[0].tolist()
     for stage in range(1, len(trace.stages)):
         alive = trace.alive(stage)[0].cpu()
         caption = f"{counts[stage]} tokens left after block {trace.stages[stage].after}"
-        panels.append(Panel(caption, _dimmed(image, alive, trace.patch)))
+        panels.append(Panel(caption, _dimmed(image, alive, trace.covers)))
     return panels
 
 
@@ -86,10 +88,10 @@ def contact_sheet(panels: Sequence[Panel], *, columns: int = 3) -> tuple[Image.I
     return sheet, boxes
 
 
-def _shared(image: Tensor, owner: Tensor, patch: int) -> NDArray[np.uint8]:
+def _shared(image: Tensor, owner: Tensor, covers: Size) -> NDArray[np.uint8]:
     """The image with a line around every group of patches that share a token."""
     height, width = image.shape[-2:]
-    at_pixels = _at_pixels(owner, patch, (height, width))
+    at_pixels = _at_pixels(owner, covers, (height, width))
     edge = torch.zeros(height, width, dtype=torch.bool)
     edge[1:] |= at_pixels[1:] != at_pixels[:-1]
     edge[:, 1:] |= at_pixels[:, 1:] != at_pixels[:, :-1]
@@ -98,17 +100,21 @@ def _shared(image: Tensor, owner: Tensor, patch: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _dimmed(image: Tensor, alive: Tensor, patch: int) -> NDArray[np.uint8]:
+def _dimmed(image: Tensor, alive: Tensor, covers: Size) -> NDArray[np.uint8]:
     """The image, dark where no token is worked on any more."""
-    lit = _at_pixels(alive, patch, tuple(image.shape[-2:])).numpy()[..., None]
+    lit = _at_pixels(alive, covers, tuple(image.shape[-2:])).numpy()[..., None]
     pixels = _pixels(image)
     return np.where(lit, pixels, pixels // 5)
 
 
-def _at_pixels(grid: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
-    """A map of patches as one of pixels, without what lies in the padding."""
-    whole = grid.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
-    return whole[: size[0], : size[1]]
+def _at_pixels(grid: Tensor, covers: Size, size: Size) -> Tensor:
+    """A map of patches as one of pixels, without what lies in the padding.
+
+    Args:
+        covers: size in pixels that the patches cover, which may not be whole multiples of them.
+    """
+    whole = F.interpolate(grid[None, None].double(), size=covers, mode="nearest-exact")[0, 0]
+    return whole[: size[0], : size[1]].to(grid.dtype)
 
 
 def _pixels(image: Tensor) -> NDArray[np.uint8]:

@@ -231,13 +231,13 @@ class SegVit(Segmenter):
     # --- blocks and exits ---------------------------------------------------------------------
 
     def _encode(self, images: Tensor) -> _Encoded:
+        size = None if self.input_scale == 1 else (images.shape[-2], images.shape[-1])
         images = self._scaled(images)
         tokens, owner, policy = self._tokenise(images)
         alive, grid = start(tokens), self._grid(images)
         stages, taps, exits = [TokenStage(after=0, slots=alive.slots)], [], []
         wanted = self.taps if self.head.reads_taps else ()
-        if self.pruning is not None:
-            self.pruning.draw()
+        factor = 1.0 if self.pruning is None else self.pruning.draw()
         for done, block in enumerate(self.backbone.blocks, start=1):
             alive = alive.through(block)
             if done - 1 in wanted:
@@ -246,9 +246,10 @@ class SegVit(Segmenter):
                 index = self.pruning.after.index(done)
                 scores = self.pruning.scorers[index](alive.tokens, alive.valid)
                 exits.append((alive, scores))
-                alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1])
+                alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1], factor)
                 stages.append(TokenStage(after=done, slots=alive.slots, valid=alive.valid))
-        trace = TokenTrace(grid=grid, patch=self.backbone.patch, owner=owner, stages=tuple(stages))
+        where = {"grid": grid, "patch": self.backbone.patch, "image": size}
+        trace = TokenTrace(**where, owner=owner, stages=tuple(stages))
         return _Encoded(alive, tuple(taps), tuple(exits), policy, trace)
 
     # --- heads --------------------------------------------------------------------------------

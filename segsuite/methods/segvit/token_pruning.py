@@ -118,8 +118,8 @@ class TokenPruning(nn.Module):
         context: whether exited tokens leave attention (`drop`, the paper's), or stay as keys and
             values (`kv`).
         elastic: for `static`, the least and the most that `budgets` are multiplied by in training,
-            drawn anew at each step; every other step trains the budgets themselves. One checkpoint
-            then serves any budget between.
+            drawn anew at each step; about half of the steps, at random, train the budgets
+            themselves. One checkpoint then serves any budget between.
 
     Raises:
         ConfigError: positions or budgets that do not fit.
@@ -151,40 +151,42 @@ class TokenPruning(nn.Module):
         self.budgets = tuple(budgets or ())
         self.keep_per_class, self.context = keep_per_class, context
         self.elastic = None if elastic is None else checked_range(elastic)
-        self.drawn = 1.0
         self.scorers = nn.ModuleList(
             scorer(in_dim=in_dim, num_classes=num_classes) for _ in self.after
         )
         self.carries = all(s.carries for s in self.scorers)
 
-    def budget(self, exit_index: int, alive: int, patches: int) -> int:
-        """Tokens that stay after an exit, in an image of that many patches."""
+    def budget(self, exit_index: int, alive: int, patches: int, factor: float = 1.0) -> int:
+        """Tokens that stay after an exit, in an image of that many patches; see `draw`."""
         budget = self.budgets[exit_index]
         whole = budget * patches if isinstance(budget, float) else budget * patches / self.patches
-        return min(max(round(whole * self.drawn), 1), alive)
+        return min(max(round(whole * factor), 1), alive)
 
-    def draw(self) -> None:
-        """Draws what budgets are multiplied by until the next call: 1 in evaluation, and in every
-        other step of training.
+    def draw(self) -> float:
+        """What budgets are multiplied by: 1 in evaluation, and in about half of the steps.
 
         By torch's own generator of the CPU, which goes on where a resumed run left it.
         """
-        if self.elastic is None:
-            return
-        self.drawn = 1.0
-        if self.training and self.mode == "static":
-            chance, place = torch.rand(2).tolist()
-            if chance >= 0.5:
-                low, high = self.elastic
-                self.drawn = low + (high - low) * place
+        if self.elastic is None or not self.training or self.mode != "static":
+            return 1.0
+        chance, place = torch.rand(2).tolist()
+        low, high = self.elastic
+        return low + (high - low) * place if chance >= 0.5 else 1.0
 
-    def compact(self, alive: Alive, scores: ExitScores, exit_index: int, patches: int) -> Alive:
-        """The tokens that go on after an exit."""
+    def compact(
+        self, alive: Alive, scores: ExitScores, exit_index: int, patches: int, factor: float = 1.0
+    ) -> Alive:
+        """The tokens that go on after an exit.
+
+        Args:
+            patches: how many the image has.
+            factor: what budgets are multiplied by, see `draw`.
+        """
         if alive.valid is not None:  # rows that left earlier speak for no class
             seen = scores.confidence.where(alive.valid, scores.confidence.new_full((), -1.0))
             scores = replace(scores, confidence=seen)
         if self.mode == "static":
-            kept = self.budget(exit_index, alive.tokens.shape[1], patches)
+            kept = self.budget(exit_index, alive.tokens.shape[1], patches, factor)
             if kept == alive.tokens.shape[1]:
                 return alive
             return self._gather(alive, priority(scores, self.keep_per_class).topk(kept).indices)

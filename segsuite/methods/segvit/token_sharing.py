@@ -69,7 +69,7 @@ class TokenSharing(nn.Module, ABC):
         tokens: Count | None = None,
     ) -> None:
         super().__init__()
-        self.patch, self.image_size = patch, tuple(image_size)
+        self.patch, self.image_size, self.tokens = patch, tuple(image_size), tokens
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
         if tokens is not None:
             large = _count(large_windows, self.patches, self.patches, side=4)

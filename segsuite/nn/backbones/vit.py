@@ -128,15 +128,21 @@ class PatchEmbedding(nn.Module):
     Shapes: pixels (B, n, 3 * patch * patch) -> (B, n, dim)
     """
 
-    def adapted(self, name: str, weight: Tensor, made: Mapping[str, Any]) -> Tensor | None:
-        """The kernel of another patch size, resized to this one's; None for another width."""
-        if name != "proj.weight" or weight.shape[:2] != self.proj.weight.shape[:2]:
-            return weight
-        return resize_patch_embedding(weight, self.proj.kernel_size[0])
-
     def __init__(self, dim: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, dim, patch, stride=patch)  # a convolution for its names and shape
+
+    def adapted(self, name: str, weight: Tensor, made: Mapping[str, Any]) -> Tensor | None:
+        """The kernel of another patch size, resized to this one's; None for another width.
+
+        Shapes: weight of name "proj.weight" (C, 3, p, p) -> (C, 3, patch, patch)
+        """
+        own = self.proj.weight
+        if name != "proj.weight":
+            return weight
+        if weight.shape[:2] != own.shape[:2]:
+            return None
+        return resize_patch_embedding(weight, own.shape[-1])
 
     def forward(self, pixels: Tensor) -> Tensor:
         return F.linear(pixels, self.proj.weight.flatten(1), self.proj.bias)
