@@ -7,7 +7,13 @@ import torch.nn.functional as F
 from segsuite.core.errors import ConfigError
 from segsuite.core.idle import why_idle
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing, EntropySharing
-from segsuite.methods.segvit.slots import Windows, share, slot_pixels, slot_positions
+from segsuite.methods.segvit.slots import (
+    Windows,
+    share,
+    slot_areas,
+    slot_pixels,
+    slot_positions,
+)
 from segsuite.methods.segvit.token_sharing import (
     ContentAwareSharing,
     CosineSharing,
@@ -181,3 +187,8 @@ def test_windows_of_4x4_ask_for_sides_of_four_patches():
     assert RandomSharing(windows=0.3, image_size=(512, 512), large_windows=0.2).counts(
         1024
     ) == Windows(103, 14)
+
+
+def test_the_areas_of_slots_add_up_to_all_patches():
+    areas = slot_areas(Windows(small=3, large=2), 96)
+    assert areas.tolist() == [1.0] * 52 + [4.0] * 3 + [16.0] * 2 and areas.sum() == 96

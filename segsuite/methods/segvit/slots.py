@@ -106,6 +106,13 @@ def _numbered(taken: Tensor, first: int) -> Tensor:
     return first + taken.long().cumsum(1) - 1
 
 
+def slot_areas(windows: Windows, patches: int, device: torch.device | None = None) -> Tensor:
+    """(n0,) float32: how many patches each slot stands for."""
+    alone = patches - 4 * windows.small - 16 * windows.large
+    parts = ((alone, 1.0), (windows.small, 4.0), (windows.large, 16.0))
+    return torch.cat([torch.full((count,), area, device=device) for count, area in parts])
+
+
 def slot_pixels(images: Tensor, slots: Slots, patch: int) -> Tensor:
     """The pixels of each slot: a patch, or a window made as small as one.
 
