@@ -261,7 +261,10 @@ def test_pruned_tokens_keep_their_weight_in_proportional_attention(images, conte
 
 def test_a_network_that_is_told_of_sizes_begins_with_the_weights_of_one_that_is_not(images):
     shared = {"windows": 5, "image_size": SIZE}
-    told, plain = network(CosineSharing(size_vectors=True, **shared)), network(CosineSharing(**shared))
+    told, plain = (
+        network(CosineSharing(size_vectors=True, **shared)),
+        network(CosineSharing(**shared)),
+    )
     nn.init.zeros_(told.sizes)
     with torch.no_grad():
         assert torch.equal(told.predict(images).scores(SIZE), plain.predict(images).scores(SIZE))

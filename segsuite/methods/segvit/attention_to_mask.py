@@ -102,9 +102,7 @@ class AtmCascade(Head):
         self.classify = nn.Linear(dim, num_classes + 1)
         self.apply(_initialise)
 
-    def forward(
-        self, features: Sequence[Tensor], valid: Tensor | None = None
-    ) -> list[AtmOutput]:
+    def forward(self, features: Sequence[Tensor], valid: Tensor | None = None) -> list[AtmOutput]:
         """One output per stage, from the deepest feature to the shallowest; the last is the answer.
 
         Args:
