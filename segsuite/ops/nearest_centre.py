@@ -1,9 +1,10 @@
-"""The centre that each pixel votes for, exactly, but without all distances of pixels and centres."""
+"""The centre that each pixel votes for, exactly, yet without all distances to all centres."""
 
 import torch
 from torch import Tensor
 
 from segsuite.core.panoptic import FARTHEST, STEPS_PER_PIXEL
+from segsuite.core.sizes import Size
 from segsuite.ops.class_argmax import class_argmax
 
 _AT_ONCE = 2**18
@@ -26,9 +27,8 @@ def nearest_centre(pixels: Tensor, offsets: Tensor, centres: Tensor) -> Tensor:
     Shapes: pixels (n,), offsets (2, H, W) in pixels, y first, centres (K, 2) int64 inside the
         image, K at least 1 -> (n,)
     """
-    size = offsets.shape[1:]
     places = centres.double()
-    table = certain_tiles(places, size)
+    table = certain_tiles(places, (offsets.shape[1], offsets.shape[2]))
     nearest = torch.empty_like(pixels)
     for some, into in zip(pixels.split(_AT_ONCE), nearest.split(_AT_ONCE), strict=True):
         votes = _votes(some, offsets)
@@ -61,7 +61,7 @@ def _looked_up(votes: Tensor, table: Tensor) -> Tensor:
     return torch.where(inside, table.flatten()[torch.where(inside, y * columns + x, 0)], -1)
 
 
-def certain_tiles(places: Tensor, size: torch.Size) -> Tensor:
+def certain_tiles(places: Tensor, size: Size) -> Tensor:
     """(rows, columns) int64: the centre that is nearest to every point of a tile, -1 if none is.
 
     Seen from the middle of a tile, the nearest centre must be nearer than the second by more than

@@ -122,7 +122,7 @@ def test_tiles_settle_most_votes_and_none_wrongly():
     random = torch.Generator().manual_seed(0)
     size = (96, 160)
     centres = torch.stack([torch.randint(0, n, (9,), generator=random) for n in size], 1)
-    table = module.certain_tiles(centres.double(), torch.Size(size))
+    table = module.certain_tiles(centres.double(), size)
     assert (table >= 0).float().mean() > 0.4
     pixels = torch.arange(size[0] * size[1])
     offsets = torch.randn(2, *size, generator=random) * 20
