@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.errors import ConfigError
+from segsuite.ops.precision import full
 
 
 def centre_list(
@@ -30,7 +31,7 @@ def centre_list(
         raise ConfigError(f"kernel={kernel}: a window around a pixel has an odd number of pixels")
     if threshold < 0:
         raise ConfigError(f"threshold={threshold}: heat of at most 0 is no centre; give 0 or more")
-    reach = kernel // 2
+    heat, reach = full(heat), kernel // 2
     # Along one axis and then the other: 2 k comparisons for each pixel, and not k^2.
     pooled = F.max_pool2d(heat, (kernel, 1), stride=1, padding=(reach, 0))
     pooled = F.max_pool2d(pooled, (1, kernel), stride=1, padding=(0, reach))

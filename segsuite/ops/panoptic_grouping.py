@@ -102,7 +102,7 @@ def _image(
     found = int((heat > 0).sum())
     classes, areas = torch.full_like(centres[:, 0], IGNORE), torch.zeros_like(centres[:, 0])
     scores = None if probabilities is None else torch.zeros_like(heat, dtype=torch.float32)
-    if found:
+    if found and things:
         pixels = thing.flatten().nonzero().squeeze(1)
         slots = nearest_centre(pixels, offsets, centres[:found])
         own = labels.flatten()[pixels]

@@ -78,10 +78,10 @@ def panoptic_targets(
     weights = torch.where(areas < small_area, small_weight, 1.0)
     semantic_weight[image, y, x] = weights[number].float()
 
-    first = torch.zeros_like(areas).scatter_(0, number, image)  # all of an instance's are equal
+    of_image = _sums(image, number, len(areas)) // areas  # equal for all pixels of an instance
     crowd = thing & ~owned
     return PanopticTargets(
-        heat=_heat(first, centres, labels.shape, sigma).unsqueeze(1),
+        heat=_heat(of_image, centres, labels.shape, sigma).unsqueeze(1),
         offsets=offsets,
         centre_weight=((labels != IGNORE) & ~crowd).float().unsqueeze(1),
         offset_weight=owned.float().unsqueeze(1),

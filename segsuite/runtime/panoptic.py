@@ -71,7 +71,7 @@ def panoptic_map(
     found = np.count_nonzero(heat > 0)
     classes, areas = np.full(len(heat), IGNORE, np.int64), np.zeros(len(heat), np.int64)
     scores = None if probabilities is None else np.zeros(len(heat), np.float32)
-    if found:
+    if found and things:
         pixels = np.flatnonzero(thing)
         slots = nearest_centre(pixels, offsets, centres[:found])
         own = labels.ravel()[pixels]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from segsuite.core.errors import ConfigError
+from segsuite.measure.memory import peak_bytes
 from segsuite.ops import nearest_centre as module
 from segsuite.ops.centre_list import centre_list
 from segsuite.ops.nearest_centre import nearest_centre
@@ -132,6 +133,49 @@ def test_tiles_settle_most_votes_and_none_wrongly():
     distance = (votes[:, None] - centres).square().sum(2)
     assert (distance.gather(1, found[:, None])[:, 0] <= distance.amin(1) + 1e-2).all()
     assert (found == distance.argmin(1)).float().mean() > 0.999
+
+
+def test_maps_of_a_batch_are_those_of_its_images():
+    cases = [case(seed) for seed in (2, 3, 4)]
+    labels, offsets, heat, probabilities = (
+        torch.stack([torch.from_numpy(getattr(c, of)[..., :3, :3]) for c in cases])
+        for of in ("labels", "offsets", "heat", "probabilities")
+    )
+    centres, scores = centre_list(heat[:, None], kernel=1, count=9)
+    asked = {"things": THINGS, "stuff_area": 2}
+    batch = panoptic_maps(labels, offsets, centres, scores, probabilities=probabilities, **asked)
+    for b in range(3):
+        given = (of[b : b + 1] for of in (labels, offsets, centres, scores))
+        alone = panoptic_maps(*given, probabilities=probabilities[b : b + 1], **asked)
+        for one, all_ in zip(alone, batch, strict=True):
+            assert torch.equal(one[0], all_[b])
+
+
+def test_classes_without_things_are_stuff_alone():
+    labels = torch.tensor([[[0, 0, -1], [0, 5, 5]]])
+    centres, scores = centre_list(torch.rand(1, 1, 2, 3) + 1, count=4)
+    offsets = torch.zeros(1, 2, 2, 3)
+    found = panoptic_maps(labels, offsets, centres, scores, things=(), stuff_area=3)
+    assert found.labels.tolist() == [[[0, 0, -1], [0, -1, -1]]]
+    assert not found.instances.any() and (found.classes == -1).all() and found.scores is None
+    targets = panoptic_targets(labels, torch.ones_like(labels).int(), things=(), sigma=8)
+    assert not targets.heat.any() and targets.centre_weight.sum() == 5
+
+
+def test_memory_is_that_of_a_few_maps():
+    """Of a quarter of a Cityscapes image, all of which is things, with 200 centres."""
+    size, random = (512, 1024), torch.Generator().manual_seed(0)
+    labels = torch.randint(3, 6, (1, *size), generator=random)
+    offsets = torch.randn(1, 2, *size, generator=random) * 50
+    heat = torch.rand(1, 1, *size, generator=random)
+    probabilities = torch.rand(1, *size, generator=random)
+
+    def run() -> None:
+        centres = centre_list(heat, count=200)
+        asked = {"things": THINGS, "stuff_area": 2048, "probabilities": probabilities}
+        assert panoptic_maps(labels, offsets, *centres, **asked).areas.all()
+
+    assert peak_bytes(run, torch.device("cpu")) < 50e6  # distances to all centres take 420
 
 
 def test_more_centres_than_ids_have_room_for():

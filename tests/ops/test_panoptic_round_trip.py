@@ -28,7 +28,7 @@ def segments(labels, instances, things):
 
 
 def quality(pairs, things):
-    """PQ of all classes and of things, from pairs of truth and prediction, (labels, instances) each.
+    """PQ of all classes and of things, of pairs of truth and prediction, (labels, instances) each.
 
     Without the rule of crowds: predictions hold nothing there.
     """
