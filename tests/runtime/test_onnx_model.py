@@ -133,7 +133,7 @@ def test_files_of_others_and_damaged_descriptions_are_named(written, tmp_path):
 
 def test_reading_needs_no_torch():
     code = (
-        "import sys, segsuite.runtime.onnx_model; "
+        "import sys, segsuite.runtime.onnx_model, segsuite.runtime.panoptic; "
         "print([m for m in ('torch', 'lightning', 'omegaconf') if m in sys.modules])"
     )
     root = Path(__file__).parents[2]
