@@ -1,5 +1,6 @@
 """The official evaluator of Cityscapes (package cityscapesscripts), where it is installed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,3 +18,19 @@ def official_scores(pairs: list[tuple[Path, Path]], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(evaluator.args, "JSONOutput", False)
     predictions, labels = zip(*((str(a), str(b)) for a, b in pairs), strict=True)
     return evaluator.evaluateImgLists(list(predictions), list(labels), evaluator.args)
+
+
+def official_panoptic(truth: Path, results: Path) -> dict:
+    """Its panoptic scores of two JSON files, with PNG files in folders of their names.
+
+    In one process: it would start one for each core. Its rules are panopticapi's, line by line.
+    """
+    name = "cityscapesscripts.evaluation.evalPanopticSemanticLabeling"
+    evaluator: Any = pytest.importorskip(name, exc_type=ImportError)
+    truth_entries, result_entries = (json.loads(path.read_text()) for path in (truth, results))
+    categories = {c["id"]: c for c in truth_entries["categories"]}
+    found = {entry["image_id"]: entry for entry in result_entries["annotations"]}
+    pairs = [(entry, found[entry["image_id"]]) for entry in truth_entries["annotations"]]
+    folders = (str(path.with_suffix("")) for path in (truth, results))
+    counts = evaluator.pq_compute_single_core(0, pairs, *folders, categories)
+    return evaluator.average_pq(counts, categories)
