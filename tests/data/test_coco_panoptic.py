@@ -203,6 +203,21 @@ def test_images_and_files_that_are_not_there(tmp_path: Path) -> None:
         opened(root / "nowhere")
 
 
+def test_images_may_lie_in_folders(tmp_path: Path) -> None:
+    def renamed(told: dict[str, Any]) -> None:
+        for image in told["images"][:2]:
+            image.update(coco_url=None, file_name=f"night/{image['id']:012d}.jpg")
+        told["images"][2].update(coco_url="http://images/other/000000000002.jpg")
+
+    root = coco_panoptic(tmp_path, renamed)
+    (root / "val2017/night").mkdir()
+    name = f"{1:012d}.jpg"
+    (root / "val2017" / name).rename(root / "val2017/night" / name)
+    with pytest.raises(DataError, match=r"file of image 3, `000000000002`, is that of 2 too"):
+        opened(root)
+    assert opened(root, strict=False).ids == ["000000000002", "night/000000000001"]
+
+
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     root = coco_panoptic(tmp_path)
     instances = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 1, 1, 0, 1]]}

@@ -54,7 +54,8 @@ class PanopticAnnotations:
 
     Attributes:
         numbers: ids of the images.
-        names, masks: names of their image files and of their PNG files, without suffix.
+        names, masks: names of their image files and of their PNG files, without suffix; that of
+            an image may begin with folders.
         sizes: (height, width) of the images.
         starts: (N + 1,) where the segments of each begin.
         segments: (S, 4) int32: id, category, crowd, area; of each image by increasing id.
@@ -126,7 +127,7 @@ def _read(path: Path) -> PanopticAnnotations:
     rows = [segments for _, segments in kept.values()]
     return PanopticAnnotations(
         numbers=[*kept],
-        names=[images[number][0].rpartition("/")[2] for number in kept],
+        names=[images[number][0] for number in kept],
         masks=[mask for mask, _ in kept.values()],
         sizes=[images[number][1:] for number in kept],
         starts=np.cumsum([0, *map(len, rows)]),

@@ -213,15 +213,8 @@ class CocoPanoptic:
         read = panoptic_annotations(path)
         _check_table(read, classes, path, instances=instances)
         images, masks = found(self.images, root, name), found(self.masks, root, name)
-        gaps = [*read.faults]
-        kept = []
-        for place, (image, mask) in enumerate(zip(read.names, read.masks, strict=True)):
-            for file, its, files in (("image", image, images), ("PNG file", mask, masks)):
-                if its not in files:
-                    number = read.numbers[place]
-                    gaps.append(f"{path}: of image {number} there is no {file} `{its}`")
-            if image in images and mask in masks:
-                kept.append((image, mask, place))
+        kept, gaps = _files(read, images, masks, path)
+        gaps = [*read.faults, *gaps]
         known = (self.expected or {}).get(split, len(kept))
         if len(kept) != known:
             gaps.append(f"{len(kept)} images were found where the data set has {known}")
@@ -229,7 +222,6 @@ class CocoPanoptic:
             self._looked_for.complain(split, gaps, root, strict=strict)
         if not kept:
             raise DataError(f"split `{split}` is empty: {self._looked_for.told(root)}")
-        kept.sort()
         return PanopticSamples(
             key=f"{path.resolve()} {self.images} {self.masks} {classes.ignore} "
             f"{sorted(classes.ids[c] for c in classes.things) if instances else 'classes'}",
@@ -243,6 +235,28 @@ class CocoPanoptic:
             annotations=read,
             instances=instances,
         )
+
+
+def _files(
+    read: PanopticAnnotations, images: Mapping[str, Path], masks: Mapping[str, Path], path: Path
+) -> tuple[list[tuple[str, str, int]], list[str]]:
+    """Image, PNG file and place of each annotation that has both, by the keys of the two mappings.
+
+    And what to say of the others.
+    """
+    kept, gaps, taken = [], [], {}
+    for place, (image, mask) in enumerate(zip(read.names, read.masks, strict=True)):
+        number = read.numbers[place]
+        # Folders are those of a URL in COCO's own files.
+        image = image if image in images else image.rpartition("/")[2]
+        pairs = (("image", image, images), ("PNG file", mask, masks))
+        if absent := [f"{kind} `{name}`" for kind, name, there in pairs if name not in there]:
+            gaps += [f"{path}: of image {number} there is no {what}" for what in absent]
+        elif (other := taken.setdefault(image, number)) != number:
+            gaps.append(f"{path}: the file of image {number}, `{image}`, is that of {other} too")
+        else:
+            kept.append((image, mask, place))
+    return sorted(kept), gaps
 
 
 def _check_table(

@@ -145,9 +145,10 @@ class MaskReader:
     def _of_grey(self, rgb: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
         """The channel that three equal ones repeat."""
         if self._values == "ids" and (rgb[..., :1] != rgb[..., :3]).any():
+            instead = "" if _is_panoptic(path) else "; type data.reader.mask_values=colors"
             raise DataError(
-                f"{path} holds colours, but data.reader.mask_values=ids; type "
-                f"data.reader.mask_values=colors{_if_panoptic(path)}"
+                f"{path} holds colours, but data.reader.mask_values=ids{instead}"
+                f"{_if_panoptic(path)}"
             )
         return np.ascontiguousarray(rgb[..., 0])
 
