@@ -6,7 +6,15 @@ from typing import Any
 MOVED: dict[str, str] = {
     "segsuite.data.coco_instances": "segsuite.data.readers.coco_instances",
     "segsuite.data.decode": "segsuite.data.readers.decode",
+    "segsuite.data.decode.GreenChannel": "segsuite.data.readers.instance_files.GreenChannel",
+    "segsuite.data.decode.ThingNumbers": "segsuite.data.readers.instance_files.ThingNumbers",
     "segsuite.data.paired_files": "segsuite.data.readers.paired_files",
+    "segsuite.data.readers.decode.GreenChannel": (
+        "segsuite.data.readers.instance_files.GreenChannel"
+    ),
+    "segsuite.data.readers.decode.ThingNumbers": (
+        "segsuite.data.readers.instance_files.ThingNumbers"
+    ),
     "segsuite.engine.callbacks.pictures.Pictures": (
         "segsuite.engine.callbacks.images.PredictionImages"
     ),

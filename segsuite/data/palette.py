@@ -27,3 +27,15 @@ def overlay(
     labels = np.asarray(labels)
     mixed = pixels + alpha * (colourise(labels, colors) - pixels)
     return np.where(labels[..., None] < 0, pixels, mixed).round().astype(np.uint8)
+
+
+def instance_borders(instances: Any) -> NDArray[np.bool_]:
+    """Pixels of which the next one, to the right or below, is of another instance or of none.
+
+    Shapes: instances (H, W) tensor or array of ids, 0 where there is none -> (H, W)
+    """
+    ids = np.asarray(instances)
+    borders = np.zeros(ids.shape, bool)
+    borders[:, :-1] = ids[:, :-1] != ids[:, 1:]
+    borders[:-1] |= ids[:-1] != ids[1:]
+    return borders

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
+from segsuite.data.segments import Segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class Sample:
     Attributes:
         image: (3, H, W) uint8 RGB.
         label: (H, W) class numbers, IGNORE where there is none; int16 or int32 until it is batched.
-        instances: (H, W) int32 instance ids, 0 where there is none; only when asked for.
+        instances: (H, W) int32 instance ids, 0 where there is none; only when asked for. Pixels of
+            a thing's class without an instance are a crowd; where there is no class, an id counts
+            for nothing.
     """
 
     id: str
@@ -56,12 +59,14 @@ class Facts:
             decoded.
         counts: number of pixels by raw id.
         fault: what is wrong with a file, which it names; None when nothing is.
+        segments: its segments; None where instances are not read.
     """
 
     image_size: Size | None
     label_size: Size | None
     counts: dict[int, int]
     fault: str | None = None
+    segments: Segments | None = None
 
 
 def counts_of(raw: NDArray[Any]) -> dict[int, int]:

@@ -54,6 +54,7 @@ CLASSES = {
     "coco_stuff164k": 171,
     "coco_lvis": 1284,
     "coco9": 10,
+    "coco_panoptic": 133,
 }
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.readers.decode import GreenChannel, ThingNumbers, decode_mask
+from segsuite.data.readers.decode import decode_mask
+from segsuite.data.readers.instance_files import ThingNumbers
 from segsuite.data.readers.paired_files import PairedFiles
 from segsuite.data.readers.splits import chosen
 from segsuite.engine.launch.entry_point import compose
@@ -66,25 +67,6 @@ def test_cityscapes_layout_with_cities_and_instances(tmp_path: Path) -> None:
     ids = mask_of([7], (6, 6), dtype=np.uint16)
     write_mask(samples.instance_files[1], ids)
     assert "is 6x6, but its mask is 12x16" in samples.inspect(1).fault
-
-
-def test_ade20k_layout_with_instances(tmp_path: Path) -> None:
-    for split in ("training", "validation"):
-        name = f"{split}/ADE_{split[:5]}_00000001"
-        write_image(tmp_path / f"images/{name}.jpg")
-        write_mask(tmp_path / f"annotations/{name}.png", mask_of([0, 1, 13, 150]))
-        marks = np.zeros((12, 16, 3), np.uint8)
-        marks[:, 8:12, 1] = 5
-        write_mask(tmp_path / f"annotations_instance/{name}.png", marks)
-    samples = PairedFiles(
-        images="images/{split}/{id}.jpg",
-        masks="annotations/{split}/{id}.png",
-        splits={"train": "training", "val": "validation"},
-        instances=GreenChannel(pattern="annotations_instance/{split}/{id}.png"),
-    ).open("val", root=tmp_path, classes=ClassTable.load("ade20k150"), instances=True, strict=True)
-    got = samples[0]
-    assert got.label[0].unique().tolist() == [-1, 0, 12, 149]
-    assert got.instances is not None and got.instances[0].unique().tolist() == [0, 5]
 
 
 def test_samples_without_instance_ids_are_named_or_left_out(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import torch
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.readers.decode import ThingNumbers, decode_mask
+from segsuite.data.readers.decode import decode_mask
+from segsuite.data.readers.instance_files import ThingNumbers
 from segsuite.engine.launch.entry_point import compose
 from segsuite.metrics.cityscapes import CityscapesIoU, CityscapesScores
 from tests.data.cityscapes import ABSENT, EVALUATED, frame

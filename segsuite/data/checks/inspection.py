@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.data.checks.occurrence import Occurrence, counted
+from segsuite.data.checks.segment_counts import SegmentCounts, segment_counts
 from segsuite.data.checks.verify import fault_of, inspected
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Samples
@@ -27,6 +28,7 @@ class SplitReport:
         unknown: number of pixels by raw id that the class table does not know.
         weights: (C,) median-frequency class weights; 0 for classes that do not occur.
         gaps, faults: what is missing, and what is wrong with files, which each line names.
+        segments: the segments of its samples; None where instances are not read.
     """
 
     occurrence: Occurrence
@@ -38,6 +40,7 @@ class SplitReport:
     weights: NDArray[np.float64]
     gaps: list[str]
     faults: list[str]
+    segments: SegmentCounts | None = None
 
     @property
     def loss_weights(self) -> list[float]:
@@ -72,6 +75,7 @@ class SplitReport:
             "weights": [round(float(w), 4) for w in self.weights],
             "gaps": self.gaps,
             "faults": self.faults,
+            **({"segments": self.segments.summary(classes)} if self.segments else {}),
             "wrong": wrong,
             "ok": self.ok and not wrong,
         }
@@ -99,6 +103,7 @@ def report(
         weights=median_frequency_weights(frequency),
         gaps=list(samples.gaps),
         faults=[fault for fault in faults if fault is not None],
+        segments=segment_counts(samples.ids, facts, classes),
     )
 
 

@@ -14,8 +14,9 @@ from segsuite.core.errors import DataError, first_of
 from segsuite.core.files import write_json, written_whole
 from segsuite.data.checks.inspection import SplitReport
 from segsuite.data.class_table import ClassTable
-from segsuite.data.palette import colourise, overlay
+from segsuite.data.palette import colourise, instance_borders, overlay
 from segsuite.data.samples import Sample, Samples
+from segsuite.data.transforms.geometry import resized_ids, whole
 
 _HEIGHT = 240
 _GAP = 8
@@ -27,7 +28,8 @@ def write_table(report: SplitReport, classes: ClassTable) -> None:
     """Prints a split's statistics: a table of its classes, then what is missing or wrong."""
     console, seen = Console(), report.occurrence
     table = Table(title=f"{seen.split}: {seen.samples} samples", title_justify="left")
-    for heading in ("id", "class", "pixels", "share", "samples", "weight"):
+    counted = () if report.segments is None else ("segments", "crowds")
+    for heading in ("id", "class", "pixels", "share", "samples", "weight", *counted):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     labelled = max(int(report.pixels.sum()), 1)
     order = np.argsort(-report.pixels, kind="stable")
@@ -39,6 +41,7 @@ def write_table(report: SplitReport, classes: ClassTable) -> None:
             f"{report.pixels[c] / labelled:.2%}",
             str(report.presence[c]),
             f"{report.weights[c]:.3f}",
+            *(f"{getattr(report.segments, kind)[c]:,}" for kind in counted),
         )
     console.print(table)
     for line in _remarks(report, classes):
@@ -82,6 +85,8 @@ def _remarks(report: SplitReport, classes: ClassTable) -> list[str]:
     if report.unknown:
         unknown = [f"{raw} ({pixels:,} pixels)" for raw, pixels in report.unknown.items()]
         lines.append(f"ids out of range: {first_of(unknown)}")
+    if report.segments is not None:
+        lines += report.segments.remarks(classes)
     for title, faults in (("missing", report.gaps), ("faulty", report.faults)):
         if faults:
             lines.append(f"{title}: " + first_of(list(faults), f"\n{title}: "))
@@ -101,7 +106,7 @@ def _readable(samples: Samples, count: int) -> list[Sample]:
 
 
 def _strip(sample: Sample, classes: ClassTable) -> Image.Image:
-    """Image, labels and overlay side by side, `_HEIGHT` pixels high."""
+    """Image, labels and overlay side by side, `_HEIGHT` pixels high; instances have borders."""
     label = sample.label.numpy()
     panels: list[NDArray[np.uint8]] = [
         sample.image.permute(1, 2, 0).numpy(),
@@ -109,10 +114,15 @@ def _strip(sample: Sample, classes: ClassTable) -> Image.Image:
         overlay(sample.image, label, classes.colors),
     ]
     width = max(round(_HEIGHT * label.shape[1] / label.shape[0]), 1)
+    borders = None
+    if sample.instances is not None:  # of what is shown: scaled down, thin lines would come and go
+        borders = instance_borders(resized_ids(sample.instances, whole((_HEIGHT, width))).numpy())
     strip = Image.new("RGB", (3 * width + 2 * _GAP, _HEIGHT), "white")
     for number, panel in enumerate(panels):
         how = Image.Resampling.NEAREST if number == 1 else Image.Resampling.BILINEAR
         image = Image.fromarray(np.ascontiguousarray(panel)).resize((width, _HEIGHT), how)
+        if borders is not None and number:
+            image.paste("white", mask=Image.fromarray(borders))
         strip.paste(image, (number * (width + _GAP), 0))
     return strip
 

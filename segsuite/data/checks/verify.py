@@ -16,6 +16,7 @@ from segsuite.data.checks.occurrence import advice, counted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.remembered import Memory
 from segsuite.data.samples import Facts, Samples
+from segsuite.data.segments import Segments
 
 _AT_ONCE = 5000
 """Samples after which what was found is remembered, should the run be stopped."""
@@ -97,8 +98,21 @@ def _stamp(files: Iterable[Path]) -> list[list[int]]:
 def _recall(entry: Any, stamp: list[list[int]]) -> Facts | None:
     if not entry or entry[0] != stamp or not stamp:
         return None
-    image_size, label_size, counts = entry[1]
-    return Facts(tuple(image_size), tuple(label_size), {int(k): n for k, n in counts.items()})
+    image_size, label_size, counts, *more = entry[1]
+    return Facts(
+        tuple(image_size),
+        tuple(label_size),
+        _by_number(counts),
+        segments=_segments(*more[0]) if more else None,
+    )
+
+
+def _segments(instances: dict[str, int], loose: list[int], mixed: list[int]) -> Segments:
+    return Segments(_by_number(instances), tuple(loose), tuple(mixed))
+
+
+def _by_number(counts: dict[str, int]) -> dict[int, int]:
+    return {int(number): count for number, count in counts.items()}
 
 
 def _faultless(
@@ -106,7 +120,13 @@ def _faultless(
 ) -> dict[str, Any]:
     """What is worth remembering; a fault may have been a passing one."""
     return {
-        sample: [stamp, astuple(fact)[:3]]
+        sample: [stamp, _plain(fact)]
         for sample, stamp, fact in zip(ids, stamps, facts, strict=True)
         if fact is not None and fact.fault is None
     }
+
+
+def _plain(fact: Facts) -> list[Any]:
+    """Without segments as before there were any, so that what was seen then is still known."""
+    seen = [fact.image_size, fact.label_size, fact.counts]
+    return seen if fact.segments is None else [*seen, astuple(fact.segments)]

@@ -3,7 +3,7 @@
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
@@ -70,9 +70,10 @@ def read_annotations(path: Path, *, only: Collection[int] | None = None) -> Anno
         DataError: the file is absent, cut short, or lacks what is needed; an image or a category
             that is not described as it must be, or comes twice.
     """
-    content = _content(path, only)
-    images = _images(content["images"], path)
-    categories = _categories(content.get("categories"), path)
+    pack = partial(_packed, only=only, unwanted=cache(_Unwanted))
+    content = read_content(path, pack)
+    images = images_of(content["images"], path)
+    categories = categories_of(content.get("categories"), path)
     regions: dict[int, list[Region]] = defaultdict(list)
     faults: list[tuple[str, str]] = []
     seen: set[int] = set()
@@ -88,10 +89,17 @@ def read_annotations(path: Path, *, only: Collection[int] | None = None) -> Anno
     return Annotations(path, images, dict(regions), faults, categories)
 
 
-def _content(path: Path, only: Collection[int] | None) -> Mapping[str, Any]:
+def read_content(path: Path, pack: Callable[[dict[str, Any]], Any]) -> Mapping[str, Any]:
+    """The file's content, which has lists `images` and `annotations`.
+
+    Args:
+        pack: what is kept in place of each object of the file, innermost first.
+
+    Raises:
+        DataError: the file is absent, no whole JSON, or has not these lists.
+    """
     if not path.is_file():
         raise DataError(f"there is no annotation file {path}")
-    pack = partial(_packed, only=only, unwanted=cache(_Unwanted))
     try:
         with path.open(encoding="utf-8-sig") as file:  # some editors begin with a byte order mark
             content = json.load(file, object_hook=pack)
@@ -171,7 +179,8 @@ def _fault(
     return None
 
 
-def _images(entries: list[Any], path: Path) -> Images:
+def images_of(entries: list[Any], path: Path) -> Images:
+    """What is known of each image; raises DataError where one is not described or comes twice."""
     images: Images = {}
     names: dict[str, int] = {}
     for place, entry in enumerate(entries):
@@ -223,7 +232,8 @@ def _without_suffix(file: str, where: str) -> str:
     return name
 
 
-def _categories(entries: Any, path: Path) -> dict[int, str]:
+def categories_of(entries: Any, path: Path) -> dict[int, str]:
+    """Names by id; raises DataError where one is not described as it must be or comes twice."""
     if not isinstance(entries, list | None):
         raise DataError(f"{path}: `categories: {shown(entries)}` is no list of categories")
     categories: dict[int, str] = {}

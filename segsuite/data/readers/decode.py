@@ -9,9 +9,8 @@ import re
 import stat
 import struct
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -141,38 +140,6 @@ def ids_of(image: Image.Image) -> NDArray[Any]:
     """(H, W) the values of an image with one channel."""
     raw = np.array(image)
     return raw.astype(np.uint8) if raw.dtype == bool else raw
-
-
-class InstanceFiles(Protocol):
-    """Where instance ids are stored, as a pattern like those of PairedFiles, and how."""
-
-    pattern: str
-
-    def decode(self, path: Path) -> NDArray[np.int32]:
-        """(H, W) instance ids, 0 where there is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ThingNumbers:
-    """Cityscapes: *_instanceIds.png hold id * 1000 + number for things that are told apart."""
-
-    pattern: str
-
-    def decode(self, path: Path) -> NDArray[np.int32]:
-        """(H, W); values below 1000 are stuff and groups, which have no instance."""
-        raw = decode_mask(path).astype(np.int32)
-        return np.where(raw >= 1000, raw, 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GreenChannel:
-    """ADE20K: annotations_instance/ hold the thing's class in red and its number in green."""
-
-    pattern: str
-
-    def decode(self, path: Path) -> NDArray[np.int32]:
-        """(H, W); numbers are unique within an image."""
-        return decode_image(path)[..., 1].astype(np.int32)
 
 
 def opened(path: str | Path) -> Image.Image:

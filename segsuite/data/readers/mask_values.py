@@ -17,6 +17,8 @@ MaskValues = Literal["auto", "ids", "colors"]
 
 _GREY_MODES = {"1", "L", "I;16", "I;16B", "I;16L", "I"}
 _COLOR_MODES = {"RGB", "RGBA", "LA", "La", "PA", "RGBX", "RGBa", "CMYK", "YCbCr"}
+_MOST = 0.9
+"""Share of the pixels from which on colours that no class has may be those of other files."""
 _TYPE_IT = "type data.reader.mask_values=ids, or data.reader.mask_values=colors"
 
 
@@ -116,6 +118,7 @@ class MaskReader:
             raise DataError(
                 f"{path} holds colours (mode {image.mode}), and the class table gives none; "
                 "write `color: [r, g, b]` at each class, or masks whose values are the ids"
+                f"{_if_panoptic(path)}"
             )
         if self._twice:
             if grey:
@@ -142,9 +145,10 @@ class MaskReader:
     def _of_grey(self, rgb: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
         """The channel that three equal ones repeat."""
         if self._values == "ids" and (rgb[..., :1] != rgb[..., :3]).any():
+            instead = "" if _is_panoptic(path) else "; type data.reader.mask_values=colors"
             raise DataError(
-                f"{path} holds colours, but data.reader.mask_values=ids; type "
-                "data.reader.mask_values=colors"
+                f"{path} holds colours, but data.reader.mask_values=ids{instead}"
+                f"{_if_panoptic(path)}"
             )
         return np.ascontiguousarray(rgb[..., 0])
 
@@ -168,13 +172,28 @@ class MaskReader:
     def _unknown(self, rgb: NDArray[np.uint8], ids: NDArray[np.int64], path: Path) -> str:
         row, column = np.unravel_index(int(np.argmax(ids < 0)), ids.shape)
         share = (ids < 0).mean()
+        hint = _if_panoptic(path) if share > _MOST or _is_panoptic(path) else ""
         return (
             f"{path}: the pixel in row {row}, column {column} has the colour "
             f"{rgb[row, column, :3].tolist()}, which the class table does not have ({share:.2%} of "
             "the pixels are of such colours); write it at its class as `color`, or in the table's "
             "list `ignored_colors: [[r, g, b]]`. Masks that were scaled or blurred have mixed "
-            "colours at edges and must be made again"
+            f"colours at edges and must be made again{hint}"
         )
+
+
+def _is_panoptic(path: Path) -> bool:
+    """Whether a file is called so: panoptic_val2017/000000000139.png, or *_gtFine_panoptic.png."""
+    return "panoptic" in f"{path.parent.name}/{path.name}"
+
+
+def _if_panoptic(path: Path) -> str:
+    """What to type where colours are no classes, but segments."""
+    its = ". This seems to be" if _is_panoptic(path) else ". If this is"
+    return (
+        f"{its} a panoptic file, whose colours are ids of segments that a JSON file tells of: type "
+        "data=coco_panoptic, or for Cityscapes data=cityscapes data.instances=true"
+    )
 
 
 def _colors_of(classes: ClassTable) -> list[tuple[int, tuple[int, int, int]]]:

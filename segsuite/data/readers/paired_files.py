@@ -9,23 +9,23 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.readers.decode import (
     IMAGE_SUFFIXES,
     MASK_SUFFIXES,
-    InstanceFiles,
     decode_image,
     is_turned,
 )
+from segsuite.data.readers.instance_files import InstanceFiles
 from segsuite.data.readers.mask_values import MaskReader, MaskValues
 from segsuite.data.readers.missing import ExpectedFiles, pattern_hint
 from segsuite.data.readers.own_splits import settled
 from segsuite.data.readers.patterns import folder_of, found, layout
 from segsuite.data.readers.splits import Part, Split, check_folders, chosen, is_list, why_none
 from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
+from segsuite.data.segments import segments_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +46,13 @@ class PairedSamples(ListedSamples):
         image, raw = self._image(self.images[index]), self.read_mask(self.masks[index])
         if image.shape[:2] != raw.shape:
             raise DataError(self._sizes_differ(index, image.shape, raw.shape))
+        raw, ids = self._paired(index, raw)
         return Sample(
             id=self.ids[index],
             # The tensor keeps the decoder's memory order, so that resizing need not copy it.
             image=torch.from_numpy(image).permute(2, 0, 1),
             label=torch.from_numpy(self.classes.labels(raw, self.masks[index])),
-            instances=self._instance_ids(index),
+            instances=None if ids is None else torch.from_numpy(ids),
         )
 
     def _image(self, path: Path) -> NDArray[np.uint8]:
@@ -67,10 +68,17 @@ class PairedSamples(ListedSamples):
             )
         return _differ(self.images[index], image, mask) + hint
 
-    def _instance_ids(self, index: int) -> Tensor | None:
+    def _paired(
+        self, index: int, raw: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
+        """Raw ids and instance ids, where these are read; raises DataError where they differ."""
         if self.instances is None:
-            return None
-        return torch.from_numpy(self.instances.decode(self.instance_files[index]))
+            return raw, None
+        path = self.instance_files[index]
+        ids = self.instances.decode(path)
+        if ids.shape != raw.shape:
+            raise DataError(_differ(path, ids.shape, raw.shape))
+        return self.instances.joined(raw, ids, self.classes, path), ids
 
     def files(self, index: int) -> tuple[Path, ...]:
         more = self.instance_files[index : index + 1]
@@ -79,26 +87,21 @@ class PairedSamples(ListedSamples):
     def inspect(self, index: int) -> Facts:
         image, fault = _tried(self._image, self.images[index])
         raw, mask_fault = _tried(self.read_mask, self.masks[index])
-        marks_fault = self._fault_of_instances(index, raw)
-        fault = fault or mask_fault or marks_fault
+        pair, pair_fault = (None, None) if raw is None else _tried(self._paired, index, raw)
+        fault = fault or mask_fault or pair_fault
         if image is not None and raw is not None and image.shape[:2] != raw.shape:
             fault = self._sizes_differ(index, image.shape, raw.shape)
         elif image is not None and image.size > 3 and (image == image[0, 0]).all():
             fault = f"{self.images[index]} is one colour all over"
+        size = None if raw is None else raw.shape
+        raw, ids = (raw, None) if pair is None else pair
         return Facts(
             image_size=None if image is None else image.shape[:2],
-            label_size=None if raw is None else raw.shape,
+            label_size=size,
             counts={} if raw is None else counts_of(raw),
             fault=fault,
+            segments=None if ids is None else segments_of(raw, ids),
         )
-
-    def _fault_of_instances(self, index: int, raw: NDArray[Any] | None) -> str | None:
-        if self.instances is None:
-            return None
-        marks, fault = _tried(self.instances.decode, self.instance_files[index])
-        if marks is not None and raw is not None and marks.shape != raw.shape:
-            return _differ(self.instance_files[index], marks.shape, raw.shape)
-        return fault
 
     def only(self, indices: Sequence[int]) -> Self:
         return self.picked(indices, "images", "masks", "instance_files")
@@ -221,7 +224,7 @@ class PairedFiles:
             raise DataError(f"split `{split}` is empty: {why}")
         read_mask = MaskReader(classes, self.mask_values)
         return PairedSamples(
-            key=self._key(split, root, read_mask),
+            key=self._key(split, root, read_mask, classes if instances else None),
             ids=ids,
             images=[images[i] for i in ids],
             masks=[masks[i] for i in ids],
@@ -233,9 +236,18 @@ class PairedFiles:
             instances=self.instances if instances else None,
         )
 
-    def _key(self, split: str, root: Path, read_mask: MaskReader) -> str:
-        """Of what is remembered, with all that changes what is read from the same files."""
+    def _key(
+        self, split: str, root: Path, read_mask: MaskReader, things_of: ClassTable | None
+    ) -> str:
+        """Of what is remembered, with all that changes what is read from the same files.
+
+        Args:
+            things_of: the class table where instances are read too.
+        """
         how = f"{self.mask_values} {self.white} {read_mask.colors}"
+        if things_of is not None:
+            things = [things_of.ids[c] for c in sorted(things_of.things)]
+            how += f" {self.instances} {things} {things_of.ignore}"
         return f"{root.resolve()} {self.images} {self._masks[split]} {split} {how}"
 
     def _files(
@@ -285,12 +297,10 @@ def _folder(where: Split | Part) -> str:
     return where.name if isinstance(where, Part) else str(where)
 
 
-def _tried(
-    decode: Callable[[Path], NDArray[Any]], path: Path
-) -> tuple[NDArray[Any] | None, str | None]:
-    """What a decoder makes of a file, or what is wrong with it."""
+def _tried(decode: Callable[..., Any], *given: Any) -> tuple[Any, str | None]:
+    """What a decoder makes of a file, or None and what is wrong with it."""
     try:
-        return decode(path), None
+        return decode(*given), None
     except DataError as error:
         return None, str(error)
 

@@ -14,6 +14,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
 from segsuite.data.scenes.kinds import class_table
 from segsuite.data.scenes.street import draw_street
+from segsuite.data.segments import segments_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,10 @@ class SceneSamples(ListedSamples):
         return ()
 
     def inspect(self, index: int) -> Facts:
-        raw = self.classes.raw(self[index].label.numpy())
-        return Facts(self.size, self.size, counts_of(raw))
+        sample = self[index]
+        raw, ids = self.classes.raw(sample.label.numpy()), sample.instances
+        segments = None if ids is None else segments_of(raw, ids.numpy())
+        return Facts(self.size, self.size, counts_of(raw), segments=segments)
 
     def only(self, indices: Sequence[int]) -> Self:
         return self.picked(indices, "numbers")
