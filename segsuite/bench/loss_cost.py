@@ -184,6 +184,9 @@ class CompareLosses:
             torch.set_num_threads(self.threads)
         kind = (self.side, self.dim, self.device, self.rounds, self.warm_up)
         arms, rows = there(self.arms, tell), []
+        for arm in arms.values():
+            for classes in self.classes:
+                arm.loss().check_classes(classes)
         for classes in self.classes:
             tell(f"{classes} classes")
             rows += _rows(arms, classes, *kind)

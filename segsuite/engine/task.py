@@ -39,7 +39,9 @@ class BaseTask(LightningModule, ABC):
         network: the network that is trained.
         classes: the classes of the data, for tables and images.
         inference: how images of any size are segmented.
-        loss: computes the losses, by name, of the network's output and the labels.
+        loss: computes the losses, by name, of the network's output and the labels; may have a
+            `check_classes`, which is given their number and raises ConfigError where they do not
+            fit.
         optimizer: makes the optimiser; takes parameter groups.
         schedule: makes the schedule; takes the optimiser and `max_steps`. It is stepped after every
             iteration.
@@ -72,6 +74,8 @@ class BaseTask(LightningModule, ABC):
                 f"{type(evaluator).__name__} has the headline `{evaluator.headline}`, which is "
                 f"none of its metrics: {', '.join(evaluator.metric_names)}"
             )
+        if callable(check := getattr(loss, "check_classes", None)):
+            check(len(classes))  # before hours are spent on the way to the first batch
         self.network = network
         self.classes = classes
         self.inference = inference

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from segsuite.bench.loss_cost import CompareLosses
 from segsuite.core.build import build
 from segsuite.core.config import composed
 from segsuite.core.errors import ConfigError
+from segsuite.data.class_table import ClassTable
 from segsuite.methods.essnet.callbacks import PairsKept
 from segsuite.methods.essnet.losses import auto
 from segsuite.methods.essnet.losses.auto import AutoLoss, chosen_way
@@ -17,6 +19,7 @@ from segsuite.methods.essnet.losses.exact import ExactLoss
 from segsuite.methods.essnet.losses.torch import TorchLoss
 from segsuite.ops.torch_cross_entropy import torch_has_it
 from tests.essnet.made import output
+from tests.toy import ToySegmenter
 
 SIZE = (16, 20)
 FINE = (4, 5)
@@ -82,13 +85,34 @@ def test_what_was_taken_is_said_once(caplog):
     )
 
 
-def test_it_is_the_default_and_its_cutoff_is_checked():
+def test_it_is_the_default():
     typed = ["method=essnet", "method.loss.cutoff=inf"]
     loss = build(composed("train", typed).method.loss, path="method.loss")
     assert type(loss) is AutoLoss and loss.cutoff == math.inf
-    out, y = made(150, 12, SIZE)
-    with pytest.raises(ConfigError, match=r"method\.loss\.cutoff=5 leaves out"):
-        AutoLoss(cutoff=5)(out, y)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["method.loss.cutoff=17"], r"method\.loss\.cutoff=17 leaves out .*150.* = 21\.65; type"),
+        (["method/loss=exact", "method.loss.cutoff=21"], r"method\.loss\.cutoff=21 leaves out"),
+        (
+            ["method/loss=knn", "method.loss.k=150"],
+            r"method\.loss\.k=150 must be between 1 and 149",
+        ),
+        (["method/loss=random", "method.loss.k=0"], r"method\.loss\.k=0 must be between 1 and 149"),
+    ],
+)
+def test_what_does_not_fit_the_classes_is_refused_before_training(typed, said):
+    typed = ["method=essnet", "data=scenes", "data.num_classes=150", *typed]
+    cfg = composed("train", typed)
+    given = {
+        "network": ToySegmenter(num_classes=150),
+        "classes": ClassTable.load("ade20k150"),
+        "inference": build(cfg.inference, path="inference"),
+    }
+    with pytest.raises(ConfigError, match=said):
+        build(cfg.method.task, path="method.task", **given)
 
 
 def test_the_share_of_pairs_is_logged_while_training():
@@ -106,3 +130,11 @@ def test_the_share_of_pairs_is_logged_while_training():
     trainer.global_step = 2
     module.loss(out, y)
     assert not logged
+
+
+def test_losses_that_do_not_fit_are_refused_before_any_is_timed():
+    told = []
+    arms = {"exact": ["method/loss=exact", "method.loss.cutoff=18"]}
+    with pytest.raises(ConfigError, match=r"with 150 classes"):
+        CompareLosses(classes=[2, 150], arms=arms, side=4)(data_overrides=[], tell=told.append)
+    assert not told

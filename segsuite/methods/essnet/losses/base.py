@@ -90,6 +90,7 @@ class PixelLoss(nn.Module, ABC):
                 f"`{output.metric}`, only by {', '.join(self.metrics)}; type method/loss=exact, or "
                 "method/head=embedding"
             )
+        self.check_classes(len(output.table))
         if self.max_pixels is not None:
             labels = sampled(labels, self.max_pixels)
         with torch.autocast(labels.device.type, enabled=False):
@@ -102,6 +103,9 @@ class PixelLoss(nn.Module, ABC):
     @abstractmethod
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss summed over labelled pixels, and their number or the sum of their weights."""
+
+    def check_classes(self, classes: int) -> None:
+        """Raises ConfigError where a setting does not fit this many; asked before any training."""
 
     def measured(
         self, output: EssnetOutput, labels: Tensor

@@ -9,6 +9,7 @@ from segsuite.core.arguments import with_arguments_of
 from segsuite.core.hints import Between
 from segsuite.methods.essnet.losses.base import PixelLoss
 from segsuite.methods.essnet.output import EssnetOutput
+from segsuite.ops.streaming_odds import cutoff_for
 from segsuite.ops.streaming_upsampled import upsampled_cross_entropy, upsampled_losses
 
 
@@ -34,6 +35,9 @@ class ExactLoss(PixelLoss):
     ) -> None:
         super().__init__(**common)
         self.budget, self.kernel, self.cutoff = budget, kernel, cutoff
+
+    def check_classes(self, classes: int) -> None:
+        cutoff_for(self.cutoff, classes)
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         what = (output.features, output.table)

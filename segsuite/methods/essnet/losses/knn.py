@@ -34,8 +34,10 @@ class NeighbourLoss(PixelLoss):
         super().__init__(**common)
         self.k, self.search = k, search
 
+    def check_classes(self, classes: int) -> None:
+        check_choice(self.k, classes)
+
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
-        check_choice(self.k, len(output.table))
         pixels, own = labelled_pixels(output, labels)
         near = nearest(pixels, output.table, self.k, search=self.search)
         return self.summed_up(self.each(pixels, own, near, output), own, output)

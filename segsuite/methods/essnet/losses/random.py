@@ -29,9 +29,11 @@ class RandomLoss(PixelLoss):
         super().__init__(**common)
         self.k, self.share = k, share
 
+    def check_classes(self, classes: int) -> None:
+        check_choice(self.k, classes)
+
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         classes = len(output.table)
-        check_choice(self.k, classes)
         pixels, own = labelled_pixels(output, labels)
         if self.share == "pixel":
             others = distinct(len(own), self.k, classes - 1, own.device)
