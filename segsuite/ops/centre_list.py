@@ -41,7 +41,7 @@ def centre_list(
     place, scores = _by_score(place, scores)
     place = torch.where(scores > 0, place, 0)
     width = heat.shape[3]
-    centres = torch.stack([place.div(width, rounding_mode="floor"), place % width], dim=2)
+    centres = torch.stack([place // width, place % width], dim=2)
     lacking = count - centres.shape[1]
     if lacking:  # an image of fewer pixels than slots
         centres, scores = F.pad(centres, (0, 0, 0, lacking)), F.pad(scores, (0, lacking))

@@ -42,7 +42,7 @@ def case(seed: int) -> Case:
     if seed % 10 == 0:  # a network that has gone astray
         strange = np.array([np.nan, np.inf, -np.inf, 1e30, -3e9])
         offsets.flat[::7] = strange[np.arange(offsets.size)[::7] % 5]
-    heat = random.integers(0, 12, size) / 11 if seed % 2 else random.random(size) * 1.2
+    heat = random.integers(0, 13, size) / 8 if seed % 2 else random.random(size) * 1.2
     if seed % 20 == 1:
         heat = heat * 0
     return Case(
