@@ -15,17 +15,26 @@ class Segments:
         instances: number of instances by the raw id that they lie on.
         loose: raw ids with pixels that belong to no instance.
         mixed: ids of instances that lie on several raw ids.
+        pixels: number of pixels of instances.
+        repainted: those of them that were of another class before instances were painted over.
     """
 
     instances: dict[int, int]
     loose: tuple[int, ...]
     mixed: tuple[int, ...]
+    pixels: int
+    repainted: int = 0
 
 
-def segments_of(raw: NDArray[Any], ids: NDArray[np.int32]) -> Segments:
+def segments_of(
+    raw: NDArray[Any], ids: NDArray[np.int32], *, before: NDArray[Any] | None = None
+) -> Segments:
     """The segments of raw ids and instance ids, 0 where there is no instance.
 
-    Shapes: raw, ids (H, W)
+    Args:
+        before: the raw ids before instances were painted over them.
+
+    Shapes: raw, ids, before (H, W)
     """
     raw_ids, owners = pairs_of(raw, ids)
     inside = owners > 0
@@ -35,6 +44,8 @@ def segments_of(raw: NDArray[Any], ids: NDArray[np.int32]) -> Segments:
         instances=dict(zip(classes.tolist(), counts.tolist(), strict=True)),
         loose=tuple(raw_ids[~inside].tolist()),
         mixed=tuple(instances[on > 1].tolist()),
+        pixels=int(np.count_nonzero(ids)),
+        repainted=0 if before is None else int(np.count_nonzero((raw != before) & (ids > 0))),
     )
 
 

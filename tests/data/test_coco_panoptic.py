@@ -89,8 +89,8 @@ def test_what_is_found_in_a_sample(tmp_path: Path) -> None:
     facts = inspected(samples, folder=tmp_path / "known")
     assert [fact.fault for fact in facts] == [None] * 3
     assert facts[0].counts == {0: 24, PERSON: 96, SKY: 24, DOG: 24, GRASS: 24}
-    assert facts[0].segments == Segments({PERSON: 2, DOG: 1}, (0, PERSON, SKY, GRASS), ())
-    assert facts[1].segments == Segments({}, (SKY, GRASS), ()), "an image without any thing"
+    assert facts[0].segments == Segments({PERSON: 2, DOG: 1}, (0, PERSON, SKY, GRASS), (), 96)
+    assert facts[1].segments == Segments({}, (SKY, GRASS), (), 0), "an image without any thing"
     assert inspected(samples.only([2, 0]), folder=tmp_path / "known") == [facts[2], facts[0]]
 
 

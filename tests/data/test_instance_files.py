@@ -10,6 +10,7 @@ import torch
 from segsuite.core.build import build
 from segsuite.core.errors import DataError
 from segsuite.core.labels import IGNORE
+from segsuite.data.checks.segment_counts import segment_counts
 from segsuite.data.checks.verify import inspected
 from segsuite.data.class_table import ClassTable
 from segsuite.data.segments import Segments, segments_of
@@ -41,6 +42,13 @@ def ade20k(root: Path, mask: np.ndarray, marks: np.ndarray) -> Path:
         write_mask(root / f"annotations/{name}.png", mask)
         write_mask(root / f"annotations_instance/{name}.png", marks)
     return root
+
+
+def test_the_nth_thing_of_ade20ks_table_is_class_n_of_its_instances() -> None:
+    """specs/classes/ade20k150.json, which has Mask2Former's table."""
+    things = [ADE.ids[c] for c in sorted(ADE.things)]
+    assert len(things) == 100 and sum(things) == 8131
+    assert [things[n - 1] for n in (1, 2, 5, 50, 100)] == [8, 9, 15, 81, 150]
 
 
 def official(instance: np.ndarray) -> dict[tuple[int, int], tuple[int, bool]]:
@@ -104,8 +112,13 @@ def test_ade20k_paints_things_over_and_voids_those_without_an_instance(tmp_path:
     assert got.label[0].tolist() == [row[c][0] for c in columns]
     assert got.instances[3].tolist() == [row[c][1] for c in columns]
     facts = samples.inspect(0)
-    assert facts.fault is None and facts.segments == Segments({BED: 1, WINDOW: 2}, (0, WALL), ())
+    assert facts.fault is None and facts.segments == Segments(
+        {BED: 1, WINDOW: 2}, (0, WALL), (), pixels=84, repainted=24
+    ), "of the last stripe the mask says that it is a wall"
     assert facts.counts[BED] == (columns == 2).sum() * 12, "what is counted is what is read"
+
+    (_, repainted) = segment_counts(samples.ids, [facts], ADE).remarks(ADE)
+    assert repainted.startswith("28.57% of the pixels of instances are of another class")
 
     kept = opened("ade20k", root, "data.reader.instances.lone=crowd")
     assert kept[0].label[0].tolist() == [bed if c == 3 else row[c][0] for c in columns]
@@ -162,11 +175,11 @@ def test_segments_are_those_of_a_loop_and_are_remembered(tmp_path: Path) -> None
         counts = {r: n for r in range(5) if (n := sum(r in its for its in on.values()))}
         loose = tuple(sorted(r for r, i in pairs if not i))
         mixed = tuple(sorted(i for i, its in on.items() if len(its) > 1))
-        assert segments_of(raw, ids) == Segments(counts, loose, mixed)
+        assert segments_of(raw, ids) == Segments(counts, loose, mixed, int((ids > 0).sum()))
 
     marks = stripes((12, 16), (0, 0, 0), (1, 5, 9))
     samples = opened("ade20k", ade20k(tmp_path, mask_of([WALL, BED]), marks))
     first = inspected(samples, folder=tmp_path / "known")
     object.__setattr__(samples, "read_mask", None)  # so that nothing can be read again
     assert inspected(samples, folder=tmp_path / "known") == first
-    assert first[0].segments == Segments({BED: 1}, (WALL,), ())
+    assert first[0].segments == Segments({BED: 1}, (WALL,), (), pixels=96)

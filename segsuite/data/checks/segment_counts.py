@@ -22,6 +22,7 @@ class SegmentCounts:
         without: samples in which nothing is a thing, neither an instance nor a crowd.
         odd: (sample, instance) where an instance lies on several classes, or on one that is stuff.
         looked_at: how many samples were looked at.
+        repainted: share of the pixels of instances whose mask said another class.
     """
 
     segments: NDArray[np.int64]
@@ -29,6 +30,7 @@ class SegmentCounts:
     without: list[str]
     odd: list[tuple[str, str]]
     looked_at: int
+    repainted: float
 
     def of(self, classes: ClassTable, *, things: bool) -> int:
         """How many segments are of things, without crowds, or of stuff."""
@@ -43,6 +45,7 @@ class SegmentCounts:
             "by_class": self.segments.tolist(),
             "images_without_things": len(self.without),
             "odd_instances": len(self.odd),
+            "repainted": round(self.repainted, 6),
         }
 
     def remarks(self, classes: ClassTable) -> list[str]:
@@ -66,6 +69,12 @@ class SegmentCounts:
             lines.append(
                 f"odd instances: {len(self.odd):,}, such as {first_of(shown, shown=3)}; each is "
                 "expected on one class that is a thing, as the mask beside it says"
+            )
+        if self.repainted:
+            lines.append(
+                f"{self.repainted:.2%} of the pixels of instances are of another class in the mask "
+                "(the instance's counts); of more than a few percent, the class table has its "
+                "things in another order than these files: give theirs as data.classes=FILE"
             )
         return lines
 
@@ -97,4 +106,6 @@ def segment_counts(
             for raw, count in its.instances.items()
             if raw in number and number[raw] not in classes.things
         ]
-    return SegmentCounts(segments, crowds, without, odd, len(seen))
+    repainted = sum(its.repainted for _, its, _ in seen)
+    share = repainted / max(sum(its.pixels for _, its, _ in seen), 1)
+    return SegmentCounts(segments, crowds, without, odd, len(seen), share)

@@ -107,8 +107,10 @@ def _recall(entry: Any, stamp: list[list[int]]) -> Facts | None:
     )
 
 
-def _segments(instances: dict[str, int], loose: list[int], mixed: list[int]) -> Segments:
-    return Segments(_by_number(instances), tuple(loose), tuple(mixed))
+def _segments(
+    instances: dict[str, int], loose: list[int], mixed: list[int], *pixels: int
+) -> Segments:
+    return Segments(_by_number(instances), tuple(loose), tuple(mixed), *pixels)
 
 
 def _by_number(counts: dict[str, int]) -> dict[int, int]:

@@ -19,7 +19,7 @@ from segsuite.data.preparation.segments_info import PanopticAnnotations, panopti
 from segsuite.data.readers.decode import decode_image, opened
 from segsuite.data.readers.missing import ExpectedFiles
 from segsuite.data.readers.patterns import found, layout
-from segsuite.data.samples import Facts, ListedSamples, Sample
+from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
 from segsuite.data.segments import run_starts, segments_of
 
 _MEND = (
@@ -85,13 +85,8 @@ class PanopticSamples(ListedSamples):
             self._check_against_json(index, segments)
         except DataError as error:
             return Facts(image_size, label_size, {}, str(error))
-        counts = np.bincount(raw.ravel())
-        return Facts(
-            image_size,
-            label_size,
-            {c: n for c, n in enumerate(counts.tolist()) if n},
-            segments=None if ids is None else segments_of(raw, ids),
-        )
+        found = None if ids is None else segments_of(raw, ids)
+        return Facts(image_size, label_size, counts_of(raw), segments=found)
 
     def only(self, indices: Sequence[int]) -> Self:
         return self.picked(indices, "images", "masks", "places")
@@ -121,14 +116,14 @@ class PanopticSamples(ListedSamples):
                 f"not list in `segments_info` of image {self._number(index)}; {_MEND}"
             )
         ignore = np.array([self.classes.ignore], np.int32)
-        raw = np.concatenate([ignore, info.categories])[place]
-        maps = [np.repeat(raw, lengths).reshape(segments.shape)]
+        raw = np.repeat(np.concatenate([ignore, info.categories])[place], lengths)
         if not self.instances:
-            return maps[0], None
+            return raw.reshape(segments.shape), None
         things = [self.classes.ids[c] for c in self.classes.things]
         counted = np.isin(info.categories, things) & ~info.crowds
-        owners = np.concatenate([np.zeros(1, np.int32), np.where(counted, info.ids, 0)])[place]
-        return maps[0], np.repeat(owners, lengths).reshape(segments.shape)
+        owners = np.concatenate([np.zeros(1, np.int32), np.where(counted, info.ids, 0)])
+        ids = np.repeat(owners[place], lengths)
+        return raw.reshape(segments.shape), ids.reshape(segments.shape)
 
     def _check_against_json(self, index: int, segments: NDArray[np.int32]) -> None:
         """Raises DataError where a segment of the JSON is not in the PNG, or of another area."""

@@ -93,14 +93,14 @@ class PairedSamples(ListedSamples):
             fault = self._sizes_differ(index, image.shape, raw.shape)
         elif image is not None and image.size > 3 and (image == image[0, 0]).all():
             fault = f"{self.images[index]} is one colour all over"
-        size = None if raw is None else raw.shape
+        size, mask = None if raw is None else raw.shape, raw
         raw, ids = (raw, None) if pair is None else pair
         return Facts(
             image_size=None if image is None else image.shape[:2],
             label_size=size,
             counts={} if raw is None else counts_of(raw),
             fault=fault,
-            segments=None if ids is None else segments_of(raw, ids),
+            segments=None if ids is None else segments_of(raw, ids, before=mask),
         )
 
     def only(self, indices: Sequence[int]) -> Self:
