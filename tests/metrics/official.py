@@ -34,3 +34,27 @@ def official_panoptic(truth: Path, results: Path) -> dict:
     folders = (str(path.with_suffix("")) for path in (truth, results))
     counts = evaluator.pq_compute_single_core(0, pairs, *folders, categories)
     return evaluator.average_pq(counts, categories)
+
+
+def official_instance_ap(
+    pairs: list[tuple[Path, Path]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict:
+    """Its instance scores for pairs of a text file of results and an *_instanceIds.png.
+
+    Args:
+        folder: where the masks are.
+    """
+    name = "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling"
+    evaluator: Any = pytest.importorskip(name, exc_type=ImportError)
+    monkeypatch.setattr(np, "in1d", np.isin, raising=False)
+    # What it leaves behind in JSON holds NumPy's integers, which NumPy 2.4 makes it end with.
+    monkeypatch.setattr(evaluator, "writeDict2JSON", lambda *_: None)
+    for key, value in {
+        "quiet": True,
+        "JSONOutput": False,
+        "predictionPath": str(folder.resolve()),
+        "gtInstancesFile": str(folder / "instances.json"),
+    }.items():
+        monkeypatch.setattr(evaluator.args, key, value)
+    predictions, labels = zip(*((str(a), str(b)) for a, b in pairs), strict=True)
+    return evaluator.evaluateImgLists(list(predictions), list(labels), evaluator.args)

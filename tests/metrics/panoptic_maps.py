@@ -31,7 +31,7 @@ def drawn(
     rows, columns = size
     label = np.kron(random.integers(0, 3, (rows // 6, columns // 6)), np.ones((6, 6), int))
     instance = np.zeros(size, int)
-    for number in random.choice(np.arange(1, ids), instances, replace=False).tolist():
+    for number in (1 + random.permutation(instances) * (ids // 10)).tolist():
         top, left = int(random.integers(rows - 4)), int(random.integers(columns - 4))
         part = (
             slice(top, top + int(random.integers(3, 14))),

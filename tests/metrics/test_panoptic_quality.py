@@ -1,6 +1,7 @@
 """Panoptic quality against its definition, the official evaluator, and a second one."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,20 @@ def test_images_without_anything_are_nan_and_not_an_error():
 
 def official_summary_names() -> list[str]:
     return [f"{name}{of}" for of in ("", "_things", "_stuff") for name in ("pq", "sq", "rq")]
+
+
+def test_faster_than_sorting_the_pixels():
+    image = [np.kron(values, np.ones((16, 16), values.dtype)) for values in drawn(0)]
+    tensors, metric = [*map(torch.from_numpy, image)], counted([])
+
+    def sort() -> None:
+        answer, answered, label, instance = image
+        np.unique((answer << 48) + (label << 40) + (answered.astype(np.int64) << 20) + instance)
+
+    ours, theirs = [], []
+    for _ in range(5):
+        for seconds, function in ((ours, lambda: metric.update(*tensors)), (theirs, sort)):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+    assert min(ours) < min(theirs), "alone on a machine: about a quarter"
