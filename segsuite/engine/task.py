@@ -15,6 +15,7 @@ from segsuite.core.errors import ConfigError, raised_in
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Batch
+from segsuite.engine.callbacks.panels import Panel
 from segsuite.engine.distillation import Distillation
 from segsuite.engine.evaluators import Evaluator, SemanticEvaluator
 from segsuite.engine.inference.modes import Inference, Watcher
@@ -51,10 +52,12 @@ class BaseTask(LightningModule, ABC):
     Attributes:
         classifies_pixels: whether it answers with a class of the data for each pixel.
         trains_all_weights: whether each iteration has a gradient for every weight that is trained.
+        needs_instances: whether batches must hold instance ids.
     """
 
     classifies_pixels = False
     trains_all_weights = True
+    needs_instances = False
 
     def __init__(
         self,
@@ -149,6 +152,11 @@ class BaseTask(LightningModule, ABC):
                 raise
             raise ConfigError(f"method.optimizer or its groups: {error}") from error
         return optimizer, schedule
+
+    def panels(self, batch: Batch) -> Sequence[Panel]:
+        """What pictures of one image show beside truth and prediction; `batch` holds that image."""
+        del batch
+        return ()
 
     @abstractmethod
     def predictions(self, batch: Batch) -> Sequence[Any]:

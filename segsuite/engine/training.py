@@ -133,7 +133,12 @@ def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTa
     """The method's task around its network; its loss may still need `settle_class_weights`."""
     check_size(tuple(run.config.data.crop_size), network.size_divisor)
     inference = run.build("inference")
-    return run.build("method.task", network=network, classes=data.classes, inference=inference)
+    task = run.build("method.task", network=network, classes=data.classes, inference=inference)
+    if task.needs_instances and run.config.data.get("instances") is False:
+        raise ConfigError(
+            "data.instances=false, but this method tells instances apart; type data.instances=true"
+        )
+    return task
 
 
 def check_task(

@@ -27,10 +27,16 @@ TWO_BRANCHES: dict[str, Any] = {
 }
 
 
-def network(*overrides: str, classes: int = 19, meta: bool = False) -> HybridSegmenter:
-    """A network with weights that are drawn, or without memory for any."""
+def network(
+    *overrides: str, classes: int = 19, meta: bool = False, of: str = "hyctas"
+) -> HybridSegmenter:
+    """A network with weights that are drawn, or without memory for any.
+
+    Args:
+        of: the method, `hyctas` or `hyctas_panoptic`.
+    """
     cfg = composed(
-        "train", ["method=hyctas", "data=scenes", f"data.num_classes={classes}", *overrides]
+        "train", [f"method={of}", "data=scenes", f"data.num_classes={classes}", *overrides]
     )
     torch.manual_seed(0)
     with torch.device("meta" if meta else "cpu"):

@@ -121,3 +121,21 @@ def test_counted_on_real_images_as_without_memory():
     with torch.no_grad(), OperationCounter(built.to("meta")) as counter:
         built.predict(image.to("meta"))
     assert count(network("method/genotype=s").eval(), image).everything == counter.of("")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "expected"),
+    [
+        ("s", "s4", 1_595_345),
+        ("m", "s4", 2_395_049),
+        ("l", "s4", 47_939_867),
+        ("s", "s4s8", None),
+    ],
+)
+def test_parameters_with_an_instance_head(name, head, expected):
+    """Of the released network with its head at 1/4; the stepwise one adds 93,948 to S."""
+    kind = (f"method/genotype={name}", f"method/head={head}", AS_RELEASED)
+    both = network(*kind, f"method/instance_head={head}", of="hyctas_panoptic", meta=True)
+    if expected is None:
+        expected = parameters(network(*kind, meta=True)) + 93_948
+    assert parameters(both) == expected

@@ -127,6 +127,7 @@ class Seen:
         image: (3, h, w), 0..255
         truth, predicted: (H, W), class ids
         trace: which tokens were kept; None of networks without, and of images seen in windows.
+        more: what else the task has to show.
     """
 
     name: str
@@ -135,11 +136,13 @@ class Seen:
     predicted: Tensor
     trace: TokenTrace | None
     classes: ClassTable
+    more: Sequence[Panel] = ()
 
 
 def look(pl_module: LightningModule, batch: Batch, index: int) -> Seen:
     """Lets the network run on one image of an evaluation batch alone once more."""
-    one: Batch = {key: [batch[key][index]] for key in ("image", "label", "id")}
+    keys = (key for key in ("image", "label", "instances", "id") if key in batch)
+    one: Batch = {key: [batch[key][index]] for key in keys}
     seen: list[Prediction] = []  # one of the whole image, or none where it is seen in windows
     with torch.no_grad():
         (predicted,) = pl_module.predicted_labels(one, watch=lambda p, members: seen.append(p))
@@ -151,6 +154,7 @@ def look(pl_module: LightningModule, batch: Batch, index: int) -> Seen:
         predicted=predicted.cpu(),
         trace=traces[0] if traces else None,
         classes=pl_module.classes,
+        more=pl_module.panels(one),
     )
 
 
@@ -168,12 +172,14 @@ def draw(seen: Seen, path: Path) -> list[str]:
     ]
     if seen.trace is not None:
         panels += token_panels(seen.image, seen.trace)
+    panels += seen.more
     sheet, boxes = contact_sheet(panels)
     labels = torch.cat([seen.truth.ravel(), seen.predicted.ravel()])
     strip = legend(seen.classes, labels[labels >= 0].unique().tolist(), sheet.size[::-1])
     with written_whole(path) as beside:
         with_below(sheet, strip).save(beside, pnginfo=_told(seen.name, panels, boxes))
-    return ["image", "truth", "prediction", *(["tokens"] if seen.trace is not None else [])]
+    tokens = ["tokens"] if seen.trace is not None else []
+    return ["image", "truth", "prediction", *tokens, *(panel.caption for panel in seen.more)]
 
 
 def draw_tokens(image: Tensor, trace: TokenTrace, path: Path) -> Path:

@@ -107,7 +107,7 @@ class _AtQuarter(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """(B, num_classes, H / 4, W / 4)."""
-        return self.scores(_beside(self.attention(features.main), self.fine(features.fine)))
+        return self.scores(beside(self.attention(features.main), self.fine(features.fine)))
 
 
 class QuarterHead(_AtQuarter):
@@ -145,8 +145,8 @@ class StepwiseHead(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """(B, num_classes, H / 4, W / 4)."""
-        coarse = _beside(self.attention(features.main), self.coarse(features.coarse))
-        return self.scores(_beside(self.fuse(coarse), self.fine(features.fine)))
+        coarse = beside(self.attention(features.main), self.coarse(features.coarse))
+        return self.scores(beside(self.fuse(coarse), self.fine(features.fine)))
 
 
 class LiteHead(_AtQuarter):
@@ -170,6 +170,6 @@ class LiteHead(_AtQuarter):
         )
 
 
-def _beside(coarse: Tensor, fine: Tensor) -> Tensor:
+def beside(coarse: Tensor, fine: Tensor) -> Tensor:
     """Both maps at the size of the fine one, one behind the other."""
     return torch.cat([resized(coarse, (fine.shape[-2], fine.shape[-1])), fine], dim=1)

@@ -6,7 +6,7 @@ Paper: "Real-Time Image Segmentation via Hybrid Convolutional-Transformer Archit
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segsuite.core.hints import Count, Positive, Share
 from segsuite.core.sizes import Size
 from segsuite.methods.hyctas.aggregation import AuxiliaryFusion
-from segsuite.methods.hyctas.backbone import Backbone
+from segsuite.methods.hyctas.backbone import Backbone, Features
 from segsuite.methods.hyctas.genotype import Genotype
 from segsuite.nn.drop_path import DropPath
 from segsuite.nn.normalize import Normalize
@@ -30,12 +30,12 @@ class Output:
     """What the loss needs.
 
     Attributes:
-        main: the network's scores.
-        auxiliary: scores of the auxiliary heads, in training.
+        main: the network's scores, and centres and offsets where it has an instance head.
+        auxiliary: those of the auxiliary heads, in training.
     """
 
-    main: GridPrediction
-    auxiliary: Sequence[GridPrediction]
+    main: Any
+    auxiliary: Sequence[Any]
 
 
 class HybridSegmenter(Segmenter):
@@ -103,14 +103,24 @@ class HybridSegmenter(Segmenter):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         learning = self.training and len(self.auxiliary_heads) > 0
         features = self.backbone(pixels, branches=learning)
-        auxiliary = []
+        size = (images.shape[-2], images.shape[-1])
+        auxiliary: list[Any] = []
         if learning and self.auxiliary_maps is not None:
-            maps = self.auxiliary_maps(features.ends, features.taps)
-            heads = zip(self.auxiliary_heads, maps, strict=True)
-            auxiliary = [GridPrediction(head(map_)) for head, map_ in heads]
-        return Output(GridPrediction(self.head(features)), auxiliary)
+            auxiliary = self.beside(self.auxiliary_maps(features.ends, features.taps), size)
+        return Output(self.answer(features, size), auxiliary)
 
-    def predict(self, images: Tensor) -> GridPrediction:
+    def answer(self, features: Features, size: Size) -> Any:
+        """What the heads say of an image of that size."""
+        del size
+        return GridPrediction(self.head(features))
+
+    def beside(self, maps: Sequence[Tensor], size: Size) -> list[Any]:
+        """What the auxiliary heads say, one of each map."""
+        del size
+        heads = zip(self.auxiliary_heads, maps, strict=True)
+        return [GridPrediction(head(map_)) for head, map_ in heads]
+
+    def predict(self, images: Tensor) -> Any:
         """The best class of every pixel."""
         return self(images).main
 

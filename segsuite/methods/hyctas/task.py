@@ -1,4 +1,4 @@
-"""HyCTAS' task: the common one, with drop path that decoders as training goes on."""
+"""HyCTAS' task: the common one, with drop path that rises as training goes on."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from segsuite.engine.task import SegmentationTask
 class HybridTask(SegmentationTask):
     """Training and evaluation of a `HybridSegmenter`.
 
-    Scheduled drop path (section 4.2) decoders from 0 to `method.drop_path`, by iterations; in the
+    Scheduled drop path (section 4.2) rises from 0 to `method.drop_path`, by iterations; in the
     released code it does nothing, since what it computes is thrown away.
     """
 

@@ -1,0 +1,101 @@
+"""Panoptic segmentation: a class for each pixel, and things told apart."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segsuite.core.arguments import with_arguments_of
+from segsuite.core.errors import ConfigError
+from segsuite.data.class_table import ClassTable
+from segsuite.data.samples import Batch
+from segsuite.engine.callbacks.panels import Panel
+from segsuite.engine.callbacks.panoptic_panels import heat_panel, offsets_panel, segments_panel
+from segsuite.engine.evaluators import Evaluator
+from segsuite.engine.inference.modes import Watcher
+from segsuite.engine.panoptic_evaluator import PanopticEvaluator
+from segsuite.engine.task import SegmentationTask
+from segsuite.nn.grouping import Grouping, PanopticMap
+from segsuite.nn.panoptic import PanopticSegmenter
+
+
+class PanopticTask(SegmentationTask):
+    """Trains and scores a `PanopticSegmenter`; the headline is panoptic quality.
+
+    Args:
+        grouping: makes panoptic maps of what the network says.
+        evaluator: makes the evaluator of `classes`; None is `PanopticEvaluator`.
+
+    Raises:
+        ConfigError: the classes have no things.
+    """
+
+    needs_instances = True
+
+    @with_arguments_of(SegmentationTask)
+    def __init__(
+        self,
+        *,
+        network: PanopticSegmenter,
+        classes: ClassTable,
+        grouping: Grouping,
+        evaluator: Callable[..., Evaluator] | None = None,
+        **common: Any,
+    ) -> None:
+        scores = evaluator or PanopticEvaluator
+        super().__init__(network=network, classes=classes, evaluator=scores, **common)
+        if not classes.things:
+            raise ConfigError(
+                "a panoptic task needs classes that are things, which are counted one by one, but "
+                "data.classes has none; say `thing: true` of them in the class table, or choose "
+                "another data set, such as data=cityscapes"
+            )
+        self.grouping, self.things = grouping, sorted(classes.things)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses by name, already weighted: their sum is what is minimised."""
+        output = self.network(self.seen(batch))
+        taught = self.distillation.losses(self.network, output, batch)
+        own = self.loss(output, batch["label"], batch["instances"], self.things)
+        return {**own, **taught}
+
+    def predictions(self, batch: Batch) -> list[PanopticMap]:
+        return self.panoptic_maps(batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
+        """`labels` (H, W) and `predictions`, a `PanopticMap`, of each image, for callbacks."""
+        predictions = self.predictions(batch)
+        self.evaluator.update(predictions, batch)
+        return {"labels": [one.semantic for one in predictions], "predictions": predictions}
+
+    def panels(self, batch: Batch) -> list[Panel]:
+        """Segments of truth and prediction, the heat of centres and the offsets to them."""
+        with torch.no_grad():
+            (evidence,) = self._evidence(batch)
+            (found,) = self._grouped([evidence], batch)
+        truth, instances = batch["label"][0].cpu(), batch["instances"][0].cpu()
+        labels, heat = found.labels.cpu(), evidence[-3].cpu()
+        in_things = torch.isin(found.semantic.cpu(), torch.tensor(self.things))
+        colors = self.classes.colors
+        return [
+            segments_panel("segments: truth", truth, instances, colors),
+            segments_panel("segments: prediction", labels, found.instances.cpu(), colors),
+            heat_panel("heat of centres", heat),
+            offsets_panel("offsets", evidence[-2:].cpu(), in_things),
+        ]
+
+    def panoptic_maps(self, batch: Batch, *, watch: Watcher | None = None) -> list[PanopticMap]:
+        """What is said of each image of an evaluation batch, at its labels' size."""
+        return self._grouped(self._evidence(batch, watch=watch), batch)
+
+    def _evidence(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
+        sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
+        return self.inference.evidence(self.network, batch["image"], sizes, watch=watch)
+
+    def _grouped(self, evidence: Sequence[Tensor], batch: Batch) -> list[PanopticMap]:
+        pairs = zip(evidence, batch["image"], strict=True)
+        return [
+            self.grouping(maps, self.things, seen=(image.shape[-2], image.shape[-1]))
+            for maps, image in pairs
+        ]

@@ -1,0 +1,95 @@
+"""The losses of a panoptic network: classes, centres, offsets.
+
+Panoptic-DeepLab (Cheng et al., CVPR 2020), section 3.2, with the weights that HyCTAS has.
+"""
+
+from collections.abc import Collection
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segsuite.core.hints import Between, NotNegative, Positive, Share
+from segsuite.core.labels import IGNORE
+from segsuite.nn.panoptic import PanopticOutput, PanopticPrediction
+from segsuite.ops.bilinear import resized
+from segsuite.ops.class_weighting import mean_of
+from segsuite.ops.panoptic_targets import PanopticTargets, panoptic_targets
+from segsuite.ops.precision import full
+
+
+class PanopticLoss(nn.Module):
+    """Cross-entropy of the classes, squared error of the centres' heat, distance of the offsets.
+
+    Args:
+        kept: share of all pixels, those with the highest cross-entropy, that classes are learnt
+            from (0.2 for Cityscapes); 1 for the mean over all that are labelled.
+        centre: weight of the heat's squared error.
+        offset: weight of the offsets' absolute error in pixels.
+        auxiliary: weight of the auxiliary heads' losses.
+        sigma: standard deviation of the heat around a centre, in pixels.
+        small_area: number of pixels below which an instance is small.
+        small_weight: weight of the labels of small instances.
+    """
+
+    def __init__(
+        self,
+        *,
+        kept: Share = 0.2,
+        centre: NotNegative = 200.0,
+        offset: NotNegative = 0.01,
+        auxiliary: NotNegative = 0.2,
+        sigma: Annotated[int, Between(1)] = 10,
+        small_area: Annotated[int, Between(0)] = 4096,
+        small_weight: Positive = 3.0,
+    ) -> None:
+        super().__init__()
+        self.kept, self.centre, self.offset, self.auxiliary = kept, centre, offset, auxiliary
+        self.sigma, self.small_area, self.small_weight = sigma, small_area, small_weight
+
+    def forward(
+        self, output: PanopticOutput, labels: Tensor, instances: Tensor, things: Collection[int]
+    ) -> dict[str, Tensor]:
+        """`ce`, `centre` and `offset`, and `auxiliary` where there are such heads.
+
+        Shapes: labels (B, H, W) int64 with IGNORE, instances (B, H, W) int32, 0 where there is none
+
+        Args:
+            things: class numbers of things.
+        """
+        targets = panoptic_targets(
+            labels,
+            instances,
+            things=things,
+            sigma=self.sigma,
+            small_area=self.small_area,
+            small_weight=self.small_weight,
+        )
+        losses = self._of(output.main, labels, targets)
+        beside = [
+            each for one in output.auxiliary for each in self._of(one, labels, targets).values()
+        ]
+        if beside:
+            losses["auxiliary"] = self.auxiliary * torch.stack(beside).sum()
+        return losses
+
+    def _of(
+        self, answer: PanopticPrediction, labels: Tensor, targets: PanopticTargets
+    ) -> dict[str, Tensor]:
+        size = (labels.shape[1], labels.shape[2])
+        places = full(resized(answer.places, size))
+        heat = (places[:, :1] - targets.heat).square() * targets.centre_weight
+        offsets = (places[:, 1:] - targets.offsets).abs() * targets.offset_weight
+        return {
+            "ce": self._classes(full(answer.scores(size)), labels, targets.semantic_weight),
+            "centre": self.centre * mean_of(heat.sum(), targets.centre_weight.sum()),
+            "offset": self.offset * mean_of(offsets.sum(), targets.offset_weight.sum()),
+        }
+
+    def _classes(self, scores: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+        each = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none") * weight
+        if self.kept == 1:
+            return mean_of(each.sum(), (labels != IGNORE).sum())
+        # Of all pixels, not of the labelled ones: their number would make a GPU's host wait.
+        return each.flatten().topk(max(int(self.kept * each.numel()), 1)).values.mean()
