@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.transfer import begin_with
 from segsuite.nn.backbones.hub import pretrained_file
-from segsuite.nn.backbones.positions import resize_position
+from segsuite.nn.backbones.positions import resize_patch_embedding, resize_position
 from segsuite.nn.backbones.vit import VisionTransformer
 from segsuite.nn.backbones.vit_weights import load_vit_weights, read_vit_weights
 from tests.reference.vit_layouts import as_augreg, as_big_vision, as_mmseg, with_classifier
@@ -210,8 +212,26 @@ def test_a_shallower_network_of_larger_patches_takes_what_fits(source, tmp_path)
     )
     for name, weight in target.blocks[0].state_dict().items():
         assert torch.equal(weight, origin.blocks[0].state_dict()[name])
+
+
+def test_a_control_of_larger_patches_and_fewer_blocks_begins_with_a_dense_checkpoint(source):
+    """`init_from`, as a pretrained file: the same kernel, positions and blocks."""
+    origin, _ = source
+    target, file = network(depth=1, patch=32), network(depth=1, patch=32)
+    made = {"image_size": [64, 64], "patch": 16}
+    checkpoint = {
+        "config": {"method": {"network": {"_target_": "a.B", "backbone": made}}},
+        "state_dict": {f"network.backbone.{n}": w for n, w in origin.state_dict().items()},
+    }
+    whole = nn.Module()
+    whole.backbone = target
+    transfer = begin_with(whole, checkpoint, source="dense")
+    assert not transfer.fresh and not transfer.owns and len(transfer.resized) == 2
+    assert all(name.startswith("backbone.blocks.") for name in transfer.left_over)
     kernel = origin.patch_embed.proj.weight
-    assert torch.equal(
-        target.patch_embed.adapted("proj.weight", kernel, {}), target.patch_embed.proj.weight
+    assert torch.equal(target.patch_embed.proj.weight, resize_patch_embedding(kernel, 32))
+    torch.testing.assert_close(
+        target.pos_embed, resize_position(origin.pos_embed, origin.grid, file.grid)
     )
-    assert target.patch_embed.adapted("proj.bias", kernel[:, 0, 0, 0], {}) is not None
+    narrow = VisionTransformer(dim=24, depth=1, heads=2, image_size=(64, 64))
+    assert narrow.patch_embed.proj.adapted("weight", kernel, {}) is None

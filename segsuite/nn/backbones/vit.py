@@ -130,22 +130,25 @@ class PatchEmbedding(nn.Module):
 
     def __init__(self, dim: int, patch: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, patch, stride=patch)  # a convolution for its names and shape
-
-    def adapted(self, name: str, weight: Tensor, made: Mapping[str, Any]) -> Tensor | None:
-        """The kernel of another patch size, resized to this one's; None for another width.
-
-        Shapes: weight of name "proj.weight" (C, 3, p, p) -> (C, 3, patch, patch)
-        """
-        own = self.proj.weight
-        if name != "proj.weight":
-            return weight
-        if weight.shape[:2] != own.shape[:2]:
-            return None
-        return resize_patch_embedding(weight, own.shape[-1])
+        self.proj = PatchKernel(3, dim, patch, stride=patch)  # a convolution for names and shape
 
     def forward(self, pixels: Tensor) -> Tensor:
         return F.linear(pixels, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class PatchKernel(nn.Conv2d):
+    """A convolution that begins with the kernel of another patch size."""
+
+    def adapted(self, name: str, weight: Tensor, made: Mapping[str, Any]) -> Tensor | None:
+        """The kernel resized to this one's size; None for another width.
+
+        Shapes: weight of name "weight" (C, 3, p, p) -> (C, 3, patch, patch)
+        """
+        if name != "weight":
+            return weight
+        if weight.shape[:2] != self.weight.shape[:2]:
+            return None
+        return resize_patch_embedding(weight, self.weight.shape[-1])
 
 
 class Block(nn.Module):
