@@ -80,7 +80,7 @@ def decode_panoptic_png(path: str | Path) -> NDArray[np.int32]:
     if image.mode not in ("RGB", "RGBA"):
         raise DataError(
             f"{path} has mode {image.mode}, but the colours of a panoptic PNG (mode RGB) are ids "
-            "of segments; masks of class ids are semantic labels, as data=folder reads them"
+            "of segments; masks of class ids are read by data=coco_stuff164k or data=folder"
         )
     red, green, blue = (np.asarray(channel, np.int32) for channel in image.split()[:3])
     return red | green << 8 | blue << 16

@@ -13,8 +13,9 @@ from segsuite.core.errors import DataError
 from segsuite.core.labels import IGNORE
 from segsuite.data.checks.verify import inspected
 from segsuite.data.class_table import ClassTable
+from segsuite.data.panoptic_files import decode_panoptic_png
 from segsuite.data.preparation import segments_info
-from segsuite.data.readers.coco_panoptic import CocoPanoptic, decode_panoptic_png
+from segsuite.data.readers.coco_panoptic import CocoPanoptic
 from segsuite.data.readers.mask_values import MaskReader
 from segsuite.data.segments import Segments
 from segsuite.engine.launch.entry_point import compose

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from segsuite.core.errors import DataError, first_of
 from segsuite.data.class_table import ClassTable
+from segsuite.data.panoptic_files import decode_panoptic_png
 from segsuite.data.preparation.segments_info import PanopticAnnotations, panoptic_annotations
-from segsuite.data.readers.decode import decode_image, opened
+from segsuite.data.readers.decode import decode_image
 from segsuite.data.readers.missing import ExpectedFiles
 from segsuite.data.readers.patterns import found, layout
 from segsuite.data.samples import Facts, ListedSamples, Sample, counts_of
@@ -26,22 +27,6 @@ _MEND = (
     "give PNG and JSON files of one release, or leave out what does not fit with data.verify=true "
     "data.strict=false"
 )
-
-
-def decode_panoptic_png(path: Path) -> NDArray[np.int32]:
-    """(H, W) ids of segments, 0 where there is none.
-
-    Raises:
-        DataError: naming the file, when it cannot be decoded or has no colours.
-    """
-    image = opened(path)
-    if image.mode not in ("RGB", "RGBA"):
-        raise DataError(
-            f"{path} has mode {image.mode}, but the colours of a panoptic PNG (mode RGB) are ids "
-            "of segments; masks of class ids are read by data=coco_stuff164k or data=folder"
-        )
-    red, green, blue = (np.asarray(channel, np.int32) for channel in image.split()[:3])
-    return red | green << 8 | blue << 16
 
 
 @dataclass(frozen=True, kw_only=True)
