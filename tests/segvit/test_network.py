@@ -226,52 +226,6 @@ def test_windows_of_two_sizes_share_and_every_patch_gets_its_slots_answer(images
         net.predict(images[..., :160])
 
 
-@pytest.mark.parametrize("head", [AtmSingle, AtmCascade])
-def test_windows_that_are_truly_alike_change_nothing_in_proportional_attention(head):
-    """Softmax over sixteen equal keys is that over one, counted sixteen times."""
-    size = (128, 192)
-    cells = torch.rand(2, 3, 2, 3, generator=torch.Generator().manual_seed(3)) * 255
-    images = nn.functional.interpolate(cells, size=size, mode="nearest")  # each 64 x 64 alike
-    kind = {"windows": 4, "large_windows": 5, "image_size": size}
-    plain, dense = network(DeviationSharing(**kind), head=head), network(head=head)
-    told = network(DeviationSharing(proportional=True, **kind), head=head)
-    scores = []
-    for net in (dense, told, plain):
-        nn.init.zeros_(net.backbone.pos_embed)
-        with torch.no_grad():
-            scores.append(net.predict(images).scores((8, 12)))
-    torch.testing.assert_close(scores[1], scores[0], rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(scores[2], scores[0], rtol=1e-2)
-
-
-@pytest.mark.parametrize("context", ["drop", "kv"])
-def test_pruned_tokens_keep_their_weight_in_proportional_attention(images, context):
-    """All three modes agree, so that each weight follows its row wherever that is moved."""
-    shared = {"windows": 5, "image_size": SIZE, "proportional": True, "size_vectors": True}
-    kind = {"context": context, "theta": 0.45}
-    masks = network(CosineSharing(**shared), exits("linear", mode="mask", **kind))
-    leave = network(CosineSharing(**shared), exits("linear", mode="dynamic", **kind))
-    with torch.no_grad():
-        nn.init.normal_(masks.sizes, generator=torch.Generator().manual_seed(5))
-        leave.sizes.copy_(masks.sizes)
-        kept, found = masks.predict(images), leave.predict(images)
-    assert 0 < kept.trace.counts()[0][1] < 65
-    torch.testing.assert_close(kept.scores(SIZE), found.scores(SIZE), rtol=1e-4, atol=1e-5)
-
-
-def test_a_network_that_is_told_of_sizes_begins_with_the_weights_of_one_that_is_not(images):
-    shared = {"windows": 5, "image_size": SIZE}
-    told, plain = (
-        network(CosineSharing(size_vectors=True, **shared)),
-        network(CosineSharing(**shared)),
-    )
-    nn.init.zeros_(told.sizes)
-    with torch.no_grad():
-        assert torch.equal(told.predict(images).scores(SIZE), plain.predict(images).scores(SIZE))
-    told.train()(images).heads[-1].masks.sum().backward()
-    assert told.sizes.grad[:2].abs().sum() > 0 and told.sizes.grad[2].abs().sum() == 0
-
-
 def test_elastic_budgets_are_drawn_in_training_alone_and_half_of_the_time(images):
     net = network(None, exits("linear", mode="static", budgets=[40, 20], elastic=[0.5, 1.25]))
     torch.manual_seed(0)

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from segsuite.core.errors import ConfigError
 from segsuite.core.idle import why_idle
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing, EntropySharing
+from segsuite.methods.segvit.policy import shrunk
 from segsuite.methods.segvit.slots import (
     Windows,
     share,
-    slot_areas,
     slot_pixels,
     slot_positions,
 )
@@ -20,6 +20,7 @@ from segsuite.methods.segvit.token_sharing import (
     OracleSharing,
     RandomSharing,
 )
+from segsuite.ops.patches import halved
 
 KINDS = (CosineSharing, DeviationSharing, EntropySharing, OracleSharing, RandomSharing)
 GRID, PATCH = (8, 12), 4
@@ -189,6 +190,11 @@ def test_windows_of_4x4_ask_for_sides_of_four_patches():
     ) == Windows(103, 14)
 
 
-def test_the_areas_of_slots_add_up_to_all_patches():
-    areas = slot_areas(Windows(small=3, large=2), 96)
-    assert areas.tolist() == [1.0] * 52 + [4.0] * 3 + [16.0] * 2 and areas.sum() == 96
+def test_halving_is_averaging_and_bilinear_resizing_once_or_twice():
+    images = torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(1)) * 255
+    bilinear = F.interpolate(images, scale_factor=0.5, mode="bilinear")
+    torch.testing.assert_close(halved(images), bilinear, rtol=1e-6, atol=1e-5)
+    twice = F.avg_pool2d(images, 4)
+    torch.testing.assert_close(halved(halved(images)), twice, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(shrunk(images, 4), twice, rtol=1e-6, atol=1e-5)
+    assert shrunk(images, 1) is images and shrunk(images[..., :30, :60], 6).shape == (2, 3, 5, 10)

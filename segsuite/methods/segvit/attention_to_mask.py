@@ -18,7 +18,7 @@ from segsuite.methods.segvit.predictions import (
     cascade_prediction,
     single_prediction,
 )
-from segsuite.nn.backbones.vit import Attention, as_mask
+from segsuite.nn.backbones.vit import Attention
 from segsuite.nn.predictions import GridPrediction
 from segsuite.nn.token_trace import TokenTrace
 
@@ -102,7 +102,7 @@ class AtmCascade(Head):
         self.classify = nn.Linear(dim, num_classes + 1)
         self.apply(_initialise)
 
-    def forward(self, features: Sequence[Tensor], valid: Tensor | None = None) -> list[AtmOutput]:
+    def forward(self, features: Sequence[Tensor]) -> list[AtmOutput]:
         """One output per stage, from the deepest feature to the shallowest; the last is the answer.
 
         Args:
@@ -116,7 +116,7 @@ class AtmCascade(Head):
         queries = self.queries.expand(features[0].shape[0], -1, -1)
         outputs: list[AtmOutput] = []
         for stage, tokens in zip(self.stages, reversed(features), strict=True):
-            queries, masks = stage(tokens, queries, valid)
+            queries, masks = stage(tokens, queries)
             masks = outputs[-1].masks + masks if outputs else masks
             outputs.append(AtmOutput(masks, self.classify(queries)))
         return outputs
@@ -202,7 +202,7 @@ class CrossAttention(nn.Module):
             self._split(query),
             self._split(key),
             self._split(value),
-            attn_mask=as_mask(valid, query.dtype),
+            attn_mask=None if valid is None else valid[:, None, None],
             dropout_p=self.dropout if self.training else 0.0,
         )
         masks = None

@@ -27,11 +27,10 @@ class AtmOutput:
 class Head(nn.Module, ABC):
     """A head of SegViT; `conf/method/head/segvit/*.yaml` chooses one.
 
-    A head that `reads_taps` is called as `head(features, valid)` with the features of all slots
-    after the blocks that `SegVit.taps` names, from shallow to deep, each (B, n0, C); it gives one
-    output per feature, the answer last. Another is called as `head(tokens, valid)` with the tokens
-    that are alive, (B, n, C); it gives one output. `valid` (B, n) says which of them are real, as
-    bool, or what is added to the logits of attention to them; None: all alike.
+    A head that `reads_taps` is called as `head(features)` with the features of all slots after the
+    blocks that `SegVit.taps` names, from shallow to deep, each (B, n0, C); it gives one output per
+    feature, the answer last. Another is called as `head(tokens, valid)` with the tokens that are
+    alive, (B, n, C), and which of them are real, (B, n) bool or None; it gives one output.
     """
 
     reads_taps: ClassVar[bool] = False

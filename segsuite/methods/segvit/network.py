@@ -15,14 +15,14 @@ from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Above, Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
 from segsuite.methods.segvit.head import AtmOutput, Head
-from segsuite.methods.segvit.slots import Windows, share, slot_areas, slot_pixels, slot_positions
+from segsuite.methods.segvit.slots import Windows, share, slot_pixels, slot_positions
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
 from segsuite.methods.segvit.token_sharing import TokenSharing
 from segsuite.nn.backbones.vit import VisionTransformer
@@ -117,8 +117,6 @@ class SegVit(Segmenter):
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone, self.head, self.sharing, self.pruning = backbone, head, sharing, pruning
         self.auxiliary, self.input_scale = auxiliary, input_scale
-        told = sharing is not None and sharing.size_vectors
-        self.sizes = nn.Parameter(torch.zeros(3, backbone.dim)) if told else None
         self.taps = tuple(taps or default_taps(depth))
         if any(not 0 <= tap < depth for tap in self.taps) or self.taps[-1] != depth - 1:
             raise ConfigError(
@@ -225,18 +223,7 @@ class SegVit(Segmenter):
         # Pixels are gathered first, so that only what became a token is embedded.
         rows = slot_pixels(pixels, slots, self.backbone.patch)
         where = slot_positions(position, slots, grid)
-        tokens = self.backbone.embed_patches(rows) + where
-        if self.sizes is not None:
-            level = slot_areas(windows, patches, images.device).log2().long() // 2
-            tokens = tokens + self.sizes[level]
-        return tokens, slots.owner, scores.logits
-
-    def _areas(self, grid: Size, tokens: Tensor) -> Tensor | None:
-        """How many patches each slot stands for, where attention is to know it."""
-        if self.sharing is None or not self.sharing.proportional:
-            return None
-        patches = grid[0] * grid[1]
-        return slot_areas(self.sharing.counts(patches), patches, tokens.device)
+        return self.backbone.embed_patches(rows) + where, slots.owner, scores.logits
 
     def _grid(self, images: Tensor) -> Size:
         return images.shape[-2] // self.backbone.patch, images.shape[-1] // self.backbone.patch
@@ -247,8 +234,7 @@ class SegVit(Segmenter):
         size = None if self.input_scale == 1 else (images.shape[-2], images.shape[-1])
         images = self._scaled(images)
         tokens, owner, policy = self._tokenise(images)
-        grid = self._grid(images)
-        alive = start(tokens, self._areas(grid, tokens))
+        alive, grid = start(tokens), self._grid(images)
         stages, taps, exits = [TokenStage(after=0, slots=alive.slots)], [], []
         wanted = self.taps if self.head.reads_taps else ()
         factor = 1.0 if self.pruning is None else self.pruning.draw()
@@ -258,7 +244,7 @@ class SegVit(Segmenter):
                 taps.append(alive.features())
             if self.pruning is not None and done in self.pruning.after:
                 index = self.pruning.after.index(done)
-                scores = self.pruning.scorers[index](alive.tokens, alive.heeded())
+                scores = self.pruning.scorers[index](alive.tokens, alive.valid)
                 exits.append((alive, scores))
                 alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1], factor)
                 stages.append(TokenStage(after=done, slots=alive.slots, valid=alive.valid))
@@ -271,11 +257,11 @@ class SegVit(Segmenter):
     def _heads(self, encoded: _Encoded) -> list[AtmOutput]:
         """Outputs over all slots, (B, K, n0): the exits' where they answer, the final one last."""
         if self.head.reads_taps:
-            return self.head(encoded.taps, encoded.alive.areas)
+            return self.head(encoded.taps)
         if self.pruning is None or self.pruning.carries:
-            return [self.head(encoded.alive.features(), encoded.alive.areas)]
+            return [self.head(encoded.alive.features())]
         outputs: list[AtmOutput] = []
-        last = (encoded.alive, self.head(encoded.alive.tokens, encoded.alive.heeded()))
+        last = (encoded.alive, self.head(encoded.alive.tokens, encoded.alive.valid))
         seen = [(alive, scores.atm) for alive, scores in encoded.exits]
         for alive, output in (*seen, last):
             canvas = outputs[-1].masks if outputs else None

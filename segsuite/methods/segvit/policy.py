@@ -22,6 +22,7 @@ from segsuite.nn.backbones.hub import pretrained_file
 from segsuite.nn.backbones.lite_weights import PYPI, packaged_file
 from segsuite.nn.backbones.weight_files import KEY, read_tensors
 from segsuite.nn.normalize import Normalize
+from segsuite.ops.patches import halved
 
 
 def window_labels(labels: Tensor, *, window: int = 32, ignore_border: bool = False) -> Tensor:
@@ -101,10 +102,8 @@ class PolicyNetwork(nn.Module):
 
         Shapes: images (B, 3, H, W) in 0..255
         """
-        x = self.normalize(images)
-        if self.scale != 1.0:
-            factor = round(1 / self.scale)
-            x = nn.functional.avg_pool2d(x, factor)
+        # Averaged before it is normalised, which is the same, of fewer pixels.
+        x = self.normalize(shrunk(images.float(), round(1 / self.scale)))
         return self.head(self.backbone(x.contiguous(memory_format=torch.channels_last))[-1])
 
     def load_initial_weights(self, *, key: str = KEY) -> None:
@@ -164,6 +163,16 @@ class PolicyNetwork(nn.Module):
             )
         tensors = {name: part(state, name, Tensor, path) for name in state}
         load_weights(self, tensors, source=path)
+
+
+def shrunk(images: Tensor, factor: int) -> Tensor:
+    """Averaged over squares of `factor` pixels.
+
+    Shapes: images (B, C, H, W), floating point -> (B, C, H / factor, W / factor)
+    """
+    while factor % 2 == 0:
+        images, factor = halved(images), factor // 2
+    return images if factor == 1 else nn.functional.avg_pool2d(images, factor)
 
 
 def _encoder_key(key: str) -> str:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.sizes import Size
-from segsuite.ops.patches import patchify
+from segsuite.ops.patches import halved, patchify
 from segsuite.ops.tokens import gather_tokens
 
 _FAR = 2.0**23  # behind every patch number; sums stay exact in float32
@@ -106,13 +106,6 @@ def _numbered(taken: Tensor, first: int) -> Tensor:
     return first + taken.long().cumsum(1) - 1
 
 
-def slot_areas(windows: Windows, patches: int, device: torch.device | None = None) -> Tensor:
-    """(n0,) float32: how many patches each slot stands for."""
-    alone = patches - 4 * windows.small - 16 * windows.large
-    parts = ((alone, 1.0), (windows.small, 4.0), (windows.large, 16.0))
-    return torch.cat([torch.full((count,), area, device=device) for count, area in parts])
-
-
 def slot_pixels(images: Tensor, slots: Slots, patch: int) -> Tensor:
     """The pixels of each slot: a patch, or a window made as small as one.
 
@@ -121,11 +114,11 @@ def slot_pixels(images: Tensor, slots: Slots, patch: int) -> Tensor:
 
     Shapes: images (B, 3, H, W) -> (B, n0, 3 * patch * patch)
     """
-    halved = F.avg_pool2d(images, 2)
+    half = halved(images)
     parts = [gather_tokens(patchify(images, patch), slots.single)]
-    parts.append(gather_tokens(patchify(halved, patch), slots.small))
+    parts.append(gather_tokens(patchify(half, patch), slots.small))
     if slots.large is not None:
-        parts.append(gather_tokens(patchify(F.avg_pool2d(halved, 2), patch), slots.large))
+        parts.append(gather_tokens(patchify(halved(half), patch), slots.large))
     return torch.cat(parts, dim=1)
 
 

@@ -38,9 +38,6 @@ class Alive:
         memory: the features (B, n0, C) of every slot when it was last compacted; None before.
         context: exited tokens (B, m, C) that stay keys and values; None when they are dropped.
         key_mask: what attention may look at, (B, n + m) bool; None: everything.
-        areas: logarithms (B, n0) of how many patches each slot stands for, where attention is to
-            be in proportion to them; None where all tokens count alike.
-        beside: the slots (B, m) int64 of `context`.
     """
 
     tokens: Tensor
@@ -49,30 +46,13 @@ class Alive:
     memory: Tensor | None = None
     context: Tensor | None = None
     key_mask: Tensor | None = None
-    areas: Tensor | None = None
-    beside: Tensor | None = None
 
     def through(self, block: nn.Module) -> "Alive":
         """These tokens after one transformer block; rows that are not valid stay as they were."""
-        tokens = block(self.tokens, context=self.context, key_mask=self._attended())
+        tokens = block(self.tokens, context=self.context, key_mask=self.key_mask)
         if self.valid is not None:
             tokens = torch.where(self.valid.unsqueeze(-1), tokens, self.tokens)
         return replace(self, tokens=tokens)
-
-    def _attended(self) -> Tensor | None:
-        """What attention may look at, as bool, or as numbers that are added to its logits."""
-        if self.areas is None:
-            return self.key_mask
-        slots = self.slots if self.beside is None else torch.cat([self.slots, self.beside], 1)
-        weights = self.areas.gather(1, slots)
-        return weights if self.key_mask is None else weights.where(self.key_mask, -torch.inf)
-
-    def heeded(self) -> Tensor | None:
-        """Likewise what a head may look at of these rows, (B, n)."""
-        if self.areas is None:
-            return self.valid
-        weights = self.areas.gather(1, self.slots)
-        return weights if self.valid is None else weights.where(self.valid, -torch.inf)
 
     def features(self) -> Tensor:
         """(B, n0, C): every slot's newest features, in slot order."""
@@ -81,17 +61,13 @@ class Alive:
         return scatter_tokens(self.memory, self.slots, self.tokens)
 
 
-def start(tokens: Tensor, areas: Tensor | None = None) -> Alive:
+def start(tokens: Tensor) -> Alive:
     """All tokens alive; row i is slot i.
 
-    Args:
-        areas: how many patches each slot stands for, see `Alive`; None where it does not matter.
-
-    Shapes: tokens (B, n0, C), areas (n0,)
+    Shapes: tokens (B, n0, C)
     """
     slots = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
-    weights = None if areas is None else areas.log().expand(tokens.shape[0], -1)
-    return Alive(tokens=tokens, slots=slots, areas=weights)
+    return Alive(tokens=tokens, slots=slots)
 
 
 def stays(scores: ExitScores, theta: float, keep_per_class: int) -> Tensor:
@@ -228,7 +204,7 @@ class TokenPruning(nn.Module):
     def _gather(self, alive: Alive, first: Tensor, valid: Tensor | None = None) -> Alive:
         """Moves the rows `first` (B, kept) together; the rest waits in memory."""
         memory, slots = alive.features(), alive.slots.gather(1, first)
-        context = rest = None
+        context = None
         if self.context == "kv":
             # Every slot that is not among the rows, by topk: its shape is known beforehand.
             gone = torch.ones(memory.shape[:2], device=memory.device).scatter(1, slots, 0.0)
@@ -241,8 +217,6 @@ class TokenPruning(nn.Module):
             memory=memory,
             context=context,
             key_mask=valid if self.context == "drop" else None,
-            areas=alive.areas,
-            beside=rest,
         )
 
 

@@ -53,10 +53,6 @@ class TokenSharing(nn.Module, ABC):
         large_windows: likewise for windows of 4x4 patches, which are chosen first; a share s is
             ceil(s * N / 15) windows.
         tokens: how many tokens remain at `image_size`, in place of `windows`.
-        proportional: whether attention counts a token as often as the patches it stands for, by
-            the logarithm of their number on its logits (ToMe, ICLR 2023, section 3): windows that
-            are truly alike then change nothing.
-        size_vectors: whether a vector that is learned, 0 at the start, tells a token of its size.
 
     Raises:
         ConfigError: more windows than the grid has, a number of tokens that no number of windows
@@ -71,11 +67,8 @@ class TokenSharing(nn.Module, ABC):
         patch: Count = 16,
         large_windows: int | float = 0,
         tokens: Count | None = None,
-        proportional: bool = False,
-        size_vectors: bool = False,
     ) -> None:
         super().__init__()
-        self.proportional, self.size_vectors = proportional, size_vectors
         self.patch, self.image_size, self.tokens = patch, tuple(image_size), tokens
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
         if tokens is not None:

@@ -105,7 +105,7 @@ class VisionTransformer(nn.Module):
                 arguments `made`.
         """
         height, width = made["image_size"]
-        patch = made.get("patch", self.patch)
+        patch = made.get("patch", 16)  # what backbones had before they said
         grid = (height // patch, width // patch)
         if weight.shape != (1, grid[0] * grid[1], self.dim):
             return None
@@ -175,8 +175,7 @@ class Block(nn.Module):
 
         Args:
             context: tokens that are attended to, but not updated.
-            key_mask: True where a token (of x, then of context) may be attended to; or numbers that
-                are added to the logits of attention.
+            key_mask: True where a token (of x, then of context) may be attended to.
         """
         beside = None if context is None else self.norm1(context)
         x = x + self.drop1(self.attn(self.norm1(x), beside, key_mask))
@@ -189,7 +188,7 @@ class Attention(nn.Module):
     Args:
         dropout: dropout probability of what is attended to.
 
-    Shapes: x (B, n, C), context (B, m, C), key_mask (B, n + m) bool or float -> (B, n, C)
+    Shapes: x (B, n, C), context (B, m, C), key_mask (B, n + m) bool -> (B, n, C)
     """
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
@@ -208,7 +207,7 @@ class Attention(nn.Module):
             more_keys, more_values = self._split(packed, 2)
             key = torch.cat([key, more_keys], dim=2)
             value = torch.cat([value, more_values], dim=2)
-        mask = as_mask(key_mask, query.dtype)
+        mask = None if key_mask is None else key_mask[:, None, None]
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return self.proj(out.transpose(1, 2).flatten(2))
@@ -216,16 +215,6 @@ class Attention(nn.Module):
     def _split(self, packed: Tensor, parts: int) -> tuple[Tensor, ...]:
         """`parts` tensors (B, heads, n, C / heads) out of (B, n, parts * C)."""
         return packed.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-
-
-def as_mask(keys: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """The mask of scaled_dot_product_attention: bool as it is, numbers in the queries' dtype.
-
-    Shapes: keys (B, m) -> (B, 1, 1, m)
-    """
-    if keys is None:
-        return None
-    return (keys if keys.dtype == torch.bool else keys.to(dtype))[:, None, None]
 
 
 class Mlp(nn.Module):
