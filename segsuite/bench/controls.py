@@ -92,7 +92,9 @@ class Controls:
         """One sentence."""
         winners = [one for one in self.beside if one.beats(batch)]
         if not winners:
-            return f"at batch {batch} {self.method.name} pays: no control is both faster and better"
+            beside = ", ".join(one.control.name for one in self.beside)
+            told = f"none of {beside} is both faster and better"
+            return f"at batch {batch} {self.method.name} pays: {told}"
         told = " and ".join(
             f"{one.control.name} is both faster and better"
             + ("" if one.surely(batch) else " (not beyond doubt)")

@@ -97,8 +97,14 @@ def _budget(config: Mapping[str, Any]) -> dict[str, Any]:
         "trainer.max_steps": trainer["max_steps"],
         "trainer.accumulate_grad_batches": trainer.get("accumulate_grad_batches", 1),
         "trainer.precision": trainer.get("precision"),
+        "trainer.devices": trainer.get("devices"),
+        "trainer.num_nodes": trainer.get("num_nodes", 1),
         "init_from": config.get("init_from"),
+        "inference": config.get("inference"),
     }
-    for key in ("batch_size", "crop_size", "reader", "root", "classes"):
+    for key in (
+        *("batch_size", "crop_size", "reader", "root", "classes"),
+        *("train_transform", "eval_transform"),
+    ):
         plain[f"data.{key}"] = data.get(key)
     return plain

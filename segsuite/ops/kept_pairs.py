@@ -22,6 +22,7 @@ def share_kept(
     scale: float = 1.0,
     metric: str = "dot",
     cutoff: float | None = None,
+    normalize: bool = False,
 ) -> Tensor:
     """Share of pairs that are less than the cutoff below their pixel's highest and own logit.
 
@@ -29,6 +30,7 @@ def share_kept(
 
     Args:
         cutoff: as of `streaming_cross_entropy`.
+        normalize: whether features are brought to length 1 first.
 
     Shapes: features (B, d, h, w), table (C, d), labels (B, H, W) int64 with IGNORE, bias (C,) -> ()
     """
@@ -39,6 +41,7 @@ def share_kept(
     seen = (y != IGNORE).nonzero().squeeze(1)
     seen = seen[:: max(len(seen) * len(e) // _LOGITS, 1)]
     x = full(features).permute(0, 2, 3, 1).flatten(0, 2).index_select(0, seen)
+    x = F.normalize(x, dim=1) if normalize else x
     if metric == "dot":
         logits = scale * x @ e.T + (0 if bias is None else full(bias))
     else:

@@ -76,6 +76,44 @@ def test_what_was_small_and_on_a_cpu_is_no_result_of_a_gpu(tmp_path):
     assert len(given) == 1 and "device=cuda" in found["losses"]["commands"]["losses"]["typed"]
 
 
+def test_results_of_a_cpu_are_none_where_a_gpu_has_no_time(tmp_path):
+    chosen = choose(["fixed_time"], parts(None))
+    runner, _ = faked(tmp_path)
+    kind = {"runner": runner, "tell": lambda text: None}
+    found = run(chosen, tmp_path, minutes=9.0, device="cpu", tiny=True, **kind)
+    assert len(found["fixed_time"]["commands"]) == 6 and "fit" in found["fixed_time"]
+    found = run(chosen, tmp_path, minutes=0.0, device="cuda", **kind)
+    assert found["fixed_time"]["commands"] == {} and "fit" not in found["fixed_time"]
+
+
+def test_a_cpu_compiles_where_a_gpu_has_graphs(tmp_path):
+    chosen = choose(["hybrids"], parts(None))
+    for device, ways in (("cpu", {"false", "true"}), ("cuda", {"false", "true", "graphs"})):
+        runner, given = faked(tmp_path / device)
+        kind = {"runner": runner, "tell": lambda text: None}
+        run(chosen, tmp_path / device, minutes=9.0, device=device, **kind)
+        typed = {o.partition("=")[2] for line in given for o in line if o.startswith("compile=")}
+        assert typed == ways
+
+
+@pytest.mark.parametrize(("skipped", "done"), [(3, False), (1, True)])
+def test_tests_that_were_all_skipped_show_nothing(tmp_path, skipped, done):
+    def runner(typed):
+        (path,) = (Path(o.partition("=")[2]) for o in typed if o.startswith("--junit-xml="))
+        path.parent.mkdir(parents=True)
+        path.write_text(f'<a><testsuite tests="3" skipped="{skipped}"/></a>')
+        return 0
+
+    told: list[str] = []
+    kind = {"runner": runner, "minutes": 9.0, "device": "cuda", "tell": told.append}
+    own = run(choose(["tests"], parts(None)), tmp_path, **kind)["tests"]["commands"]
+    assert bool(own) == done
+    if done:
+        assert own["tests"]["result"] == {"passed": 2, "skipped": 1}
+    else:
+        assert any("passed no test, and skipped 3" in line for line in told)
+
+
 def test_parts_that_take_too_long_are_left_out_and_said(tmp_path):
     told: list[str] = []
     runner, given = faked(tmp_path)

@@ -22,15 +22,16 @@ SMALL = {
     "hyctas": ("method.genotype.filters=2",),
     "lraspp": (),
     "yolo26n": (),
+    "panoptic": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
     "essnet": ("method/backbone=timm", "method.backbone.name=mobilenetv2_035"),
 }
 ALIKE = re.compile(
     r"essnet_(cityscapes|ade20k|voc)_resnet.*|mobile_.*_cityscapes_coarse|hyctas_[sm]_ade20k"
-    r"|hyctas_m_cityscapes|hyctas_supernet_cityscapes"
+    r"|hyctas_m_cityscapes|hyctas_supernet_cityscapes|hyctas_l_coco_panoptic|panoptic_mobilenetv2_.*"
     r"|(segvit|cts|dtop|cts_dtop)_vit[bls](_static)?|cts_policy_cityscapes"
 )
 """Made small, these are essnet_..._mobilenetv2, mobile_..._fine, hyctas_s_cityscapes,
-hyctas_l_..., hyctas_supernet_camvid, ..._vitt and cts_policy_ade20k; test_composition builds
+hyctas_l_..., hyctas_l_cityscapes_panoptic, panoptic_scenes, hyctas_supernet_camvid, ..._vitt and cts_policy_ade20k; test_composition builds
 all."""
 
 

@@ -72,17 +72,35 @@ def test_logits_that_would_take_memory_are_not_made(monkeypatch):
     assert way == "exact" and "would be" in why
 
 
-def test_what_was_taken_is_said_once(caplog):
-    auto.say.cache_clear()
+def test_what_was_taken_is_said_once_a_run(caplog):
     out, y = made(11, 12, SIZE)
+    one, other = AutoLoss(), AutoLoss()
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            AutoLoss()(out, y)
+            one(out, y)
     (line,) = [r.getMessage() for r in caplog.records if "method/loss=auto" in r.getMessage()]
     assert (
         line
         == "method/loss=auto takes dense: 11 classes of 12 numbers, all logits of which are 0 MB"
     )
+
+    with caplog.at_level(logging.INFO):
+        other(out, y)
+    assert [r.getMessage() for r in caplog.records].count(line) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "said"),
+    [
+        ({"kernel": "triton"}, 11, "kernel=triton cannot run"),
+        ({"budget": 0}, 11, "budget=0 holds no logit"),
+        ({}, 1, "two classes or more"),
+    ],
+)
+def test_what_the_exact_way_refuses_is_refused_on_any(settings, classes, said):
+    out, y = made(classes, 12, SIZE)
+    with pytest.raises(ConfigError, match=said):
+        AutoLoss(**settings)(out, y.clamp(max=0))
 
 
 def test_it_is_the_default():

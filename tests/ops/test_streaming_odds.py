@@ -157,6 +157,11 @@ def test_the_share_of_pairs_that_count():
     share = share_kept(x, e, y, scale=20.0, metric="sq")
     assert float(share) == pytest.approx(4 / 6)
     assert float(share_kept(x, e, y, scale=20.0, metric="sq", cutoff=50)) == 1.0
+    angle, table = torch.tensor([[[[0.1]], [[0.0]]]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    kept = [
+        share_kept(angle, table, y[:, :, :1], scale=20.0, normalize=unit) for unit in (False, True)
+    ]
+    assert kept == [1.0, 0.5]  # 4 apart as they are, 40 apart of length 1
 
 
 @on_linux

@@ -74,14 +74,15 @@ def test_without_large_windows_nothing_differs_from_sharing_at_one_size():
 
 def test_unsharing_gives_back_a_map_that_is_constant_in_shared_windows():
     slots = share(scores(), Windows(6, 2), GRID)
-    values = torch.arange(float(PATCHES)).expand(2, -1)
     for b in range(2):
-        constant = values[b].clone()
-        for slot in slots.owner[b].unique():
-            inside = slots.owner[b] == slot
-            constant[inside] = constant[inside].mean()
-        means = torch.stack([constant[slots.owner[b] == slot][0] for slot in range(48)])
-        assert torch.equal(means[slots.owner[b]], constant)
+        values = torch.arange(float(PATCHES))
+        for side, windows in ((2, slots.small[b]), (4, slots.large[b])):
+            for window in windows:
+                values[cells(side) == window] = 1000.0 * side + window
+        of_slots = torch.cat(
+            [values[slots.single[b]], 2000.0 + slots.small[b], 4000.0 + slots.large[b]]
+        )
+        assert torch.equal(of_slots[slots.owner[b]], values)
 
 
 def test_pixels_and_positions_of_a_slot_are_the_mean_of_its_own():

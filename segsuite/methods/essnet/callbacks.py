@@ -87,6 +87,7 @@ class PairsKept(Callback):
                 scale=output.scale,
                 metric=output.metric,
                 cutoff=getattr(loss, "cutoff", None),
+                normalize=output.normalize_after,
             )
             pl_module.log("train/pairs_kept", share, batch_size=len(labels))
 

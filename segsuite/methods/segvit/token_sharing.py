@@ -253,9 +253,9 @@ def windows_for(tokens: int, patches: int, large: int) -> int:
         near = {left - 3 * min(max(count, 0), most) for count in (small, small + 1)}
         said = " or ".join(map(str, sorted(near)))
         raise ConfigError(
-            f"method.sharing.tokens={tokens} cannot be reached: of {patches} patches, {large} "
-            "windows of 4x4 take 15 tokens each away and windows of 2x2 take 3; nearest is "
-            f"method.sharing.tokens={said}"
+            f"method.sharing.tokens={tokens} cannot be reached: of {patches} patches, windows of "
+            f"2x2 take 3 each away, and {large} of 4x4 (method.sharing.large_windows) 15; "
+            f"nearest is method.sharing.tokens={said}"
         )
     return small
 

@@ -1,7 +1,6 @@
 """The exact loss by the way that is fastest: all logits, chunks of them, or torch's own op."""
 
 import logging
-from functools import cache
 from typing import Literal
 
 from torch import Tensor
@@ -11,6 +10,8 @@ from segsuite.methods.essnet.losses.exact import ExactLoss
 from segsuite.methods.essnet.losses.torch import summed_by_torch
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.nn.dense_losses import summed_cross_entropy
+from segsuite.ops.precision import full
+from segsuite.ops.streaming_cross_entropy import check, settled
 from segsuite.ops.torch_cross_entropy import torch_has_it
 
 log = logging.getLogger(__name__)
@@ -42,9 +43,17 @@ class AutoLoss(ExactLoss):
         cutoff: see `ops.streaming_odds`; None for the smallest that changes nothing in float32.
     """
 
+    _said = ""
+
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
+        features, table = full(output.features), full(output.table)
+        check(table, bias=output.bias, metric=output.metric, weights=self.weights(output))
+        settled(features, table, output.metric, self.kernel, self.budget, self.cutoff)
         way, why = chosen_way(output, labels)
-        say(f"method/loss=auto takes {way}: {why}")
+        sentence = f"method/loss=auto takes {way}: {why}"
+        if sentence != self._said:  # again where crops of another size change it
+            log.info(sentence)
+            self._said = sentence
         if way == "dense":
             scores = all_scores(output, labels)
             return summed_cross_entropy(scores, labels, self.weights(output), self.hard)
@@ -70,9 +79,3 @@ def chosen_way(output: EssnetOutput, labels: Tensor) -> tuple[Way, str]:
     if alike and dim >= _WIDE and output.metric != "l2" and torch_has_it():
         return "torch", f"{what} at full resolution already"
     return "exact", f"{what}, in chunks"
-
-
-@cache
-def say(sentence: str) -> None:
-    """Logs a sentence, each once."""
-    log.info(sentence)
