@@ -19,6 +19,9 @@ def main(cfg: DictConfig) -> None:
     with a legend below (legend=false: without); with colors=true also output/colors/NAME.png, the
     masks in the classes' colours. Sub-folders are kept. Large images need inference=slide.
 
+    Of a panoptic network, overlays show segments with a line around each instance, and these are
+    written in COCO's format too: output/panoptic/NAME.png and output/panoptic.json.
+
     python -m segsuite.predict ckpt_path=network.onnx input=street.jpg output=found
 
     An ONNX file of segsuite.export writes the same, each image stretched to the file's own size.

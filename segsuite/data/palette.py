@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LINE = np.array([255, 255, 255], np.uint8)
+
 
 def colourise(labels: Any, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """RGB of class numbers; ignored pixels (negative) are black.
@@ -17,16 +19,35 @@ def colourise(labels: Any, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def overlay(
-    image: Any, labels: Any, colors: NDArray[np.uint8], alpha: float = 0.5
+    image: Any,
+    labels: Any,
+    colors: NDArray[np.uint8],
+    alpha: float = 0.5,
+    *,
+    instances: Any | None = None,
 ) -> NDArray[np.uint8]:
     """The image mixed with `alpha` of its labels' colours; ignored pixels show the image.
 
-    Shapes: image (3, H, W) tensor or array of 0..255, labels (H, W) -> (H, W, 3)
+    Args:
+        instances: ids between which white lines are drawn, 0 where there is none.
+
+    Shapes: image (3, H, W) tensor or array of 0..255, labels (H, W), instances (H, W), or
+        (H + 1, W) where a part of an image goes on below -> (H, W, 3)
     """
     pixels = np.moveaxis(np.asarray(image), 0, -1).astype(np.float32)
     labels = np.asarray(labels)
     mixed = pixels + alpha * (colourise(labels, colors) - pixels)
-    return np.where(labels[..., None] < 0, pixels, mixed).round().astype(np.uint8)
+    mixed = np.where(labels[..., None] < 0, pixels, mixed).round().astype(np.uint8)
+    return mixed if instances is None else bordered(mixed, instances)
+
+
+def bordered(pixels: NDArray[np.uint8], instances: Any) -> NDArray[np.uint8]:
+    """The pixels with a white line around every instance.
+
+    Shapes: pixels (H, W, 3), instances (H, W), or (H + 1, W) as of `overlay` -> (H, W, 3)
+    """
+    borders = instance_borders(instances)[: len(pixels)]
+    return np.where(borders[..., None], _LINE, pixels)
 
 
 def instance_borders(instances: Any) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """A whole export: from a network to files, each compared with it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,9 @@ from segsuite.exporting.exported import Exported, Written
 from segsuite.exporting.formats import Format, formats
 from segsuite.exporting.graph import Graph, Output
 from segsuite.exporting.images import Calibration, calibration_images, other_images
+from segsuite.exporting.panoptic_graph import PanopticGraph, equal_segments
 from segsuite.exporting.parity import Limits, compared, labelled
+from segsuite.nn.grouping import Grouping
 from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.description import Description
 
@@ -187,7 +189,7 @@ class _Job:
     def written(self, wanted: Format, folder: Path, others: torch.Tensor) -> Written:
         export, network = self.export, self.network
         path = folder / f"{export.name or 'network'}{wanted.suffix}"
-        graph = Graph(network, size=self.size, output=export.output)
+        graph = self._graph(wanted, path.name)
         replaced = f", in place of the {path.name} that is there" if path.exists() else ""
         self.tell(f"exporting {path.name}{replaced}")
         images = self.seen_by_int8 if wanted.int8 else None
@@ -197,6 +199,10 @@ class _Job:
             kind = {"opset": export.opset, "threads": export.threads, "about": about}
             made = wanted.made(graph, beside, images, **kind)
             parity = compared(made.run, network, graph, others, scores_behind=made.scores)
+            # The heat of random weights is noise around the threshold.
+            if isinstance(graph, PanopticGraph) and self.run.config.ckpt_path is not None:
+                equal = equal_segments(made.run, network, graph, others)
+                parity = replace(parity, instances=equal)
             if not wanted.int8:
                 parity.check(export.parity, name=path.name)
         apart = None if wanted.carries else path.with_name(f"{path.name}.json")
@@ -207,6 +213,20 @@ class _Job:
             self.tell(f"measuring the accuracy of {path.name}")
             score = self._scored(labelled(made.run, graph))
         return Written(wanted.name, path, apart, parity, score)
+
+    @cached_property
+    def _grouping(self) -> Grouping | None:
+        """What tells things apart; None where the network knows no instances."""
+        return self.run.build_optional("method.task.grouping")
+
+    def _graph(self, wanted: Format, name: str) -> Graph:
+        network, output, grouping = self.network, self.export.output, self._grouping
+        if grouping is not None and wanted.instances and output == "labels":
+            things = (self.classes or self.data.classes).things
+            return PanopticGraph(network, size=self.size, grouping=grouping, things=things)
+        if grouping is not None:
+            self.tell(f"{name} gets classes alone; instances are in formats=[onnx] output=labels")
+        return Graph(network, size=self.size, output=output)
 
     def _about(self, wanted: Format, graph: Graph) -> Description:
         rows, columns = graph.places()
@@ -221,6 +241,7 @@ class _Job:
             network=str(self.export.name or ""),
             iteration=None if checkpoint is None else iteration_of(checkpoint),
             int8=wanted.int8,
+            stuff_area=graph.grouping.stuff_area if isinstance(graph, PanopticGraph) else None,
         )
 
     def _scored(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
@@ -238,7 +259,7 @@ def _check_heeded(typed: Sequence[str], chosen: Sequence[Format], measures: bool
         idle["calibration"] = f"formats=[{names}] are not calibrated, as onnx_int8 would be"
     if all(wanted.int8 for wanted in chosen):
         which = f"formats=[{names}] are compared, but kept whatever they answer"
-        idle |= {"parity.difference": which, "parity.agreement": which}
+        idle |= {f"parity.{name}": which for name in ("difference", "agreement", "instances")}
     if not any(wanted.name.startswith("onnx") for wanted in chosen):
         idle["opset"] = f"formats=[{names}] have none; it is of ONNX"
     if not measures:

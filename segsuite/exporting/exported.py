@@ -73,6 +73,8 @@ class Exported:
         for file in self.files:
             plain = file.to_dict()
             numbers = {"megabytes": plain["megabytes"], "agreement": file.parity.agreement}
+            if file.parity.instances is not None:
+                numbers["equal_segments"] = file.parity.instances
             if file.accuracy is not None:
                 numbers[f"val/{file.accuracy.metric}"] = file.accuracy.value
             metrics, made = metrics_of(numbers), {"file": plain["path"]}
@@ -107,6 +109,10 @@ class Exported:
         if self.accuracy is not None:
             table.caption = f"{scored}: {scored_on(self.accuracy, self.size)}"
         console.print(table)
+        for file in self.files:
+            if file.parity.instances is not None:
+                equal = f"{100 * file.parity.instances:.4f} % of the pixels in equal segments"
+                console.print(f"{file.path.name} tells things apart: {equal}", highlight=False)
         folder = self.files[0].path.parent
         console.print(f"written to {folder}", highlight=False, soft_wrap=True)
         if not self.trained:

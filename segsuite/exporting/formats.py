@@ -38,6 +38,7 @@ class Format:
         write: writes a graph to a path, and opens that file; see `made`.
         dtype: type of the images that it takes.
         carries: whether what is known of the network stands in the file; in FILE.json if not.
+        instances: whether the file gives what things are told apart by, beside labels.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Format:
     write: Callable[..., Made]
     dtype: str = "float32"
     carries: bool = False
+    instances: bool = False
 
     def check(self) -> None:
         """Raises MissingExtra where a package is absent."""
@@ -96,12 +98,13 @@ def _onnx(
     if images is not None:
         model = onnx_int8.quantised(model, images)
     properties = {} if about is None else about.to_properties()
-    onnx_file.write_onnx(onnx_file.first_output(model), path, properties)
+    kept = onnx_file.first_outputs(model, len(graph.outputs))
+    onnx_file.write_onnx(kept, path, properties)
     run = onnx_file.OnnxRunner(path, threads=threads)
     if not labels_alone:
         return Made(run)
     both = onnx_file.OnnxRunner(model.SerializeToString(), threads=threads)
-    return Made(run, lambda image: both(image)[1])
+    return Made(run, lambda image: both(image)[-1])
 
 
 def _executorch(
@@ -123,11 +126,17 @@ def _litert(
 
 
 def _float_and_int8(
-    name: str, suffix: str, packages: tuple[str, ...], dtypes: tuple[str, str], **kind: Any
+    name: str,
+    suffix: str,
+    packages: tuple[str, ...],
+    dtypes: tuple[str, str],
+    *,
+    instances: bool = False,
+    **kind: Any,
 ) -> list[Format]:
     plain, int8 = ({**kind, "packages": packages, "dtype": dtype} for dtype in dtypes)
     return [
-        Format(name=name, suffix=suffix, int8=False, **plain),
+        Format(name=name, suffix=suffix, int8=False, instances=instances, **plain),
         Format(name=f"{name}_int8", suffix=f".int8{suffix}", int8=True, **int8),
     ]
 
@@ -142,7 +151,13 @@ _SCALED = ("float32", "int8")
 _FORMATS = {
     one.name: one
     for one in (
-        *_float_and_int8("onnx", ".onnx", _ONNX, _BYTES, extra="export", write=_onnx, carries=True),
+        *_float_and_int8(
+            *("onnx", ".onnx", _ONNX, _BYTES),
+            extra="export",
+            write=_onnx,
+            carries=True,
+            instances=True,
+        ),
         *_float_and_int8(
             "executorch", ".pte", _EXECUTORCH, _FLOATS, extra="executorch", write=_executorch
         ),

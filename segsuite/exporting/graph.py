@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from segsuite.core.errors import ConfigError
 from segsuite.core.sizes import Size, check_size
 from segsuite.nn.deploy import deployed
-from segsuite.nn.segmenter import Segmenter
+from segsuite.nn.panoptic import PanopticPrediction
+from segsuite.nn.segmenter import Prediction, Segmenter
 from segsuite.ops.row_argmax import argmax_of_rows, resized_rows
 
 Output = Literal["labels", "scores", "grid"]
@@ -25,8 +26,15 @@ class Resized(Protocol):
         """(H, h) and (W, w): scores(size) are rows @ grid_scores @ columns.T."""
 
 
+def semantic(prediction: Any) -> Prediction:
+    """The part of a prediction that scores classes: of most networks all of it."""
+    return prediction.semantic if isinstance(prediction, PanopticPrediction) else prediction
+
+
 class Graph(nn.Module):
     """From images of one size to one output; static shapes throughout.
+
+    Of a network that tells things apart, that is what it says of classes.
 
     Args:
         network: the network, which is not changed; a deployed copy of it is kept.
@@ -46,7 +54,7 @@ class Graph(nn.Module):
             self.network = deployed(
                 network, lambda n: n.predict(example), memory_format=torch.contiguous_format
             )
-            prediction = self.network.predict(example)
+            prediction = semantic(self.network.predict(example))
         self.on_grid = isinstance(prediction, Resized)
         if output == "grid" and not self.on_grid:
             raise ConfigError(
@@ -59,13 +67,18 @@ class Graph(nn.Module):
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 
-    def forward(self, image: Tensor) -> Tensor:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all that it gives, the output first."""
+        return (self.output,)
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The output.
 
         Shapes: image (1, 3, H, W) 0..255 -> labels (1, H, W) int64, scores (1, K, H, W), or grid
         (1, K, h, w)
         """
-        prediction = self.network.predict(image)
+        prediction = semantic(self.network.predict(image))
         if self.output == "labels":
             return self.labels_in(prediction)
         if self.output == "grid":
@@ -91,10 +104,14 @@ class Graph(nn.Module):
         return rows.tolist(), columns.tolist()
 
     def labels_in(self, prediction: Any) -> Tensor:
-        """Labels of all pixels (1, H, W) of the network's prediction."""
+        """Labels of all pixels (1, H, W) of what scores classes."""
         if self.on_grid:
             return self.labels_of(prediction.grid_scores)
         return prediction.labels(self.size)
+
+    def given(self, prediction: Any) -> tuple[Tensor, ...]:
+        """What a graph of labels gives, of the network's prediction."""
+        return (self.labels_in(semantic(prediction)),)
 
 
 class WithScores(nn.Module):
@@ -104,12 +121,13 @@ class WithScores(nn.Module):
         super().__init__()
         self.labelling = graph
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels of all pixels, and the scores that they are made of, on the grid if there is one.
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """What the graph gives, and the scores behind labels, on the grid if there is one.
 
         Shapes: image (1, 3, H, W) 0..255
         """
         graph = self.labelling
         prediction = graph.network.predict(image)
-        scores = prediction.grid_scores if graph.on_grid else prediction.scores(graph.size)
-        return graph.labels_in(prediction), scores
+        scoring = semantic(prediction)
+        scores = scoring.grid_scores if graph.on_grid else scoring.scores(graph.size)
+        return (*graph.given(prediction), scores)

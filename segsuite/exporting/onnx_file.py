@@ -25,13 +25,13 @@ def to_onnx(graph: Graph, *, opset: int = 18, with_scores: bool = False) -> Any:
     """The graph as an onnx.ModelProto; takes `image`, (1, 3, H, W) uint8 RGB.
 
     Args:
-        with_scores: whether the scores behind labels are given as a second output.
+        with_scores: whether the scores behind labels are given as a last output.
 
     Raises:
         ExportError: ONNX knows no such operator, or torch cannot trace the network.
         MissingExtra: onnx or onnxscript is not installed.
     """
-    outputs = [graph.output, *(["scores"] if with_scores else [])]
+    outputs = [*graph.outputs, *(["scores"] if with_scores else [])]
     example = torch.zeros(1, 3, *graph.size, dtype=torch.uint8)
     module = WithScores(graph) if with_scores else graph
     return onnx_of(module, [example], inputs=[INPUT], outputs=outputs, opset=opset)
@@ -73,13 +73,13 @@ def onnx_of(
     return program.model_proto
 
 
-def first_output(model: Any) -> Any:
-    """A copy of a model that gives the first output alone."""
+def first_outputs(model: Any, count: int = 1) -> Any:
+    """A copy of a model that gives the first outputs alone."""
     import onnx
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    del copy.graph.output[1:]
+    del copy.graph.output[count:]
     return copy
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from segsuite.core.hints import Count, Share
 from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError
-from segsuite.exporting.graph import Graph
+from segsuite.exporting.graph import Graph, semantic
 from segsuite.nn.segmenter import Segmenter
 
 Run = Callable[[Tensor], list[Tensor]]
@@ -25,11 +25,14 @@ class Limits:
         images: how many validation images they are compared on.
         difference: largest difference of scores, as a share of the largest score.
         agreement: smallest share of equal labels.
+        instances: smallest share of pixels in equal segments, where things are told apart. A heat
+            beside the threshold may be a centre for one and none for the other.
     """
 
     images: Count = 4
     difference: float = 1e-4
     agreement: Share = 0.9999
+    instances: Share = 0.99
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,24 @@ class Parity:
         difference: largest difference of any score; None where only labels can be had.
         scale: largest score of the network, to see `difference` against.
         agreement: share of pixels with equal labels.
+        instances: share of pixels in equal segments; None where the file tells nothing apart.
     """
 
     images: int
     difference: float | None
     scale: float
     agreement: float
+    instances: float | None = None
 
     def check(self, limits: Limits, *, name: str) -> None:
-        """Raises ExportError unless difference and agreement are within the limits."""
+        """Raises ExportError unless all of them are within the limits."""
+        if self.instances is not None and self.instances < limits.instances:
+            raise ExportError(
+                f"{name} tells things apart otherwise than the network: "
+                f"{100 * self.instances:.4f} % of the pixels are in equal segments, expected "
+                f"{100 * limits.instances:.4f} %. It was not kept; parity.instances says what is "
+                "accepted"
+            )
         far = self.difference is not None and self.difference > limits.difference * self.scale
         if far or self.agreement < limits.agreement:
             raise ExportError(
@@ -90,7 +102,7 @@ def compared(
     differences, scales, equal = [], [], []
     with torch.inference_mode():
         for image in images.split(1):
-            prediction = network.predict(image)
+            prediction = semantic(network.predict(image))
             expected, labels = prediction.scores(graph.size), prediction.labels(graph.size)
             file_labels, scores = outputs(run(image), graph)
             if scores_behind is not None:

@@ -5,6 +5,8 @@
     input      name, layout, shape, dtype, channels, range; how images are brought to that shape
     output     labels | scores | grid
     rows, columns    of a grid alone: at which place of it each row and column of the image lies
+    instances  where things are told apart alone: outputs, their names beside labels; stuff_area,
+               pixels below which all of a class that is no thing becomes void
     network, iteration, int8, segsuite    the run's name, its iteration (null: random weights),
                                           whether it was calibrated, and the version that wrote it
 
@@ -26,9 +28,12 @@ from segsuite.data.class_table import ClassTable
 INPUT = "image"
 """The name of the one input."""
 
+OF_INSTANCES = ("probabilities", "offsets", "centres", "heat")
+"""Outputs beside labels that `runtime.panoptic` tells things apart by, in order."""
+
 _KEYS = (
     *("names", "ids", "colors", "ignore", "ignored", "things", "groups", "input", "output"),
-    *("rows", "columns", "network", "iteration", "int8", "segsuite"),
+    *("rows", "columns", "instances", "network", "iteration", "int8", "segsuite"),
 )
 _OUTPUTS = ("labels", "scores", "grid")
 
@@ -43,6 +48,8 @@ class Description:
         output: labels (1, H, W), scores (1, K, H, W), or a grid of scores (1, K, h, w).
         rows, columns: for a grid, where on it each row and column of the image lies, for scores in
             between to be interpolated linearly. Empty otherwise.
+        stuff_area: pixels below which all of a class that is no thing becomes void; None where the
+            file tells no things apart.
         iteration: iteration of the checkpoint; None for random weights.
         version: version of the suite that wrote it.
     """
@@ -53,6 +60,7 @@ class Description:
     dtype: str = "uint8"
     rows: tuple[float, ...] = ()
     columns: tuple[float, ...] = ()
+    stuff_area: int | None = None
     network: str = ""
     iteration: int | None = None
     int8: bool = False
@@ -79,6 +87,9 @@ class Description:
         }
         if self.output == "grid":
             content |= {"rows": list(self.rows), "columns": list(self.columns)}
+        if self.stuff_area is not None:
+            told = {"outputs": list(OF_INSTANCES), "stuff_area": self.stuff_area}
+            content |= {"instances": told}
         return content
 
     def to_properties(self) -> dict[str, str]:
@@ -119,6 +130,9 @@ class Description:
             raise ValueError("names, ids and colors are not of one number")
         if plain["output"] == "grid" and (len(rows), len(columns)) != (height, width):
             raise ValueError("rows and columns are not as many as the image's")
+        instances = plain.get("instances")
+        if instances is not None and tuple(instances["outputs"]) != OF_INSTANCES:
+            raise ValueError(f"things are told apart by {instances['outputs']}")
         return cls(
             classes=classes,
             size=(height, width),
@@ -126,6 +140,7 @@ class Description:
             dtype=str(plain["input"]["dtype"]),
             rows=rows,
             columns=columns,
+            stuff_area=None if instances is None else int(instances["stuff_area"]),
             network=str(plain["network"]),
             iteration=plain["iteration"],
             int8=bool(plain["int8"]),

@@ -8,7 +8,8 @@ from PIL import Image
 
 from segsuite.core.errors import CheckpointError
 from segsuite.core.sizes import Size
-from segsuite.runtime.description import INPUT, Description
+from segsuite.runtime.description import INPUT, OF_INSTANCES, Description
+from segsuite.runtime.panoptic import Panoptic, panoptic_map
 from segsuite.runtime.session import first_line, session
 
 _STRIP = 32
@@ -37,7 +38,7 @@ class OnnxModel:
         self._session, self._path = session(path, threads=threads), path
         carried = self._session.get_modelmeta().custom_metadata_map
         self.description = Description.from_properties(carried, path)
-        self._check_input()
+        self._check_ends()
 
     def labels(self, image: NDArray[np.uint8], size: Size | None = None) -> NDArray[np.int64]:
         """The class number of each pixel; `description.classes.raw` makes ids of them.
@@ -54,8 +55,37 @@ class OnnxModel:
         Raises:
             CheckpointError: ONNX Runtime cannot run the file.
         """
-        given = stretched(image, self.description.size).transpose(2, 0, 1)[None]
-        return nearest(self.labels_as_given(given), size or image.shape[:2])
+        return nearest(self.labels_as_given(self._fitted(image)), size or image.shape[:2])
+
+    def answer(
+        self, image: NDArray[np.uint8], size: Size | None = None
+    ) -> tuple[NDArray[np.int64], Panoptic | None]:
+        """What `labels` gives, and the segments if the file tells things apart.
+
+        Segments are made at the file's size, in whose pixels their areas are, and stretched as
+        labels are.
+
+        Shapes: image (h, w, 3) RGB
+
+        Raises:
+            CheckpointError: ONNX Runtime cannot run the file.
+        """
+        outputs, wanted = self._outputs(self._fitted(image)), size or image.shape[:2]
+        labels, found = self._labels(outputs[0]), None
+        if self.description.stuff_area is not None:
+            probabilities, offsets, centres, heat = (o[0] for o in outputs[1:])
+            found = panoptic_map(
+                labels,
+                offsets,
+                centres,
+                heat,
+                things=self.description.classes.things,
+                stuff_area=self.description.stuff_area,
+                probabilities=probabilities,
+            )
+            maps = {name: nearest(getattr(found, name), wanted) for name in ("labels", "instances")}
+            found = found._replace(**maps)
+        return nearest(labels, wanted), found
 
     def labels_as_given(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The class number of each pixel of an image that has the file's own size and layout.
@@ -65,12 +95,20 @@ class OnnxModel:
         Raises:
             CheckpointError: ONNX Runtime cannot run the file.
         """
+        return self._labels(self._outputs(image)[0])
+
+    def _fitted(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return stretched(image, self.description.size).transpose(2, 0, 1)[None]
+
+    def _outputs(self, image: NDArray[np.uint8]) -> list[NDArray]:
         try:
-            answer = self._session.run(None, {INPUT: np.ascontiguousarray(image)})[0]
+            return self._session.run(None, {INPUT: np.ascontiguousarray(image)})
         except Exception as error:  # of kinds of its own
             raise CheckpointError(
                 f"ONNX Runtime cannot run {self._path}: {first_line(error)}"
             ) from error
+
+    def _labels(self, answer: NDArray) -> NDArray[np.int64]:
         about = self.description
         if about.output == "labels":
             return answer[0]
@@ -78,14 +116,21 @@ class OnnxModel:
             return answer[0].argmax(axis=0)
         return labels_of_grid(answer[0], np.asarray(about.rows), np.asarray(about.columns))
 
-    def _check_input(self) -> None:
-        """Raises CheckpointError where the file takes something else than it says."""
+    def _check_ends(self) -> None:
+        """Raises CheckpointError where the file takes or gives something else than it says."""
         taken = {node.name: (list(node.shape), node.type) for node in self._session.get_inputs()}
         promised = {INPUT: ([1, 3, *self.description.size], "tensor(uint8)")}
         if taken != promised:
             raise CheckpointError(
                 f"{self._path} takes {taken}, but says that it takes {promised}; export it again"
             )
+        if self.description.stuff_area is not None:
+            given = tuple(node.name for node in self._session.get_outputs())
+            if given != (wanted := (self.description.output, *OF_INSTANCES)):
+                raise CheckpointError(
+                    f"{self._path} gives {', '.join(given)}, but things are told apart by "
+                    f"{', '.join(wanted)}; export it again"
+                )
 
 
 def stretched(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

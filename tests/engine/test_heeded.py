@@ -36,6 +36,10 @@ def test_what_the_network_does_not_refer_to_is_refused_where_nothing_is_trained(
     for heeded in ("method.dim=9", "method.head.dim=9", "method.policy.weights=x", "method={}"):
         checked(name, heeded)
     checked(name, "method/loss=knn")
+    grouped = METHOD | {"most": 9, "task": {"grouping": {"most": "${method.most}"}}}
+    check_heeded(OmegaConf.create({"method": grouped, "allow": []}), name, ["method.most=5"])
+    with pytest.raises(ConfigError, match=r"no more than (?!.*grouping)"):
+        checked(name, "method.loss.k=5")
     check_heeded(
         OmegaConf.create({"method": METHOD, "allow": ["mine."]}), name, ["method.loss.k=5"]
     )

@@ -8,6 +8,7 @@ from PIL import Image
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.palette import colourise, overlay
 from segsuite.engine.inference import label_files
+from segsuite.engine.inference.answers import Answer
 from segsuite.engine.inference.inputs import as_path, frames_of, images_of
 from segsuite.engine.inference.label_files import LabelFiles
 from segsuite.engine.inference.legend import PAPER, legend, with_below
@@ -106,7 +107,7 @@ def test_labels_are_in_a_narrow_type_that_holds_them(tmp_path, count):
     with torch.no_grad():
         (wide,) = Whole().labels(network, [image], [(16, 24)])
     files = LabelFiles(tmp_path, classes, opacity=0.5, legend=False, colors=True)
-    files.write("a", image.numpy(), labels.numpy())
+    files.write("a", image.numpy(), Answer(labels))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "masks" / "a.png")), wide.numpy())
 
 
@@ -116,7 +117,7 @@ def test_files_made_some_rows_at_a_time_are_those_of_the_whole(tmp_path, monkeyp
     image = random.integers(0, 256, (3, 37, 23), dtype=np.uint8)
     labels = random.integers(-1, 3, (37, 23)).astype(np.int16)
     files = LabelFiles(tmp_path, classes, opacity=0.3, legend=True, colors=True)
-    files.write("sub/a", image, labels)
+    files.write("sub/a", image, Answer(torch.from_numpy(labels)))
     assert files.kinds == ("masks", "colors", "overlays")
     read = {kind: np.asarray(Image.open(tmp_path / kind / "sub" / "a.png")) for kind in files.kinds}
     assert np.array_equal(read["masks"], classes.raw(labels))

@@ -4,10 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segsuite.data.palette import colourise, instance_borders
+from segsuite.data.palette import bordered, colourise
 from segsuite.engine.callbacks.panels import Panel
-
-_BORDER = np.array([255, 255, 255], np.uint8)
 
 
 def segments_panel(
@@ -17,9 +15,7 @@ def segments_panel(
 
     Shapes: labels (H, W) with IGNORE, which is black; instances (H, W)
     """
-    pixels = colourise(labels.numpy(), colors)
-    pixels[instance_borders(instances.numpy())] = _BORDER
-    return Panel(caption, pixels)
+    return Panel(caption, bordered(colourise(labels.numpy(), colors), instances.numpy()))
 
 
 def heat_panel(caption: str, heat: Tensor) -> Panel:

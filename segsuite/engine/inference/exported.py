@@ -10,6 +10,8 @@ from segsuite.core.sizes import Size
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segsuite.engine.inference.answers import Answer
+
 _OF_CHECKPOINTS = ("inference", "method", "data")
 """Parts of a checkpoint's config; a file has none of them."""
 
@@ -92,6 +94,22 @@ class ExportedPredictor:
             for image, size in zip(shown, sizes, strict=True)
         )
         return [torch.from_numpy(labels).to(self._dtype) for labels in arrays]
+
+    def answers(self, shown: "Sequence[Tensor]", sizes: "Sequence[Size]") -> "list[Answer]":
+        """What is said of each image at its size: labels, and segments if the file knows them."""
+        import torch
+
+        from segsuite.engine.inference.answers import Answer, Segments
+
+        answers = []
+        for image, size in zip(shown, sizes, strict=True):
+            pixels = image.permute(1, 2, 0).contiguous().numpy()
+            labels, found = self._model.answer(pixels, size)
+            segments = found and Segments(
+                torch.from_numpy(found.labels).to(self._dtype), torch.from_numpy(found.instances)
+            )
+            answers.append(Answer(torch.from_numpy(labels).to(self._dtype), segments))
+        return answers
 
     def labels_as_given(self, images: "Tensor", size: "Size | None" = None) -> "Tensor":
         """Class numbers of images that have the file's own size, one image after another.

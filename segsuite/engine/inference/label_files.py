@@ -13,6 +13,7 @@ from PIL import Image
 from segsuite.core.files import written_whole
 from segsuite.data.class_table import ClassTable
 from segsuite.data.palette import colourise, overlay
+from segsuite.engine.inference.answers import Answer
 from segsuite.engine.inference.legend import PAPER
 from segsuite.engine.inference.legend import legend as strip_of
 
@@ -39,28 +40,37 @@ class LabelFiles:
         self._folder = folder
         self.kinds = ("masks", *(("colors",) if colors else ()), "overlays")
 
-    def write(self, name: str, image: NDArray[np.uint8], labels: NDArray[np.integer]) -> None:
+    def write(self, name: str, image: NDArray[np.uint8], answer: Answer) -> None:
         """Each file is whole or absent.
 
-        Shapes: image (3, H, W), labels (H, W) class numbers
+        Args:
+            answer: what was said of the image, on the CPU.
+
+        Shapes: image (3, H, W)
         """
-        make = {"masks": self._ids, "colors": self._colors, "overlays": self._overlaid}
+        labels = answer.labels.numpy()
+        make = {
+            "masks": lambda: self._ids(labels),
+            "colors": lambda: self._colors(labels),
+            "overlays": lambda: self._overlaid(image, answer),
+        }
         for kind in self.kinds:
             with written_whole(self._folder / kind / f"{name}.png") as beside:
-                make[kind](image, labels).save(beside)
+                make[kind]().save(beside)
 
-    def _ids(self, image: NDArray, labels: NDArray) -> Image.Image:
+    def _ids(self, labels: NDArray) -> Image.Image:
         raw = np.empty(labels.shape, self._classes.raw(labels[:1, :1]).dtype)
         for rows in _parts(labels):
             raw[rows] = self._classes.raw(labels[rows])
         return Image.fromarray(raw)
 
-    def _colors(self, image: NDArray, labels: NDArray) -> Image.Image:
+    def _colors(self, labels: NDArray) -> Image.Image:
         return _painted(labels, lambda rows: colourise(labels[rows], self._classes.colors))
 
-    def _overlaid(self, image: NDArray, labels: NDArray) -> Image.Image:
+    def _overlaid(self, image: NDArray, answer: Answer) -> Image.Image:
         kind = {"opacity": self._opacity, "legend": self._legend}
-        return overlaid(image, labels, self._classes, **kind)
+        labels, instances = (None if m is None else m.numpy() for m in answer.drawn)
+        return overlaid(image, labels, self._classes, instances=instances, **kind)
 
 
 def overlaid(
@@ -70,15 +80,22 @@ def overlaid(
     *,
     opacity: float,
     legend: bool,
+    instances: NDArray[np.integer] | None = None,
 ) -> Image.Image:
     """The image under the colours of its classes, with those that are in it below, if asked.
 
-    Shapes: image (3, H, W), labels (H, W) class numbers
+    Args:
+        instances: ids between which lines are drawn.
+
+    Shapes: image (3, H, W), labels (H, W) class numbers, instances (H, W)
     """
     strip = strip_of(classes, _present(labels, len(classes)), labels.shape) if legend else None
-    return _painted(
-        labels, lambda rows: overlay(image[:, rows], labels[rows], classes.colors, opacity), strip
-    )
+
+    def part(rows: slice) -> NDArray:
+        ids = None if instances is None else instances[rows.start : rows.stop + 1]
+        return overlay(image[:, rows], labels[rows], classes.colors, opacity, instances=ids)
+
+    return _painted(labels, part, strip)
 
 
 def _parts(labels: NDArray) -> Iterator[slice]:

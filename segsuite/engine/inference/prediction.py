@@ -18,13 +18,16 @@ from segsuite.data.class_table import ClassTable
 from segsuite.data.frames import Faults
 from segsuite.data.readers.decode import decode_image
 from segsuite.data.submission import CityscapesSubmission
+from segsuite.engine.inference.answers import Answer, Decision, Grouped, Labelled
 from segsuite.engine.inference.exported import ExportedPredictor, is_exported
 from segsuite.engine.inference.framing import size_of
 from segsuite.engine.inference.inputs import Source, Sources, images_of, input_and_output
 from segsuite.engine.inference.label_files import LabelFiles
 from segsuite.engine.inference.modes import Inference
+from segsuite.engine.inference.segment_files import SegmentFiles
 from segsuite.engine.launch.rebuild import network_of
 from segsuite.engine.launch.run import Run
+from segsuite.nn.grouping import Grouping
 from segsuite.nn.segmenter import Segmenter
 
 _PIXELS = 2**25
@@ -37,6 +40,7 @@ class NetworkPredictor:
     Args:
         transform: what the data set does to images before evaluation.
         white: what is white in 16-bit images, as in training.
+        grouping: tells things apart, of the network's evidence; None where it knows no instances.
 
     Attributes:
         network: the network, in evaluation mode.
@@ -53,12 +57,19 @@ class NetworkPredictor:
         inference: Inference,
         transform: Callable[[Tensor], Tensor],
         white: float | None = None,
+        grouping: Grouping | None = None,
     ) -> None:
         self.network, self.classes, self.white = network, classes, white
         self.device = next(network.parameters()).device
         self._inference, self._transform = inference, transform
         fitting = {2**8: torch.uint8, 2**15: torch.int16}
         self._dtype = next((t for most, t in fitting.items() if len(classes) < most), torch.int32)
+        kind = {"inference": inference, "dtype": self._dtype}
+        self._decision: Decision = (
+            Labelled(**kind)
+            if grouping is None
+            else Grouped(**kind, grouping=grouping, things=classes.things)
+        )
 
     def shown(self, image: Tensor) -> Tensor:
         """What it is shown of an image, on its device.
@@ -71,6 +82,11 @@ class NetworkPredictor:
         """Class numbers (H, W) of each image at its size, in a narrow integer type, there."""
         with torch.inference_mode():
             return self._inference.labels(self.network, shown, sizes, dtype=self._dtype)
+
+    def answers(self, shown: Sequence[Tensor], sizes: Sequence[Size]) -> list[Answer]:
+        """What is said of each image at its size, there: labels, and segments if it knows them."""
+        with torch.inference_mode():
+            return self._decision(self.network, shown, sizes)
 
 
 Predictor = NetworkPredictor | ExportedPredictor
@@ -92,6 +108,8 @@ class Predicted:
 class SegmentImages:
     """Writes a mask and an overlay for every image, with a trained network.
 
+    Of a network that tells things apart, overlays show its segments with lines around instances,
+    and these are written in COCO's format too: `output/panoptic/NAME.png`, `output/panoptic.json`.
     With a submission also a file in its form, `output/submission/...`.
 
     Args:
@@ -138,22 +156,26 @@ class SegmentImages:
             ConfigError, CheckpointError: what `load` raises, or a submission of other classes.
         """
         folder, faults, console = self.folder, self.faults, Console(stderr=True)
-        own = [folder / kind for kind in ("masks", "overlays", "colors", "submission")]
+        kinds = ("masks", "overlays", "colors", "panoptic", "submission")
+        own = [folder / kind for kind in kinds]
         sources = images_of(self.given, without=[folder, *own])
         predictor = load()
         if self.submission is not None:
             _check_submission(self.submission, predictor.classes, sources)
         files = LabelFiles(folder, predictor.classes, **self._files)
+        segments = SegmentFiles(folder, predictor.classes)
         _check_folder(folder)
 
         batches = _batches(sources.images, self.batch_size, faults, white=white)
 
-        def write(answer: tuple[Source, Tensor, Tensor]) -> None:
-            source, image, labels = answer
-            files.write(source.name, image.numpy(), labels.numpy())
+        def write(answered: tuple[Source, Tensor, Answer]) -> None:
+            source, image, answer = answered
+            files.write(source.name, image.numpy(), answer)
+            if answer.segments is not None:
+                segments.write(source.name, answer.segments)
             if self.submission is not None:
                 form, name = folder / "submission", source.path.stem
-                self.submission.write(form, name, labels.numpy(), predictor.classes)
+                self.submission.write(form, name, answer.labels.numpy(), predictor.classes)
 
         # Not a loop over answers: its names would hold a large image while the next one is read.
         done = map(write, _answers(batches, predictor))
@@ -164,7 +186,9 @@ class SegmentImages:
             raise DataError(f"input={self.given}: nothing could be read; {faults.first}")
         for line in _left_out(sources, faults):
             console.print(line, highlight=False, markup=False)
-        return Predicted(total - faults.count, tuple(folder / kind for kind in files.kinds))
+        segments.finish()
+        kinds = (*files.kinds, *segments.kinds)
+        return Predicted(total - faults.count, tuple(folder / kind for kind in kinds))
 
 
 def _left_out(sources: Sources, faults: Faults) -> Iterator[str]:
@@ -202,8 +226,14 @@ def loaded(run: Run) -> Predictor:
         )
     # What the data set does to images before evaluation.
     transform = run.build_optional("data.eval_transform") or (lambda image: image)
-    kind = {"inference": run.build("inference"), "transform": transform, "white": white_of(run)}
-    return NetworkPredictor(network.to(device), classes, **kind)
+    return NetworkPredictor(
+        network.to(device),
+        classes,
+        inference=run.build("inference"),
+        transform=transform,
+        white=white_of(run),
+        grouping=run.build_optional("method.task.grouping"),
+    )
 
 
 def _batches(
@@ -231,7 +261,7 @@ def _batches(
 
 def _answers(
     batches: Iterable[list[tuple[Source, Tensor]]], predictor: Predictor
-) -> Iterator[tuple[Source, Tensor, Tensor]]:
+) -> Iterator[tuple[Source, Tensor, Answer]]:
     """What is segmented of each image in turn; batches are forgotten as soon as they are done."""
     for batch in batches:
         yield from segmented(batch, predictor)
@@ -240,13 +270,13 @@ def _answers(
 
 def segmented(
     batch: Sequence[tuple[Source, Tensor]], predictor: Predictor
-) -> Iterator[tuple[Source, Tensor, Tensor]]:
-    """Each image with where it is from and its labels (H, W), on the CPU."""
+) -> Iterator[tuple[Source, Tensor, Answer]]:
+    """Each image with where it is from and what is said of it, on the CPU."""
     shown = [predictor.shown(image) for _, image in batch]
-    predicted = predictor.labels(shown, [size_of(image) for _, image in batch])
+    answers = predictor.answers(shown, [size_of(image) for _, image in batch])
     del shown
-    for (source, image), labels in zip(batch, predicted, strict=True):
-        yield source, image, labels.cpu()
+    for (source, image), answer in zip(batch, answers, strict=True):
+        yield source, image, answer.cpu()
 
 
 def white_of(run: Run) -> float | None:

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.core.hints import Above, Count, Share
@@ -29,6 +28,7 @@ from segsuite.data.frames import (
     VideoFrames,
 )
 from segsuite.data.palette import overlay
+from segsuite.engine.inference.answers import Answer
 from segsuite.engine.inference.inputs import frames_of, input_and_output
 from segsuite.engine.inference.prediction import Predictor
 from segsuite.engine.inference.video_output import check_output, sink
@@ -41,7 +41,7 @@ class Speed:
     """Frames and seconds, batch by batch.
 
     Attributes:
-        network: seconds of images on the device to labels on the device, of each batch.
+        network: seconds of images on the device to answers on the device, of each batch.
         frames: number of frames in each batch.
         everything: seconds from the first frame's decoding to the finished output.
     """
@@ -155,9 +155,9 @@ class SegmentVideo:
         predictor, speed, begun = load(), Speed(), time.perf_counter()
         colors = predictor.classes.colors
         with _ended_by_sigterm(), sink(self.output, source.rate) as to:
-            for frame, labels in _labelled(source, self.batch_size, predictor, speed):
-                image = frame.pixels.transpose(2, 0, 1)
-                to.write(frame, overlay(image, labels.numpy(), colors, self.opacity))
+            for frame, answer in _answered(source, self.batch_size, predictor, speed):
+                image, (labels, instances) = frame.pixels.transpose(2, 0, 1), answer.drawn
+                to.write(frame, overlay(image, labels, colors, self.opacity, instances=instances))
             if not speed.frames:
                 said = f": {faults.first}" if faults.count else ""
                 raise DataError(f"input={self.given} holds no frame that can be read{said}")
@@ -173,10 +173,10 @@ class SegmentVideo:
         return ImageFrames(frames_of(self.given), rate=rate, faults=self.faults, white=white)
 
 
-def _labelled(
+def _answered(
     source: FrameSource, batch_size: int, predictor: Predictor, speed: Speed
-) -> Iterator[tuple[Frame, Tensor]]:
-    """Each frame with its labels (H, W) on the CPU; beside a GPU the next are decoded meanwhile."""
+) -> Iterator[tuple[Frame, Answer]]:
+    """Each frame with its answer on the CPU; beside a GPU the next are decoded meanwhile."""
     device = predictor.device
     frames = iter(source)
     batches = iter(lambda: list(islice(frames, batch_size)), [])  # until there is none
@@ -189,11 +189,11 @@ def _labelled(
         shown = [predictor.shown(image) for image in images]
         _finish(device)
         begun = time.perf_counter()
-        predicted = predictor.labels(shown, sizes)
+        answers = predictor.answers(shown, sizes)
         _finish(device)
         speed.network.append(time.perf_counter() - begun)
         speed.frames.append(len(batch))
-        yield from zip(batch, (labels.cpu() for labels in predicted), strict=True)
+        yield from zip(batch, (answer.cpu() for answer in answers), strict=True)
 
 
 def decoded_ahead(batches: Iterator[list[Frame]]) -> Iterator[list[Frame]]:

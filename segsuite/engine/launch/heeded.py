@@ -14,7 +14,7 @@ from segsuite.core.targets import locate
 
 log = logging.getLogger(__name__)
 
-_APPLIED = ("method.network",)
+_APPLIED = ("method.network", "method.task.grouping")
 _ROOTS = {
     "train": ("method.network", "method.task"),
     "evaluate": _APPLIED,
@@ -102,18 +102,21 @@ def _within(key: str, part: str) -> bool:
 
 
 def referred(cfg: DictConfig, roots: Sequence[str]) -> Iterator[str]:
-    """The roots, and every key that they or their parts refer to by `${...}`."""
+    """The roots that there are, and every key that they or their parts refer to by `${...}`."""
     waiting, seen = list(roots), set()
     while waiting:
         key = waiting.pop()
         if key in seen:
             continue
         seen.add(key)
-        yield key
         owner, _, leaf = key.rpartition(".")
         above = OmegaConf.select(cfg, owner) if owner else cfg
         if isinstance(above, DictConfig):
-            waiting += _references(above._get_node(leaf, validate_access=False))
+            node = above._get_node(leaf, validate_access=False)
+            if node is None:
+                continue
+            waiting += _references(node)
+        yield key
 
 
 def _references(node: Any) -> Iterator[str]:

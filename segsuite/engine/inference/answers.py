@@ -1,0 +1,119 @@
+"""What is said of an image: the class of each pixel, and its segments where things are told apart.
+
+How a network's evidence becomes an answer is a `Decision`; what is written and drawn of answers
+asks only what is in them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from segsuite.core.sizes import Size
+from segsuite.engine.inference.framing import size_of
+from segsuite.engine.inference.modes import Inference
+from segsuite.nn.grouping import Grouping
+from segsuite.nn.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A panoptic map.
+
+    Attributes:
+        labels: (H, W) class numbers, IGNORE for void.
+        instances: (H, W) int32 ids, 0 where there is no instance.
+    """
+
+    labels: Tensor
+    instances: Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one image.
+
+    Attributes:
+        labels: (H, W) class numbers, the likeliest of each pixel, in a narrow integer type.
+        segments: of networks that tell things apart.
+    """
+
+    labels: Tensor
+    segments: Segments | None = None
+
+    @property
+    def drawn(self) -> tuple[Tensor, Tensor | None]:
+        """What pictures show: class numbers (H, W), and the ids to draw borders between, if any."""
+        if self.segments is None:
+            return self.labels, None
+        return self.segments.labels, self.segments.instances
+
+    def cpu(self) -> Self:
+        """The same on the CPU."""
+        segments = self.segments and Segments(*(m.cpu() for m in vars(self.segments).values()))
+        return type(self)(self.labels.cpu(), segments)
+
+
+class Decision(ABC):
+    """How answers are made of images.
+
+    Args:
+        dtype: type of labels, which holds all class numbers.
+    """
+
+    def __init__(self, inference: Inference, *, dtype: torch.dtype) -> None:
+        self.inference, self.dtype = inference, dtype
+
+    @abstractmethod
+    def __call__(
+        self, network: Segmenter, images: Sequence[Tensor], sizes: Sequence[Size]
+    ) -> list[Answer]:
+        """The answer for each image, at the size asked for.
+
+        Shapes: images (3, h, w) each
+        """
+
+
+class Labelled(Decision):
+    """The class of each pixel alone."""
+
+    def __call__(
+        self, network: Segmenter, images: Sequence[Tensor], sizes: Sequence[Size]
+    ) -> list[Answer]:
+        return list(map(Answer, self.inference.labels(network, images, sizes, dtype=self.dtype)))
+
+
+class Grouped(Decision):
+    """Segments too.
+
+    Args:
+        things: class numbers of what is told apart.
+    """
+
+    def __init__(
+        self,
+        inference: Inference,
+        *,
+        dtype: torch.dtype,
+        grouping: Grouping,
+        things: Collection[int],
+    ) -> None:
+        super().__init__(inference, dtype=dtype)
+        self._grouping, self._things = grouping, sorted(things)
+
+    def __call__(
+        self, network: Segmenter, images: Sequence[Tensor], sizes: Sequence[Size]
+    ) -> list[Answer]:
+        # One after another: the evidence at an image's size is a number a class and pixel.
+        pairs = zip(images, sizes, strict=True)
+        return [self._answer(network, image, size) for image, size in pairs]
+
+    def _answer(self, network: Segmenter, image: Tensor, size: Size) -> Answer:
+        (evidence,) = self.inference.evidence(network, [image], [size])
+        found = self._grouping(evidence, self._things, seen=size_of(image))
+        signed = torch.int16 if self.dtype == torch.uint8 else self.dtype  # void is negative
+        segments = Segments(found.labels.to(signed), found.instances)
+        return Answer(found.semantic.to(self.dtype), segments)

@@ -1,0 +1,136 @@
+"""An exported panoptic network: static shapes up to the centres, and the network's segments."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segsuite.core.errors import CheckpointError, ConfigError
+from segsuite.core.labels import IGNORE
+from segsuite.engine.inference.modes import Whole
+from segsuite.export import main as export
+from segsuite.exporting.errors import ExportError
+from segsuite.exporting.formats import formats
+from segsuite.exporting.panoptic_graph import _equal
+from segsuite.exporting.parity import Limits, Parity
+from segsuite.nn.grouping import Grouping
+from segsuite.predict import main as predict
+from segsuite.runtime.description import Description
+from segsuite.runtime.onnx_model import OnnxModel
+from tests.engine.entry_points import called
+from tests.panoptic.made import CLASSES, SIZE, images, made, small
+
+DATA = ("data.reader.lengths={train: 2, val: 2}", "parity.images=2", "allow=[tests.]", "name=net")
+LOOSE = "parity.instances=0.5"  # heat of equal height beside each other is one centre or two
+MOST = 100
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "made.ckpt"
+    made(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(saved, tmp_path_factory) -> Path:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    folder = tmp_path_factory.mktemp("exported")
+    grouping = ("method.grouping.stuff_area=300", f"method.grouping.most={MOST}")
+    line = (f"ckpt_path={saved}", f"output_folder={folder}", *DATA, *grouping, LOOSE)
+    assert called(export, *line, f"paths.logs={folder}") == 0
+    (record,) = folder.rglob("result.json")
+    (row,) = json.loads(record.read_text())["record"]["entries"]
+    assert row["metrics"]["equal_segments"]["value"] >= 0.5
+    return folder / "net.onnx"
+
+
+def test_a_file_gives_the_segments_of_the_network(exported):
+    model, (photo,) = OnnxModel(exported), images(1, seed=3)
+    labels, found = model.answer(photo.permute(1, 2, 0).numpy())
+    with torch.inference_mode():
+        (evidence,) = Whole().evidence(small(), [photo], [SIZE])
+    wanted = Grouping(stuff_area=300, most=MOST)(evidence, CLASSES.things, seen=SIZE)
+    assert (labels == wanted.semantic.numpy()).mean() > 0.999
+    assert len(found.areas) == MOST and (wanted.areas > 0).sum() > 2
+    maps = (wanted.labels, wanted.instances, found.labels, found.instances)
+    assert _equal(*map(np.asarray, maps)) > 0.99
+    there = found.areas > 0
+    assert np.allclose(np.sort(found.scores[there])[-3:], wanted.scores.sort().values[-3:], 1e-3)
+
+
+def test_shapes_are_static_and_the_file_says_what_it_gives(exported):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(exported)
+    shapes = {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in model.graph.output
+    }
+    assert shapes == {
+        "labels": [1, *SIZE],
+        "probabilities": [1, *SIZE],
+        "offsets": [1, 2, *SIZE],
+        "centres": [1, MOST, 2],
+        "heat": [1, MOST],
+    }
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(about["instances"])["stuff_area"] == 300
+    assert json.loads(about["things"]) == sorted(CLASSES.things)
+    foreign = exported.with_name("foreign.onnx")
+    del model.graph.output[2:]
+    onnx.save_model(model, foreign)
+    with pytest.raises(CheckpointError, match="gives labels, probabilities, but things"):
+        OnnxModel(foreign)
+    about["instances"] = '{"outputs": ["masks"], "stuff_area": 300}'
+    with pytest.raises(CheckpointError, match="things are told apart by"):
+        Description.from_properties(about, "x.onnx")
+
+
+def test_a_file_predicts_as_a_checkpoint_does(exported, tmp_path):
+    (photo,) = images(1, seed=3)
+    pixels = photo.permute(1, 2, 0).numpy()
+    larger = Image.fromarray(pixels).resize((150, 100))
+    (tmp_path / "in").mkdir()
+    larger.save(tmp_path / "in" / "a.png")
+    line = (f"ckpt_path={exported}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
+    assert called(predict, *line, f"paths.logs={tmp_path}") == 0
+    (entry,) = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
+    labels, found = OnnxModel(exported).answer(np.asarray(larger))
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
+    assert np.array_equal(mask, CLASSES.raw(labels)) and labels.shape == (100, 150)
+    instances = set(found.instances.flat) - {0}
+    stuff = set(found.labels[found.instances == 0].flat) - {IGNORE}
+    assert instances and len(entry["segments_info"]) == len(instances) + len(stuff)
+
+
+def test_what_does_not_tell_apart_says_so(saved, tmp_path, monkeypatch, capfd):
+    written = []
+
+    def noted(graph, path, images, **kind):
+        written.append(graph.outputs)
+        raise ConfigError("written is nothing")
+
+    only = [replace(formats(["onnx_int8"])[0], packages=(), write=noted)]
+    monkeypatch.setattr("segsuite.exporting.export.formats", lambda names: only)
+    line = (f"ckpt_path={saved}", f"output_folder={tmp_path}", *DATA, "calibration.least=1")
+    assert called(export, *line, f"paths.logs={tmp_path}") == 2
+    assert written == [("labels",)]
+    said = " ".join(capfd.readouterr().err.split())
+    assert "gets classes alone; instances are in formats=[onnx] output=labels" in said
+
+
+def test_segments_are_equal_whatever_their_numbers():
+    labels = np.array([[1, 1, 1, 1], [0, 0, -1, -1]])
+    one = np.array([[7, 7, 8, 8], [0, 0, 0, 0]])
+    assert _equal(labels, one, labels, np.array([[8, 8, 7, 7], [0, 0, 0, 0]])) == 1.0
+    assert _equal(labels, one, labels, np.array([[7, 7, 7, 9], [0, 0, 0, 0]])) == 7 / 8
+    assert _equal(labels, one, labels - 1, one) == 0.0
+    apart = Parity(images=1, difference=0.0, scale=1.0, agreement=1.0, instances=0.5)
+    with pytest.raises(ExportError, match=r"50\.0000 % of the pixels are in equal segments"):
+        apart.check(Limits(), name="x.onnx")
+    apart.check(Limits(instances=0.5), name="x.onnx")
