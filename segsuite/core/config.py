@@ -150,9 +150,15 @@ def options(group: str) -> list[str]:
 
 @lru_cache
 def parts_of(method: str) -> dict[str, str]:
-    """The parts that a method has by default, such as `{"method/head": "mobile/dpc"}`."""
+    """The parts that a method has by default, such as `{"method/head": "mobile/dpc"}`.
+
+    One that begins as another does, by `- hyctas`, has that one's too.
+    """
     text = (CONF / "method" / f"{method}.yaml").read_text(encoding="utf-8")
-    return {f"method/{g}": c for g, c in re.findall(r"^  - ([\w/]+): (\S+)", text, re.MULTILINE)}
+    begun = re.findall(r"^  - (\w+)$", text, re.MULTILINE)
+    own = re.findall(r"^  - ([\w/]+): (\S+)", text, re.MULTILINE)
+    above = {g: c for one in begun if one != "_self_" for g, c in parts_of(one).items()}
+    return above | {f"method/{g}": c for g, c in own}
 
 
 def methods_of(group: str, choice: str) -> list[str]:

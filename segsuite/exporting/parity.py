@@ -32,7 +32,7 @@ class Limits:
     images: Count = 4
     difference: float = 1e-4
     agreement: Share = 0.9999
-    instances: Share = 0.99
+    instances: Share = 0.9
 
 
 @dataclass(frozen=True)

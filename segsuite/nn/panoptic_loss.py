@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.core.hints import Between, NotNegative, Positive, Share
+from segsuite.core.hints import Between, NotNegative, Positive
+from segsuite.core.idle import counts
 from segsuite.core.labels import IGNORE
+from segsuite.nn.dense_losses import HardPixels
 from segsuite.nn.panoptic import PanopticOutput, PanopticPrediction
 from segsuite.ops.bilinear import resized
 from segsuite.ops.class_weighting import mean_of
@@ -19,12 +21,14 @@ from segsuite.ops.panoptic_targets import PanopticTargets, panoptic_targets
 from segsuite.ops.precision import full
 
 
+@counts(ohem_kept={"ohem": ()})
 class PanopticLoss(nn.Module):
     """Cross-entropy of the classes, squared error of the centres' heat, distance of the offsets.
 
     Args:
-        kept: share of all pixels, those with the highest cross-entropy, that classes are learnt
-            from (0.2 for Cityscapes); 1 for the mean over all that are labelled.
+        ohem: probability of its class below which a pixel is learnt from; None for all pixels.
+        ohem_kept: share of a batch's labelled pixels, the hardest, that is learnt from at least.
+            With an `ohem` that no pixel is below it is that share alone, 0.2 for Cityscapes.
         centre: weight of the heat's squared error.
         offset: weight of the offsets' absolute error in pixels.
         auxiliary: weight of the auxiliary heads' losses.
@@ -36,7 +40,8 @@ class PanopticLoss(nn.Module):
     def __init__(
         self,
         *,
-        kept: Share = 0.2,
+        ohem: float | None = None,
+        ohem_kept: float = 0.2,
         centre: NotNegative = 200.0,
         offset: NotNegative = 0.01,
         auxiliary: NotNegative = 0.2,
@@ -45,7 +50,8 @@ class PanopticLoss(nn.Module):
         small_weight: Positive = 3.0,
     ) -> None:
         super().__init__()
-        self.kept, self.centre, self.offset, self.auxiliary = kept, centre, offset, auxiliary
+        self.hard = HardPixels(ohem, ohem_kept)
+        self.centre, self.offset, self.auxiliary = centre, offset, auxiliary
         self.sigma, self.small_area, self.small_weight = sigma, small_area, small_weight
 
     def forward(
@@ -89,7 +95,7 @@ class PanopticLoss(nn.Module):
 
     def _classes(self, scores: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
         each = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none") * weight
-        if self.kept == 1:
-            return mean_of(each.sum(), (labels != IGNORE).sum())
-        # Of all pixels, not of the labelled ones: their number would make a GPU's host wait.
-        return each.flatten().topk(max(int(self.kept * each.numel()), 1)).values.mean()
+        if self.hard:
+            labels = self.hard.labels(each.detach(), labels)
+        seen = labels != IGNORE
+        return mean_of((each * seen).sum(), seen.sum())

@@ -31,8 +31,8 @@ ALIKE = re.compile(
     r"|(segvit|cts|dtop|cts_dtop)_vit[bls](_static)?|cts_policy_cityscapes"
 )
 """Made small, these are essnet_..._mobilenetv2, mobile_..._fine, hyctas_s_cityscapes,
-hyctas_l_..., hyctas_l_cityscapes_panoptic, panoptic_scenes, hyctas_supernet_camvid, ..._vitt and cts_policy_ade20k; test_composition builds
-all."""
+hyctas_l_..., hyctas_l_cityscapes_panoptic, panoptic_scenes, hyctas_supernet_camvid, ..._vitt and
+cts_policy_ade20k; test_composition builds all."""
 
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if not ALIKE.fullmatch(e)])

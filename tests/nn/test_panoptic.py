@@ -116,7 +116,7 @@ def test_the_loss_is_zero_at_the_truth_and_by_hand_beside_it():
     targets = panoptic_targets(labels, instances, things=THINGS, sigma=10)
     sure = nn.functional.one_hot(labels.clamp(min=0), 3).movedim(-1, 1) * 100.0
     places = torch.cat([targets.heat, targets.offsets], 1)
-    loss = PanopticLoss(kept=1.0, small_area=300)
+    loss = PanopticLoss(small_area=300)
     losses = loss(
         _Answer(PanopticPrediction(GridPrediction(sure), places)), labels, instances, THINGS
     )
@@ -132,7 +132,9 @@ def test_the_loss_is_zero_at_the_truth_and_by_hand_beside_it():
     expected = torch.tensor(3.0).log() * (labelled + 2 * small) / labelled
     assert float(losses["ce"]) == pytest.approx(float(expected), rel=1e-5)
 
-    hardest = PanopticLoss(kept=0.05, small_area=300)(_Answer(flat), labels, instances, THINGS)
+    hardest = PanopticLoss(ohem=1e-12, ohem_kept=0.05, small_area=300)(
+        _Answer(flat), labels, instances, THINGS
+    )
     assert float(hardest["ce"]) == pytest.approx(3 * float(torch.tensor(3.0).log()), rel=1e-5)
 
 
@@ -144,7 +146,7 @@ def test_nothing_to_learn_is_no_loss():
     )
     answer = _Answer(main)
     answer.auxiliary = (main,)
-    losses = PanopticLoss(kept=1.0)(answer, labels, instances, THINGS)
+    losses = PanopticLoss()(answer, labels, instances, THINGS)
     assert set(losses) == {"ce", "centre", "offset", "auxiliary"}
     assert all(float(value) == 0 for value in losses.values())
     sum(losses.values()).backward()
