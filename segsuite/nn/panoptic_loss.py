@@ -3,7 +3,7 @@
 Panoptic-DeepLab (Cheng et al., CVPR 2020), section 3.2, with the weights that HyCTAS has.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from segsuite.core.hints import Between, NotNegative, Positive
 from segsuite.core.idle import counts
 from segsuite.core.labels import IGNORE
-from segsuite.nn.dense_losses import HardPixels
+from segsuite.nn.class_weights import ClassWeights
+from segsuite.nn.dense_losses import HardPixels, dice_loss
 from segsuite.nn.panoptic import PanopticOutput, PanopticPrediction
 from segsuite.ops.bilinear import resized
-from segsuite.ops.class_weighting import mean_of
+from segsuite.ops.class_weighting import counted, mean_of
 from segsuite.ops.panoptic_targets import PanopticTargets, panoptic_targets
 from segsuite.ops.precision import full
 
@@ -26,6 +27,8 @@ class PanopticLoss(nn.Module):
     """Cross-entropy of the classes, squared error of the centres' heat, distance of the offsets.
 
     Args:
+        class_weights: weights of the classes, see `nn.class_weights`.
+        dice: weight of the Dice loss of the classes beside it.
         ohem: probability of its class below which a pixel is learnt from; None for all pixels.
         ohem_kept: share of a batch's labelled pixels, the hardest, that is learnt from at least.
             With an `ohem` that no pixel is below it is that share alone, 0.2 for Cityscapes.
@@ -40,6 +43,8 @@ class PanopticLoss(nn.Module):
     def __init__(
         self,
         *,
+        class_weights: Sequence[float] | str | None = None,
+        dice: NotNegative = 0.0,
         ohem: float | None = None,
         ohem_kept: float = 0.2,
         centre: NotNegative = 200.0,
@@ -50,6 +55,7 @@ class PanopticLoss(nn.Module):
         small_weight: Positive = 3.0,
     ) -> None:
         super().__init__()
+        self.class_weights, self.dice = ClassWeights(class_weights), dice
         self.hard = HardPixels(ohem, ohem_kept)
         self.centre, self.offset, self.auxiliary = centre, offset, auxiliary
         self.sigma, self.small_area, self.small_weight = sigma, small_area, small_weight
@@ -88,14 +94,16 @@ class PanopticLoss(nn.Module):
         heat = (places[:, :1] - targets.heat).square() * targets.centre_weight
         offsets = (places[:, 1:] - targets.offsets).abs() * targets.offset_weight
         return {
-            "ce": self._classes(full(answer.scores(size)), labels, targets.semantic_weight),
+            **self._classes(full(answer.scores(size)), labels, targets.semantic_weight),
             "centre": self.centre * mean_of(heat.sum(), targets.centre_weight.sum()),
             "offset": self.offset * mean_of(offsets.sum(), targets.offset_weight.sum()),
         }
 
-    def _classes(self, scores: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-        each = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="none") * weight
-        if self.hard:
-            labels = self.hard.labels(each.detach(), labels)
-        seen = labels != IGNORE
-        return mean_of((each * seen).sum(), seen.sum())
+    def _classes(self, scores: Tensor, labels: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        own = self.class_weights.of(scores.shape[1])
+        each = F.cross_entropy(scores, labels, own, ignore_index=IGNORE, reduction="none") * weight
+        learnt = self.hard.labels(each.detach(), labels) if self.hard else labels
+        losses = {"ce": mean_of((each * (learnt != IGNORE)).sum(), counted(learnt, own))}
+        if self.dice:
+            losses["dice"] = self.dice * dice_loss(scores, labels, own)
+        return losses

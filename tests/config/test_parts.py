@@ -27,23 +27,27 @@ PARTS = [
     for path in sorted((CONF / "method").glob("*/**/*.yaml"))
     if path.parent.name != "search"  # of the entry point that searches, not of a method
 ]
-METHODS = ("segvit", "essnet", "mobile", "hyctas", "hyctas_supernet", "outside")
+METHODS = (
+    *("segvit", "essnet", "mobile", "hyctas", "hyctas_supernet", "hyctas_panoptic", "panoptic"),
+    "outside",
+)
 FITS = {
-    "backbone/deeplab": {"essnet", "mobile"},
+    "backbone/deeplab": {"essnet", "mobile", "panoptic"},
     "backbone/segvit": {"segvit"},
-    "distillation": {"segvit", "essnet", "mobile", "hyctas", "outside"},
-    "genotype/hyctas": {"hyctas"},
+    "distillation": {*METHODS} - {"hyctas_supernet"},
+    "genotype/hyctas": {"hyctas", "hyctas_panoptic"},
     "head/essnet": {"essnet"},
-    "head/hyctas": {"hyctas", "hyctas_supernet"},
+    "head/hyctas": {"hyctas", "hyctas_supernet", "hyctas_panoptic"},
     "head/mobile": {"mobile"},
     "head/segvit": {"segvit"},
+    "instance_head/hyctas": {"hyctas_panoptic"},
     "library/outside": {"outside"},
     "loss/essnet": {"essnet"},
     "pruning": {"segvit"},
     "pruning/scorer": {"segvit"},
-    "recipe": {"segvit", "essnet", "mobile", "hyctas", "hyctas_supernet", "outside"},
-    "recipe/deeplab": {"essnet", "mobile"},
-    "recipe/hyctas": {"hyctas", "hyctas_supernet"},
+    "recipe": {*METHODS},
+    "recipe/deeplab": {"essnet", "mobile", "panoptic"},
+    "recipe/hyctas": {"hyctas", "hyctas_supernet", "hyctas_panoptic"},
     "recipe/mobile": {"mobile"},
     "recipe/outside": {"outside"},
     "recipe/segvit": {"segvit"},
@@ -91,8 +95,11 @@ def test_a_bare_name_is_that_of_one_part():
 def test_the_parts_of_a_method_are_those_of_its_file(method):
     """Which is read without Hydra, as it is at the start of every entry point."""
     own = yaml.safe_load((CONF / "method" / f"{method}.yaml").read_text()).get("defaults", [])
-    parts = [entry for entry in own if entry != "_self_"]
-    assert parts_of(method) == {f"method/{k}": v for part in parts for k, v in part.items()}
+    parts = [entry for entry in own if isinstance(entry, dict)]
+    begun = [entry for entry in own if isinstance(entry, str) and entry in METHODS]
+    found = {k: v for one in begun for k, v in parts_of(one).items()}
+    assert begun == (["hyctas"] if method == "hyctas_panoptic" else [])
+    assert parts_of(method) == found | {f"method/{k}": v for part in parts for k, v in part.items()}
 
 
 @pytest.mark.parametrize("part", NESTED)
@@ -118,7 +125,10 @@ def test_a_part_may_be_called_with_its_folder_or_without(part):
         ("method/head=mobile/dpc", "method/head=mobile/dpc fits method=mobile, not method=segvit"),
         ("method/head/mobile=dpc", "type method/head=atm_cascade|atm_single"),
         ("method/head=segvit/dpc", "known: atm_cascade, atm_single"),
-        ("method/recipe=deeplab/adam", "fits method=essnet|mobile, not method=segvit; type"),
+        (
+            "method/recipe=deeplab/adam",
+            "fits method=essnet|mobile|panoptic, not method=segvit; type",
+        ),
         ("method/loss=essnet/exact", "`method/loss` is no part of this method, but of method=ess"),
         ("+method/loss=essnet/exact", "fits method=essnet, not method=segvit; leave method/loss"),
     ],

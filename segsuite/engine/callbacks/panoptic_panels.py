@@ -23,7 +23,7 @@ def heat_panel(caption: str, heat: Tensor) -> Panel:
 
     Shapes: heat (H, W)
     """
-    grey = (heat.float().clamp(0, 1) * 255).round().byte().numpy()
+    grey = (heat.float().nan_to_num(0).clamp(0, 1) * 255).round().byte().numpy()
     return Panel(caption, np.repeat(grey[..., None], 3, axis=2))
 
 
@@ -32,7 +32,7 @@ def offsets_panel(caption: str, offsets: Tensor, shown: Tensor) -> Panel:
 
     Shapes: offsets (2, H, W), y first; shown (H, W) bool, where there is one
     """
-    y, x = offsets.float().numpy()
+    y, x = offsets.float().nan_to_num(0, 0, 0).numpy()  # of a network that has not settled
     seen = shown.numpy()
     length = np.hypot(y, x) * seen
     value = length / max(float(length.max()), 1e-6)
