@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
+from PIL.PngImagePlugin import PngInfo
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
 from segsuite.data.readers import decode
 from segsuite.data.readers.decode import decode_image, decode_mask, is_image
 from segsuite.data.readers.paired_files import PairedFiles
+from segsuite.data.readers.plain_files import plain_color, plain_grey
 from tests.data.layouts import mask_of, write_image, write_mask
 
 UPRIGHT = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -68,11 +71,58 @@ def test_a_jpeg_is_decoded_as_pillow_does(orientation: int, tmp_path: Path) -> N
         Image.fromarray(pixels).save(path, **how)
         by_pillow = np.array(decode.opened(path))
         assert (decode_image(path) == by_pillow).all(), how
-        assert (decode._plain_jpeg(path) is None) == (how == {"exif": exif} and orientation != 1)
+        assert (plain_color(path) is None) == (how == {"exif": exif} and orientation != 1)
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
     with pytest.raises(DataError, match=r"photo\.JPG cannot be decoded \(.*[Tt]runcated"):
         decode_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("how", ["plain", "gamma", "profile", "optimised", "large"])
+def test_a_plain_png_is_decoded_as_pillow_does(mode: str, how: str, tmp_path: Path) -> None:
+    size = (700, 900) if how == "large" else (37, 53)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    path, info = tmp_path / "a.PNG", PngInfo()
+    if how == "gamma":
+        info.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes() if how == "profile" else None
+    Image.fromarray(pixels).convert(mode).save(
+        path, pnginfo=info, icc_profile=profile, optimize=how == "optimised"
+    )
+    read, plain = (decode_image, plain_color) if mode == "RGB" else (decode_mask, plain_grey)
+    assert plain(path) is not None
+    assert (read(path) == np.array(decode.opened(path))).all()
+
+
+def test_a_png_that_is_not_plain_is_left_to_pillow(tmp_path: Path) -> None:
+    path, info = tmp_path / "a.png", PngInfo()
+    info.add_text("Comment", "may be an orientation")
+    for write in (
+        lambda: Image.fromarray(UPRIGHT).save(path, pnginfo=info),
+        lambda: Image.fromarray(UPRIGHT).save(path, transparency=(0, 0, 0)),
+        lambda: Image.fromarray(UPRIGHT).convert("RGBA").save(path),
+        lambda: Image.fromarray(UPRIGHT[..., 0].astype(np.uint16)).save(path),
+        lambda: Image.fromarray(UPRIGHT[..., 0] > 100).save(path),
+        lambda: Image.fromarray(UPRIGHT).convert("P").save(path),
+    ):
+        write()
+        assert plain_color(path) is None and plain_grey(path) is None
+        decode_image(path)
+
+
+def test_a_damaged_png_is_told_by_name(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for pixels, read in ((noise, decode_image), (noise[..., 0], decode_mask)):
+        path = tmp_path / "a.png"
+        Image.fromarray(pixels).save(path)
+        whole = path.read_bytes()
+        half = len(whole) // 2
+        for damaged in (whole[:half], whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]):
+            path.write_bytes(damaged)
+            assert plain_color(path) is None and plain_grey(path) is None
+            with pytest.raises(DataError, match=r"a\.png cannot be decoded"):
+                read(path)
 
 
 def test_a_damaged_tag_says_nothing(tmp_path: Path) -> None:
@@ -84,11 +134,11 @@ def test_an_image_without_a_tag_is_not_turned_a_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once decoded and never copied: what most images are must not become slower."""
-    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "a.bmp")
     loads, turns = [], []
     monkeypatch.setattr(Image.Image, "transpose", lambda *_: turns.append(1))
     monkeypatch.setattr(Image, "open", lambda p, real=Image.open: loads.append(p) or real(p))
-    decode_image(tmp_path / "a.png")
+    decode_image(tmp_path / "a.bmp")
     assert len(loads) == 1 and not turns
 
 

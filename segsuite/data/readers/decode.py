@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import io
 import logging
 import os
 import re
@@ -12,12 +11,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from segsuite.core.errors import ConfigError, DataError
+from segsuite.data.readers.plain_files import plain_color, plain_grey
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"}
@@ -31,8 +30,6 @@ PIXEL_LIMIT = "SEGSUITE_MAX_PIXELS"
 _AT_ONCE = 2**24
 """Pixels of an image that are copied at once."""
 
-_END_OF_JPEG = b"\xff\xd9"
-_UPRIGHT_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # the tag is looked at here
 _ID_MODES = {"1", "L", "P", "I;16", "I;16B", "I;16L", "I"}
 _WIDE_MODES = {"I;16", "I;16L", "I;16B", "I", "F"}
 _EXIF_FAULTS = (
@@ -71,29 +68,9 @@ def decode_image(path: str | Path, *, white: float | None = None) -> NDArray[np.
         DataError: naming the file, when it is absent, cut short, no image, too large, or grey of
             32 bits and `white` is None.
     """
-    pixels = _plain_jpeg(path)
-    return rgb_of(opened(path), path, white=white) if pixels is None else pixels
-
-
-def _plain_jpeg(path: str | Path) -> NDArray[np.uint8] | None:
-    """(H, W, 3) of an upright JPEG in colour: as Pillow decodes it, without its copies.
-
-    None for all other files, and for those that are damaged: Pillow says what is wrong with them.
-    """
-    if not str(path).lower().endswith((".jpg", ".jpeg", ".jfif")) or not os.path.isfile(path):
-        return None
     _pixel_limit()
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-        with Image.open(io.BytesIO(data)) as image:  # the header alone
-            plain = image.format == "JPEG" and image.mode == "RGB"
-            if not plain or image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                return None
-        whole = data.rstrip(b"\0").endswith(_END_OF_JPEG)  # OpenCV fills up what is missing
-        return cv2.imdecode(np.frombuffer(data, np.uint8), _UPRIGHT_RGB) if whole else None
-    except (*_EXIF_FAULTS, Image.DecompressionBombError, cv2.error):
-        return None
+    pixels = plain_color(path)
+    return rgb_of(opened(path), path, white=white) if pixels is None else pixels
 
 
 def rgb_of(
@@ -127,6 +104,9 @@ def decode_mask(path: str | Path) -> NDArray[Any]:
     Raises:
         DataError: naming the file, when it cannot be decoded or holds colours instead of ids.
     """
+    raw = grey_values(path)
+    if raw is not None:
+        return raw
     image = opened(path)
     if image.mode not in _ID_MODES:
         raise DataError(
@@ -134,6 +114,12 @@ def decode_mask(path: str | Path) -> NDArray[Any]:
             "16-bit or palette images whose values are the ids of the class table"
         )
     return ids_of(image)
+
+
+def grey_values(path: str | Path) -> NDArray[np.uint8] | None:
+    """(H, W) of a plain grey PNG of 8 bits, in half the time; None for all other files."""
+    _pixel_limit()
+    return plain_grey(path)
 
 
 def ids_of(image: Image.Image) -> NDArray[Any]:

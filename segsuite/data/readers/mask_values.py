@@ -10,7 +10,7 @@ from PIL import Image
 
 from segsuite.core.errors import DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.readers.decode import ids_of, opened
+from segsuite.data.readers.decode import grey_values, ids_of, opened
 
 MaskValues = Literal["auto", "ids", "colors"]
 """How masks are read: as ids, as colours, or each as `MaskReader` finds it."""
@@ -51,13 +51,16 @@ class MaskReader:
         Raises:
             DataError: naming the file, and the first pixel of a colour that the table has not.
         """
+        by_color = self._values == "colors"
+        grey = None if by_color else grey_values(path)
+        if grey is not None:
+            return grey
         image = opened(path)
         if image.format in ("JPEG", "MPO"):
             raise DataError(
                 f"{path} is a mask in JPEG, which changes ids and colours at every edge; write it "
                 "again as PNG from what it was made of"
             )
-        by_color = self._values == "colors"
         if image.mode in _GREY_MODES and not by_color:
             return ids_of(image)
         if image.mode == "P" and not by_color:

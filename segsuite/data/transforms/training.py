@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segsuite.core.hints import Between, Falling, Pixels, Positive, Rising, Share, Sides
@@ -108,8 +109,7 @@ class ScaleCropFlip:
         return window, crop
 
     def _is_varied(self, label: Tensor) -> bool:
-        # IGNORE is -1, so that classes start at 1 here and the ignored are cut off.
-        counts = torch.bincount(label.flatten() + 1).numpy()[1:]  # three times NumPy's speed
+        counts = _pixels_of_classes(label)
         return np.count_nonzero(counts) > 1 and counts.max() < self.cat_max_ratio * counts.sum()
 
     def _padded_image(self, image: Tensor) -> Tensor:
@@ -118,6 +118,19 @@ class ScaleCropFlip:
             border = (0, down, 0, right, cv2.BORDER_CONSTANT)
             image = of_rows(cv2.copyMakeBorder(rows_of(image), *border, value=self.pad_value))
         return planes(image)
+
+
+def _pixels_of_classes(label: Tensor) -> NDArray[Any]:
+    """Of each class up to the highest that occurs, at least one; IGNORE is none of them.
+
+    Shapes: label (H, W) int16 or int32 -> (classes,)
+    """
+    if label.dtype != torch.int16:
+        return torch.bincount(label.flatten() + 1, minlength=2).numpy()[1:]
+    classes = max(int(label.max()) + 1, 1)
+    ids = label.numpy().view(np.uint16)  # IGNORE, -1, is beyond all classes
+    # Three times as fast as torch's; exact, being counted in float32, up to 2**24 pixels.
+    return cv2.calcHist([ids], [0], None, [classes], [0, classes]).ravel()
 
 
 def _padded(ids: Tensor, size: Size, value: int) -> Tensor:
