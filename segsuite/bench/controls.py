@@ -17,7 +17,7 @@ from rich.table import Table
 from segsuite.bench.measurement import Settings, ready_to_run, speed_at
 from segsuite.bench.trained_groups import Group, groups_of
 from segsuite.core.build import build
-from segsuite.core.errors import ConfigError, did_you_mean
+from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count, Sides
 from segsuite.core.results import Entry, Metric
 from segsuite.core.seeding import seed_everything
@@ -216,10 +216,11 @@ class JudgeControls:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         groups = groups_of(self.runs)
+        if len(groups) == 1:
+            only = groups[0].name
+            raise ConfigError(f"probe.runs holds {only} alone, and nothing to put beside it")
         method = _one(groups, self.method)
         controls = [group for group in groups if group is not method]
-        if not controls:
-            raise ConfigError(f"probe.runs holds {method.name} alone, and nothing to put beside it")
         size = self.size or pair(method.config["data"]["crop_size"])
         data = build(method.config["data"], path="data", allow=self.allow)
         images = validation_images(data, count=self.images, size=size).to(self.settings.device)
@@ -260,8 +261,7 @@ def _one(groups: Sequence[Group], method: str) -> Group:
     chosen = [group for group in groups if group.name == method]
     if not chosen:
         raise ConfigError(
-            f"probe.method={method} is none of the trainings: {', '.join(names)}"
-            + did_you_mean(method, names)
+            f"probe.method={method} is none of the trainings; type one of: {', '.join(names)}"
         )
     return chosen[0]
 

@@ -1,6 +1,7 @@
 """Trainings that differ in their seed alone, for a comparison of what they reached."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.records import found
 from segsuite.core.results import Record
 
+log = logging.getLogger(__name__)
+
 METRIC = "test/miou"
 
 
@@ -19,7 +22,7 @@ class Group:
     """Trainings of one network.
 
     Attributes:
-        name: the experiment, and what was typed of its method.
+        name: the experiment, and what was typed of its method and not of all others, too.
         scores: the final mIoU of each seed, of 1.
         checkpoint: the best one of the first seed.
         config: what that training was started with, plain.
@@ -38,19 +41,18 @@ def groups_of(paths: Sequence[str]) -> list[Group]:
         ConfigError: none, two of one seed, or trainings that no comparison should hold together:
             of other data, or of another number of iterations, batch or crop.
     """
+    trainings = list(_trainings(paths))
+    alike = set.intersection(*[set(_typed(record)) for _, record, _ in trainings] or [set()])
     gathered: dict[str, dict[int, tuple[float, Path, dict[str, Any]]]] = {}
-    for file, record in found(*paths):
-        score = None if record.kind != "train" else record.entries[0].metrics.get(METRIC)
-        if score is None or score.value is None:
-            continue
+    for file, record, score in trainings:
         config = OmegaConf.to_container(OmegaConf.load(file.parent / "config.yaml"))
-        own = gathered.setdefault(_name(record), {})
+        own = gathered.setdefault(_name(record, alike), {})
         if (seed := config["seed"]) in own:
             raise ConfigError(
                 f"{own[seed][1]} and {file.parent} are of one network and one seed, {seed}; name "
                 "the folders to compare one by one: probe.runs=[FOLDER,...]"
             )
-        own[seed] = (score.value, file.parent, config)
+        own[seed] = (score, file.parent, config)
     if not gathered:
         raise ConfigError(
             f"probe.runs={list(paths)} holds no finished training with a {METRIC}; type the "
@@ -66,11 +68,31 @@ def groups_of(paths: Sequence[str]) -> list[Group]:
     return groups
 
 
-def _name(record: Record) -> str:
+def _trainings(paths: Sequence[str]) -> Iterator[tuple[Path, Record, float]]:
+    """The finished ones: their files, records and scores; of the others a warning tells."""
+    for file, record in found(*paths):
+        score = None if record.kind != "train" else record.entries[0].metrics.get(METRIC)
+        if score is not None and score.value is not None:
+            yield file, record, score.value
+    begun = {file.parent.parent for path in paths for file in Path(path).rglob("*/last.ckpt")}
+    if unfinished := sorted(str(f) for f in begun if not (f / "result.json").is_file()):
+        log.warning(
+            "not finished, and left out: %s; the command that began them goes on with them",
+            ", ".join(unfinished),
+        )
+
+
+def _typed(record: Record) -> list[str]:
+    """What was typed of the method."""
+    typed = (override.lstrip("+~") for override in record.config)
+    return sorted(o for o in typed if o.startswith(("method.", "method/", "method=")))
+
+
+def _name(record: Record, alike: Set[str]) -> str:
     """What was typed that makes another network or training of it."""
-    typed = [override.lstrip("+~") for override in record.config]
+    typed = (override.lstrip("+~") for override in record.config)
     experiment = [o.partition("=")[2] for o in typed if o.startswith("experiment=")]
-    own = sorted(o for o in typed if o.startswith(("method.", "method/", "method=")))
+    own = [override for override in _typed(record) if override not in alike]
     return " ".join([*experiment[-1:], *own]) or record.name
 
 

@@ -73,7 +73,7 @@ def test_a_method_is_judged(runs, tmp_path, capfd):
     assert one["method_faster"].value > 0
     assert called(benchmark, *given, *short, f"paths.logs={tmp_path / 'l'}") == 2
     said = " ".join(capfd.readouterr().err.split())
-    assert "probe.method=cts_dtop_vitt_fast is none of the trainings" in said
+    assert "probe.method=cts_dtop_vitt_fast is none of the trainings; type one" in said
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,14 @@ def test_trainings_that_no_comparison_should_hold_together(runs, tmp_path, capfd
         assert said in " ".join(capfd.readouterr().err.split())
     names = [group.name for group in groups_of([str(runs)])]
     assert names == ["cts_dtop_vitt_fast method.pruning.after=[2]", "segvit_vitt_patch32"]
+
+
+def test_what_was_typed_of_all_is_part_of_no_name(tmp_path, caplog):
+    own = ("method.head.layers=1", "method.backbone.weights=none")
+    for name, typed in (("a", ()), ("b", own[:1])):
+        trained(tmp_path / name, 0.3, *CONTROL, own[1], *typed)
+    (tmp_path / "c" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "c" / "checkpoints" / "last.ckpt").touch()
+    names = [group.name for group in groups_of([str(tmp_path)])]
+    assert names == ["segvit_vitt_patch32", "segvit_vitt_patch32 method.head.layers=1"]
+    assert f"not finished, and left out: {tmp_path / 'c'}" in caplog.text

@@ -212,7 +212,7 @@ def test_it_is_named_before_anything_else():
         compose("train", ["method=mobile", "method/recipe=scratch"])
     assert str(caught.value) == (
         "method/recipe=scratch fits method=segvit, not method=mobile; type "
-        "method/recipe=adam|adam_scratch|finetune|hour|sgd|sgd_scratch"
+        "method/recipe=adam|adam_scratch|hour|sgd|sgd_scratch"
     )
 
 

@@ -12,7 +12,7 @@ from segsuite.exporting.parity import compared
 from segsuite.methods.segvit.attention_to_mask import AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.network import SegVit
-from segsuite.methods.segvit.pixel_sharing import DeviationSharing
+from segsuite.methods.segvit.pixel_sharing import DeviationSharing, EntropySharing
 from segsuite.methods.segvit.token_pruning import TokenPruning
 from segsuite.methods.segvit.token_sharing import ContentAwareSharing, TokenSharing
 from segsuite.nn.backbones.vit import VisionTransformer
@@ -35,6 +35,11 @@ def policy() -> ContentAwareSharing:
 def pixels() -> DeviationSharing:
     """Two sizes of windows, chosen by the image itself."""
     return DeviationSharing(windows=2, large_windows=1, image_size=SIZE)
+
+
+def entropy() -> EntropySharing:
+    """Two sizes of windows, chosen by a histogram of grey levels."""
+    return EntropySharing(windows=2, large_windows=1, image_size=SIZE, levels=8)
 
 
 def hybrid(scorer: type, context: str, sharing: TokenSharing) -> SegVit:
@@ -65,7 +70,11 @@ def hybrid(scorer: type, context: str, sharing: TokenSharing) -> SegVit:
 
 @pytest.mark.parametrize(
     ("scorer", "context", "sharing"),
-    [(LinearExit, "drop", pixels), (partial(AtmExit, layers=1), "kv", policy)],
+    [
+        (LinearExit, "drop", pixels),
+        (LinearExit, "drop", entropy),
+        (partial(AtmExit, layers=1), "kv", policy),
+    ],
 )
 def test_static_hybrids_are_static_and_answer_alike_on_images_never_seen(
     scorer, context, sharing, tmp_path
@@ -83,3 +92,19 @@ def test_static_hybrids_are_static_and_answer_alike_on_images_never_seen(
     with torch.no_grad():
         kept = [network.predict(other[None]).trace.stages[-1].slots for other in others]
     assert len({str(slots.sort().values) for slots in kept}) > 1  # they choose differently
+
+
+def test_a_network_that_makes_its_images_smaller_answers_alike(tmp_path):
+    torch.manual_seed(0)
+    network = SegVit(
+        backbone=VisionTransformer(dim=24, depth=3, heads=2, image_size=(48, 96)),
+        head=AtmSingle(in_dim=24, num_classes=5, dim=16, heads=2, layers=1),
+        num_classes=5,
+        input_scale=0.7,
+    ).eval()
+    (float_,) = formats(["onnx"])
+    graph = Graph(network, size=SIZE, output="labels")
+    made = float_.made(graph, tmp_path / "a.onnx", None, opset=18, threads=1)
+    images = torch.randint(256, (4, 3, *SIZE), generator=torch.Generator().manual_seed(7))
+    found = compared(made.run, network, graph, images.to(torch.uint8), scores_behind=made.scores)
+    assert found.difference < 1e-4 * found.scale and found.agreement > 0.999
