@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import reduce
 from statistics import pstdev
 from typing import Annotated, Any, Literal
 
@@ -121,6 +122,7 @@ class Measurement:
     Attributes:
         path: path of its checkpoint or file; None for random weights.
         accuracy: how good it is; None where it was not measured.
+        to_segments: whether what is timed ends with segments, not labels: it tells things apart.
         family: the package that the network's class is of, such as `segvit`.
         spread: standard deviation of the multiply-adds over images; 0 unless they depend on it.
         closed_form: operations by formula, with excluded modules left out; None where no formula is
@@ -135,6 +137,7 @@ class Measurement:
     num_classes: int
     speed: dict[int, Speed]
     accuracy: Accuracy | None = None
+    to_segments: bool = False
     published: Published | None = None
     family: str | None = None
     parameters: int | None = None
@@ -218,6 +221,7 @@ def measure(
             trained=candidate.trained,
             size=(images.shape[-2], images.shape[-1]),
             num_classes=candidate.num_classes,
+            to_segments=candidate.segments is not None,
             speed={batch: speeds[candidate.name] for batch, speeds in speed.items()},
         )
         per_image = counts.get(candidate.name)
@@ -263,7 +267,8 @@ def speed_at(
         first_batch = batch_of(images, batch, 0)
         peaks = {
             c.name: peak_bytes(
-                lambda c=c: c.network.predict(first_batch).labels(size), settings.device
+                lambda c=c: reduce(lambda x, step: step(x), c.steps(size), first_batch),
+                settings.device,
             )
             for c in candidates
             if c.network is not None

@@ -109,6 +109,13 @@ def notes(measured: Sequence[Measurement]) -> list[str]:
             "whatever the batch size, and scored by the nearest pixel where labels have another "
             "size; precision and compile are of networks, and nothing is counted in a file"
         )
+    grouped = [measurement.name for measurement in measured if measurement.to_segments]
+    if grouped:
+        remarks.append(
+            f"{', '.join(grouped)}: with labels means with segments, centres and the pixels that "
+            "join them included"
+            + ("" if len(grouped) == len(measured) else "; the others tell no things apart")
+        )
     for measurement in measured:
         if measurement.is_another:
             remarks.append(

@@ -14,7 +14,8 @@ from segsuite.bench import plots, report, tables
 from segsuite.bench.measurement import Measurement, Settings, measure, speed_at
 from segsuite.core.errors import ConfigError
 from segsuite.engine.accuracy import Accuracy
-from segsuite.engine.inference.candidates import Candidate
+from segsuite.engine.inference.candidates import Candidate, from_experiment
+from segsuite.nn.grouping import PanopticMap
 from tests.bench.toy import ToyTokens, half_bright
 from tests.toy import ToySegmenter
 
@@ -174,3 +175,17 @@ def test_every_network_is_compiled_at_every_batch(monkeypatch: pytest.MonkeyPatc
     for batch in settings.batch_sizes:
         speed_at(batch, networks, half_bright(), settings)
     assert len(made) == 12
+
+
+def test_networks_that_tell_things_apart_are_timed_to_segments():
+    size = (64, 128)
+    apart = from_experiment("panoptic_scenes method.network.channels=8", size=size)
+    images = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
+    plain = Candidate("plain", "", ToySegmenter(num_classes=3).eval(), False)
+    predict, segments = apart.steps(size)
+    (found,) = segments(predict(images))
+    assert isinstance(found, PanopticMap) and found.labels.shape == size
+    measured = measure([apart, plain], images, replace(SETTINGS, batch_sizes=(1,)))
+    assert [one.to_segments for one in measured] == [True, False]
+    assert any("channels=8: with labels means with segments" in n for n in report.notes(measured))
+    assert not any("with segments" in note for note in report.notes(measured[1:]))

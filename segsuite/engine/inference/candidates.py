@@ -1,6 +1,6 @@
 """What is compared: experiments as composed, trained checkpoints, and exported files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +16,14 @@ from segsuite.core.checkpoint import network_from_checkpoint, read_checkpoint
 from segsuite.core.config import options
 from segsuite.core.errors import CheckpointError, ConfigError, did_you_mean
 from segsuite.core.sizes import Size, check_size
-from segsuite.core.targets import prefixes
+from segsuite.core.targets import check_targets, prefixes
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference.exported import ExportedPredictor, is_exported
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import classes_of
 from segsuite.measure.latency import Step
+from segsuite.nn.grouping import Grouping, PanopticMap
+from segsuite.nn.panoptic import PanopticPrediction, PanopticSegmenter
 from segsuite.nn.segmenter import Segmenter
 
 Compile = bool | Literal["graphs"]
@@ -40,6 +42,8 @@ class Candidate:
         path: path of its checkpoint or file; None where it has none.
         evaluator: gives what makes the evaluator of its task; None for a semantic one.
         file: the exported file; None for a network.
+        segments: makes segments of what the network says, at a size; None where it tells no things
+            apart.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Candidate:
     path: str | None = None
     evaluator: Callable[[], Any] | None = None
     file: ExportedPredictor | None = None
+    segments: Callable[[Any, Size], Any] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -67,13 +72,18 @@ class Candidate:
         return None if self.path is None else classes_of(read_checkpoint(self.path), self.path)
 
     def steps(self, size: Size, *, compile: Compile = False) -> list[Step]:
-        """How images (B, 3, *size) become labels (B, *size): step by step, to be timed."""
+        """How images (B, 3, *size) become labels (B, *size): step by step, to be timed.
+
+        Where things are told apart, segments stand in place of labels.
+        """
         if self.file is not None:
             return [self.file.labels_as_given]
         predict = self.network.predict
         if compile:
             mode = "reduce-overhead" if compile == "graphs" else None
             predict = torch.compile(predict, dynamic=False, mode=mode)
+        if self.segments is not None:
+            return [predict, lambda prediction: self.segments(prediction, size)]
         return [predict, lambda prediction: prediction.labels(size)]
 
     def labels(self, images: Tensor, size: Size) -> Tensor:
@@ -131,7 +141,13 @@ def from_experiment(
             "be compared; name the experiments that use it"
         )
     check_size(size, network.size_divisor, key="size")
-    return Candidate(typed, experiment, network.eval().requires_grad_(False), trained=False)
+    network.eval().requires_grad_(False)
+    segments = None
+    if isinstance(network, PanopticSegmenter):
+        grouping = build(cfg.method.task.grouping, path="method.task.grouping", allow=tuple(allow))
+        things = build(cfg.data, path="data", allow=tuple(allow)).classes.things
+        segments = _segments(network, grouping, things)
+    return Candidate(typed, experiment, network, trained=False, segments=segments)
 
 
 def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Candidate:
@@ -143,7 +159,16 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
     network, config = network_from_checkpoint(path, allow=tuple(allow))
     check_size(size, network.size_divisor, key="size")
     experiment = str(config.get("name") or Path(path).stem)
-    made, key = config["method"].get("task", {}).get("evaluator"), "method.task.evaluator"
+    task = config["method"].get("task", {})
+    made, key = task.get("evaluator"), "method.task.evaluator"
+    segments = None
+    if isinstance(network, PanopticSegmenter):
+        check_targets(
+            task["grouping"], path="method.task.grouping", allow=tuple(allow), source=path
+        )
+        grouping = build(task["grouping"], path="method.task.grouping", allow=tuple(allow))
+        things = classes_of(read_checkpoint(path), path).things
+        segments = _segments(network, grouping, things)
     return Candidate(
         f"{experiment} ({_short(Path(path))})",
         experiment,
@@ -151,7 +176,18 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
         trained=True,
         path=path,
         evaluator=partial(build, made, path=key, allow=tuple(allow)) if made else None,
+        segments=segments,
     )
+
+
+def _segments(
+    network: PanopticSegmenter, grouping: Grouping, things: Collection[int]
+) -> Callable[[PanopticPrediction, Size], list[PanopticMap]]:
+    """What makes segments of its predictions, at the size of the images that it was shown."""
+    numbers = sorted(things)
+    return lambda prediction, size: [
+        grouping(maps, numbers, seen=size) for maps in network.evidence(prediction, size)
+    ]
 
 
 def from_file(path: str, *, size: Size) -> Candidate:
