@@ -199,21 +199,51 @@ def predict(model: "Predictor", image: "Given") -> "NDArray[integer]":
     return labels_of(image, model)
 
 
+def segments(model: "Predictor", image: "Given") -> "tuple[NDArray[integer], NDArray[integer]]":
+    """What a panoptic network says: the class and the instance of each pixel, both (H, W).
+
+        labels, instances = segments(model, "street.jpg")
+        overlay(model, "street.jpg", labels, instances=instances)
+
+    Class numbers are -1 for void; ids of instances are int32, class * 1000 + number, 0 where there
+    is none. What counts as an instance is an override of `load`: `method.grouping.threshold=0.3`.
+
+    Args:
+        model: what `load` gave.
+        image: as of `predict`.
+
+    Raises:
+        ConfigError: the network tells no things apart, or the image is something else.
+        DataError: the file cannot be decoded.
+    """
+    from segsuite.engine.inference.one_image import segments_of
+
+    return segments_of(image, model)
+
+
 def overlay(
-    model: "Predictor", image: "Given", labels: Any, *, opacity: float = 0.5, legend: bool = True
+    model: "Predictor",
+    image: "Given",
+    labels: Any,
+    *,
+    instances: Any = None,
+    opacity: float = 0.5,
+    legend: bool = True,
 ) -> "Image.Image":
     """The image under the colours of its labels, with a legend below: the last line of a cell.
 
     Args:
         labels: (H, W) class numbers of the image's size; negative ones show the image.
+        instances: (H, W) ids between which white lines are drawn.
         opacity: of the colours, from 0 to 1.
 
     Raises:
-        ConfigError: labels of another size than the image's.
+        ConfigError: labels or instances of another size than the image's.
     """
     from segsuite.engine.inference.one_image import picture_of
 
-    return picture_of(image, labels, model, opacity=opacity, legend=legend)
+    kind = {"instances": instances, "opacity": opacity, "legend": legend}
+    return picture_of(image, labels, model, **kind)
 
 
 def records(*paths: "str | Path") -> list[dict[str, Any]]:

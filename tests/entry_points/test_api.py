@@ -122,6 +122,8 @@ def test_images_and_labels_that_do_not_fit_are_refused(model, image, tmp_path):
         api.predict(model, tmp_path / "none.png")
     with pytest.raises(ConfigError, match=r"labels are \(30, 21\), and the image is \(21, 30\)"):
         api.overlay(model, image, np.zeros((30, 21), int))
+    with pytest.raises(ConfigError, match="gives classes alone"):
+        api.segments(model, image)
 
 
 def test_an_evaluation_repeats_the_training(trained, logs):

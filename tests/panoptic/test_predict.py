@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from segsuite import api
+from segsuite.core.errors import ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.data.palette import bordered, overlay
 from segsuite.data.panoptic_files import maps_of_segments, read_panoptic_json, read_segments
@@ -65,6 +67,20 @@ def test_segments_are_drawn_with_borders_and_written_as_coco_writes_them(given, 
         drawn = np.asarray(Image.open(output / "overlays" / f"{name}.png"))
         under = overlay(given.photos[name], one.labels, CLASSES.colors)
         assert np.array_equal(drawn, bordered(under, one.instances))
+
+
+def test_from_python(given, tmp_path):
+    typed = ("method.grouping.stuff_area=300", "allow=[tests.]", f"paths.logs={tmp_path}")
+    model = api.load(given.folder / "made.ckpt", *typed, device="cpu")
+    name, one = next(iter(given.found.items()))
+    photo = given.folder / "in" / f"{name}.png"
+    labels, instances = api.segments(model, photo)
+    assert np.array_equal(labels, one.labels) and np.array_equal(instances, one.instances)
+    drawn = np.asarray(api.overlay(model, photo, labels, instances=instances, legend=False))
+    under = overlay(given.photos[name], one.labels, CLASSES.colors)
+    assert np.array_equal(drawn, bordered(under, one.instances))
+    with pytest.raises(ConfigError, match=r"instances are \(3, 4\), and the image is"):
+        api.overlay(model, photo, labels, instances=np.zeros((3, 4), int))
 
 
 def test_frames_of_a_video_show_borders(given, tmp_path):

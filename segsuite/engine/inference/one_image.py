@@ -56,28 +56,63 @@ def labels_of(image: Given, predictor: Predictor) -> NDArray[np.integer]:
     Raises:
         ConfigError, DataError: as `pixels_of` raises them.
     """
-    pixels = torch.from_numpy(pixels_of(image, white=predictor.white))
-    pixels = pixels.permute(2, 0, 1).contiguous()  # as predict gives images
+    pixels = _planes(image, predictor)
     (labels,) = predictor.labels([predictor.shown(pixels)], [size_of(pixels)])
     return labels.cpu().numpy()
 
 
+def segments_of(
+    image: Given, predictor: Predictor
+) -> tuple[NDArray[np.integer], NDArray[np.int32]]:
+    """Class numbers, IGNORE for void, and instance ids of an image at its own size.
+
+    Shapes: (H, W), (H, W)
+
+    Raises:
+        ConfigError: the network tells no things apart.
+        ConfigError, DataError: as `pixels_of` raises them.
+    """
+    pixels = _planes(image, predictor)
+    (answer,) = predictor.answers([predictor.shown(pixels)], [size_of(pixels)])
+    if answer.segments is None:
+        raise ConfigError(
+            "this network gives classes alone, and tells no things apart; take predict(), or a "
+            "network of method=panoptic or method=hyctas_panoptic"
+        )
+    found = answer.segments
+    return found.labels.cpu().numpy(), found.instances.cpu().numpy()
+
+
+def _planes(image: Given, predictor: Predictor) -> Tensor:
+    """(3, H, W), as predict gives images."""
+    pixels = torch.from_numpy(pixels_of(image, white=predictor.white))
+    return pixels.permute(2, 0, 1).contiguous()
+
+
 def picture_of(
-    image: Given, labels: Any, predictor: Predictor, *, opacity: float = 0.5, legend: bool = True
+    image: Given,
+    labels: Any,
+    predictor: Predictor,
+    *,
+    instances: Any = None,
+    opacity: float = 0.5,
+    legend: bool = True,
 ) -> Image.Image:
     """The image under the colours of its labels, as `python -m segsuite.predict` overlays it.
 
     Args:
+        instances: ids between which lines are drawn; None for no lines.
         legend: whether the classes that are in it stand below, in their colours.
 
-    Shapes: labels (H, W), of the image's size; negative ones are no class
+    Shapes: labels, instances (H, W), of the image's size; negative labels are no class
     """
     pixels, labels = pixels_of(image, white=predictor.white), np.asarray(labels)
-    if labels.shape != pixels.shape[:2]:
-        raise ConfigError(
-            f"the labels are {labels.shape}, and the image is {pixels.shape[:2]}; give labels of "
-            "each of its pixels, (H, W)"
-        )
-    return overlaid(
-        pixels.transpose(2, 0, 1), labels, predictor.classes, opacity=opacity, legend=legend
-    )
+    instances = None if instances is None else np.asarray(instances)
+    for name, ids in (("labels", labels), ("instances", instances)):
+        if ids is not None and ids.shape != pixels.shape[:2]:
+            raise ConfigError(
+                f"the {name} are {ids.shape}, and the image is {pixels.shape[:2]}; give {name} of "
+                "each of its pixels, (H, W)"
+            )
+    kind = {"instances": instances, "opacity": opacity, "legend": legend}
+    return overlaid(pixels.transpose(2, 0, 1), labels, predictor.classes, **kind)
