@@ -97,10 +97,21 @@ def parts(camvid: str | None) -> dict[str, Part]:
             {
                 "tests": (
                     *("pytest", "-q", "tests/measure/test_syncs.py", "tests/essnet/test_losses.py"),
-                    "tests/ops/test_streaming_triton.py",
+                    *("tests/ops/test_streaming_triton.py", "tests/ops/test_panoptic.py"),
                 )
             },
             ("-k", "not heavy"),
+        ),
+        "panoptic": Part(
+            "panoptic networks, to segments",
+            1.5,
+            {
+                "panoptic": (
+                    *(bench, "size=[1024,2048]", "rounds=20", "images=2", "batch_sizes=[1]"),
+                    "experiments=[hyctas_l_cityscapes_panoptic,panoptic_mobilenetv2_cityscapes]",
+                )
+            },
+            (*small, "experiments=[panoptic_scenes]"),
         ),
         "memory": Part(
             "ResNet-50 with 1,284 classes, batch 10, 450x450: what a training step holds",

@@ -89,7 +89,8 @@ class PanopticEvaluator(Evaluator):
     def show(self, console: Console, *, title: str, most: int) -> None:
         rows = self._rows()
         order = sorted(rows, key=lambda name: -rows[name]["pq"])
-        table = Table("class", *(name.upper() for name in _ROWS if name in rows[order[0]]))
+        shown = _ROWS if self.ap is not None else _ROWS[:6]
+        table = Table("class", *(name.upper() for name in shown))
         table.title = title
         for column in table.columns[1:]:
             column.justify = "right"

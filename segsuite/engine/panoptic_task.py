@@ -87,7 +87,10 @@ class PanopticTask(SegmentationTask):
 
     def panoptic_maps(self, batch: Batch, *, watch: Watcher | None = None) -> list[PanopticMap]:
         """What is said of each image of an evaluation batch, at its labels' size."""
-        return self._grouped(self._evidence(batch, watch=watch), batch)
+        # One after another: the evidence of an image is a number for each class and pixel.
+        parts = ("image", "label")
+        alone = [{p: batch[p][i : i + 1] for p in parts} for i in range(len(batch["image"]))]
+        return [self._grouped(self._evidence(one, watch=watch), one)[0] for one in alone]
 
     def _evidence(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
         sizes = [tuple(label.shape[-2:]) for label in batch["label"]]

@@ -70,7 +70,8 @@ class PanopticQuality(Metric):
 
     - Pixels labelled below zero leave the union; pixels predicted below zero stay in it.
     - Things labelled without an instance are crowds, one for each class and image: nobody misses
-      them.
+      them. (Of several crowds of a class in an image the official evaluator looks at the last one
+      alone; official data sets have one at most.)
     - Predictions that match nothing are no false positives where more than half of them is on
       pixels without a class or on the crowd of their class.
 

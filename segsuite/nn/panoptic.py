@@ -16,6 +16,7 @@ from segsuite.core.sizes import Size
 from segsuite.nn.segmenter import Prediction, Segmenter
 from segsuite.nn.token_trace import TokenTrace
 from segsuite.ops.bilinear import resized
+from segsuite.ops.precision import full
 
 PLACES = 3
 """Maps beside the scores in the evidence: heat, and offsets, y first."""
@@ -88,6 +89,10 @@ class PanopticSegmenter(Segmenter, ABC):
         """Offsets in pixels of the image, of those in pixels of its copy."""
         return torch.cat([evidence[:, :-2], evidence[:, -2:] / scale], dim=1)
 
+    def log_probabilities(self, output: PanopticOutput, size: Size) -> Tensor:
+        """(B, K, *size): of the classes, for what is taught or teaches."""
+        return full(output.main.scores(size)).log_softmax(1)
+
     def decide(self, evidence: Tensor, size: Size) -> Tensor:
         """Class ids, by the scores alone."""
         return super().decide(evidence[:, :-PLACES], size)
@@ -96,7 +101,10 @@ class PanopticSegmenter(Segmenter, ABC):
 def in_pixels(raw: Tensor, size: Size) -> Tensor:
     """A head's maps whose offsets are in steps of its grid, in pixels of the image it saw.
 
+    In float32 at least: heat that is resized in bfloat16 has plateaus, and so several peaks.
+
     Shapes: raw (B, 3, h, w) -> the same
     """
+    raw = full(raw)
     steps = [side / of for side, of in zip(size, raw.shape[-2:], strict=True)]
     return raw * raw.new_tensor([1.0, *steps]).view(1, PLACES, 1, 1)

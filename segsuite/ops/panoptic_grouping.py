@@ -63,7 +63,8 @@ def panoptic_maps(
         probabilities: probability of each pixel's class, for scores. An instance's is the mean over
             its pixels, those of other classes counted as 0, times the heat of its centre.
             (detectron2 adds what these pixels give to the instance's class, for which it holds
-            the probabilities of all classes.)
+            the probabilities of all classes, and takes the heat at the mean of the instance's
+            pixels, for which an exported file would have to hold the whole map.)
 
     Shapes: labels (B, H, W) int64 with IGNORE, offsets (B, 2, H, W) in pixels, y first, centres
         (B, K, 2) int64 in pixels, y first, heat (B, K), probabilities (B, H, W)
@@ -142,7 +143,8 @@ def _majority(slots: Tensor, own: Tensor, things: list[int], count: int) -> tupl
 
 def _scores(slots: Tensor, probability: Tensor, areas: Tensor, heat: Tensor) -> Tensor:
     """(K,) float32; sums are of whole numbers, which is exact in any order."""
-    steps = (probability.double() * STEPS_OF_ONE).round_().long()
+    # What is not finite counts as 0: it has no whole number.
+    steps = (probability.double() * STEPS_OF_ONE).nan_to_num_(0, 0, 0).round_().long()
     sums = torch.zeros_like(areas).index_add_(0, slots, steps)
     mean = sums.double() / (areas.clamp(min=1) * STEPS_OF_ONE)
     return (mean * heat.double()).float()

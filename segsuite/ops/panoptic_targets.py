@@ -5,6 +5,7 @@ crowds have no centre: there they draw one into the heat map, around their own i
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -132,15 +133,17 @@ def _heat(image: Tensor, centres: Tensor, shape: torch.Size, sigma: int) -> Tens
         given = distance.flatten().int().repeat(len(part))
         squared.view(-1).scatter_reduce_(0, to, given, "amin")
     inside = squared[:, reach : reach + shape[1], reach : reach + shape[2]]
-    return _gaussian(none, sigma).to(image.device)[inside]
+    return _gaussian(none, sigma, image.device)[inside]
 
 
-def _gaussian(count: int, sigma: int) -> Tensor:
+@lru_cache(maxsize=16)
+def _gaussian(count: int, sigma: int, device: torch.device) -> Tensor:
     """(count + 1,) float32: the Gaussian by squared distance in pixels, and 0 at the end.
 
-    Made on the CPU: exp differs between devices.
+    Made on the CPU, since exp differs between devices, and once.
     """
-    squared = torch.arange(count + 1, dtype=torch.float64)
-    table = torch.exp(squared / (-2 * sigma * sigma)).float()
-    table[-1] = 0
-    return table
+    with torch.inference_mode(False):
+        squared = torch.arange(count + 1, dtype=torch.float64)
+        table = torch.exp(squared / (-2 * sigma * sigma)).float()
+        table[-1] = 0
+        return table.to(device)

@@ -141,7 +141,8 @@ def _scores(
     heat: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Mean probability times heat; sums are of whole numbers, which is exact in any order."""
-    steps = np.rint(probability * float(STEPS_OF_ONE)).astype(np.int64)
+    finite = np.nan_to_num(probability * float(STEPS_OF_ONE), nan=0, posinf=0, neginf=0)
+    steps = np.rint(finite).astype(np.int64)
     sums = np.zeros(len(areas), np.int64)
     np.add.at(sums, slots, steps)
     mean = sums.astype(np.float64) / (areas.clip(min=1) * STEPS_OF_ONE)

@@ -25,6 +25,8 @@ SMALL = {
 }
 SMALL["segvit scratch"] = ("method/recipe=scratch", *SMALL["segvit"])
 SMALL["segvit cascade"] = ("method/head=atm_cascade", *SMALL["segvit"])
+SMALL["panoptic"] = (*SMALL["mobile"], "data.instances=true")
+SMALL["hyctas_panoptic"] = ("data.instances=true", "method.genotype.filters=4")
 CLASSES = ("data=scenes", "data.num_classes=19", "data.crop_size=[64,64]")
 
 

@@ -2,9 +2,11 @@
 
 import csv
 import json
+from io import StringIO
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from segsuite.core.errors import ConfigError
 from segsuite.data.class_table import ClassTable, distinct_colors
@@ -87,3 +89,4 @@ def test_metrics_are_those_that_are_named():
         evaluator = PanopticEvaluator(classes=table, ap=ap)
         assert tuple(evaluator.compute()) == evaluator.metric_names
         assert ("ap50" in evaluator.metric_names) == ap
+        evaluator.show(Console(file=StringIO()), title="nothing was seen", most=10)

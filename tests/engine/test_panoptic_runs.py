@@ -54,6 +54,7 @@ def test_weights_and_panoptic_quality_are_those_of_a_run_left_alone(runs):
 
 
 def test_two_processes_score_three_images_as_one(runs):
+    """So soon nothing is found; that what was found adds up is metrics/test_panoptic_quality's."""
     folder = runs["alone"]
     logs = folder.parents[2]
     checkpoint = folder / "checkpoints" / "last.ckpt"

@@ -114,6 +114,16 @@ def test_equal_to_hotcoco(tmp_path):
     assert summary(counted(images)) == pytest.approx(official_summary(judge.results()), abs=1e-12)
 
 
+def test_processes_add_up_to_one():
+    images = [drawn(seed, size=(36, 48), instances=9) for seed in range(7)]
+    ours, theirs = counted(images[:3]), counted(images[3:])
+    gathered = iter([theirs.iou, theirs.tp, theirs.fp, theirs.fn])
+    ours.dist_sync_fn = lambda own, group: [own, next(gathered)]
+    ours.distributed_available_fn = lambda: True
+    assert summary(ours) == pytest.approx(summary(counted(images)), abs=1e-12)
+    assert summary(ours)["pq_things"] > 0.05
+
+
 def test_values_of_the_official_evaluator_that_can_be_checked_by_hand():
     """One image of one row; class 0 is stuff, 3 to 5 are things."""
     label = [0] * 8 + [3] * 4 + [3] * 5 + [-1] * 3 + [4] * 6 + [5] * 4

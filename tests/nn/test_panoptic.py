@@ -82,6 +82,24 @@ def test_flips_and_scales_leave_instances_where_they_are(mode, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("mode", [Whole(), MultiScale(scales=[1.0], flip=True, base=Whole())])
+def test_evidence_is_resized_and_averaged_in_float32_whatever_autocast_says(mode):
+    """In bfloat16 heat has plateaus of equal values, and each is a peak."""
+
+    class Autocast(Knowing):
+        def forward(self, images: Tensor) -> PanopticPrediction:
+            found = super().forward(images)
+            quarter = nn.functional.avg_pool2d(found.places, 4).bfloat16()
+            scores = GridPrediction(found.semantic.grid_scores.bfloat16())
+            return PanopticPrediction(scores, in_pixels(quarter, SIZE))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (evidence,) = mode.evidence(Autocast(), [painted()], [SIZE])
+    assert evidence.dtype == torch.float32
+    heat = evidence[-3][evidence[-3] > 0.1]
+    assert (heat != heat.bfloat16()).float().mean() > 0.5
+
+
 def test_windows_average_offsets_in_pixels():
     mode = Slide(window=(48, 64), stride=(48, 32))
     (evidence,) = mode.evidence(Knowing(), [painted()], [SIZE])

@@ -6,6 +6,7 @@ import torch
 
 from segsuite.core.errors import ConfigError
 from segsuite.measure.memory import peak_bytes
+from segsuite.nn.grouping import Grouping
 from segsuite.ops import nearest_centre as module
 from segsuite.ops.centre_list import centre_list
 from segsuite.ops.nearest_centre import nearest_centre
@@ -173,19 +174,17 @@ def test_classes_without_things_are_stuff_alone():
 
 
 def test_memory_is_that_of_a_few_maps():
-    """Of a quarter of a Cityscapes image, all of which is things, with 200 centres."""
-    size, random = (512, 1024), torch.Generator().manual_seed(0)
-    labels = torch.randint(3, 6, (1, *size), generator=random)
-    offsets = torch.randn(1, 2, *size, generator=random) * 50
-    heat = torch.rand(1, 1, *size, generator=random)
-    probabilities = torch.rand(1, *size, generator=random)
+    """Of a Cityscapes image, half of which is things, with 200 centres."""
+    size, random = (1024, 2048), torch.Generator().manual_seed(0)
+    evidence = torch.randn(22, *size, generator=random)
+    evidence[19] = evidence[19].sigmoid()
+    evidence[20:] *= 50
 
     def run() -> None:
-        centres = centre_list(heat, count=200)
-        asked = {"things": THINGS, "stuff_area": 2048, "probabilities": probabilities}
-        assert panoptic_maps(labels, offsets, *centres, **asked).areas.all()
+        found = Grouping(most=200)(evidence, range(9, 19), seen=size)
+        assert (found.areas > 0).sum() == 200
 
-    assert peak_bytes(run, torch.device("cpu")) < 50e6  # distances to all centres take 420
+    assert peak_bytes(run, torch.device("cpu")) < 200e6  # distances to all centres take 1680
 
 
 def test_more_centres_than_ids_have_room_for():
@@ -198,3 +197,33 @@ def test_more_centres_than_ids_have_room_for():
             things=THINGS,
             stuff_area=0,
         )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_bits():
+    for seed in SEEDS[::4]:
+        given = case(seed)
+        labels, instances = tensors(given.labels, given.instances)
+        asked = {"things": THINGS, "sigma": 2}
+        ours = panoptic_targets(labels, instances, **asked)
+        theirs = panoptic_targets(labels.cuda(), instances.cuda(), **asked)
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.equal(one, other.cpu()), seed
+        heat, offsets, probabilities = tensors(given.heat, given.offsets, given.probabilities)
+        found = []
+        for device in ("cpu", "cuda"):
+            centres = centre_list(heat[None].to(device), threshold=0.1, kernel=3, count=12)
+            maps = (labels.to(device), offsets.to(device), *centres)
+            on_it = {"probabilities": probabilities.to(device), "stuff_area": 40}
+            found.append(panoptic_maps(*maps, things=THINGS, **on_it))
+        for one, other in zip(*found, strict=True):
+            assert torch.equal(one, other.cpu()), seed
+
+
+def test_what_is_not_finite_is_no_score():
+    labels, offsets = torch.full((1, 2, 2), 3), torch.zeros(1, 2, 2, 2)
+    probabilities = torch.tensor([[[1.0, float("nan")], [float("inf"), 1.0]]])
+    centres = torch.zeros(1, 1, 2, dtype=torch.int64)
+    asked = {"things": THINGS, "stuff_area": 0, "probabilities": probabilities}
+    found = panoptic_maps(labels, offsets, centres, torch.ones(1, 1), **asked)
+    assert found.scores.tolist() == [[0.5]]
