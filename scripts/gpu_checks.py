@@ -5,7 +5,8 @@
     python scripts/gpu_checks.py run OUT hybrids losses --minutes 5 --camvid DATA
     python scripts/gpu_checks.py run OUT hybrids --device cpu --tiny
 
-Parts that do not fit into the minutes are left out and said. Typed again it goes on: what ended
+Parts that do not fit into the minutes, as they are on one H200, are left out and said; with --tiny
+none is, and a part may take some minutes on a CPU. Typed again it goes on: what ended
 well is not run again. Everything found stands in OUT/gpu_checks.json, and in each command's own
 folder.
 """
@@ -33,7 +34,7 @@ def main(typed: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    what = parser.add_subparsers(dest="what", required=True)
+    what = parser.add_subparsers(dest="what")
     what.add_parser("list", help="the parts, and how long each takes")
     running = what.add_parser("run", help="runs parts")
     running.add_argument("out", type=Path, help="folder of the results")
@@ -43,6 +44,8 @@ def main(typed: Sequence[str]) -> None:
     running.add_argument("--tiny", action="store_true", help="as small as it gets, on a CPU too")
     for one in what.choices.values():
         one.add_argument("--camvid", help="folder of CamVid, for the trainings")
+    if not typed or (typed[0].startswith("-") and typed[0] not in ("-h", "--help")):
+        parser.error("type `list`, or `run OUT` with what is to be run and how, as --help shows")
     given = parser.parse_args(typed)
     known = parts(given.camvid)
     if given.what == "list":

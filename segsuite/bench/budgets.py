@@ -25,7 +25,7 @@ from segsuite.engine.accuracy import Accuracy, accuracies, scored_on
 from segsuite.engine.inference.candidates import Candidate, NamedNetworks
 from segsuite.engine.inference.framing import pair
 from segsuite.measure.images import validation_images
-from segsuite.measure.latency import Latency
+from segsuite.measure.latency import ROUNDS, Latency
 from segsuite.measure.machine import machine, shown
 from segsuite.measure.operations import count
 from segsuite.methods.segvit.network import SegVit
@@ -160,12 +160,16 @@ class Budgets:
         console.print(table)
         fastest = self.fastest
         for line in (
-            f"mIoU {scored_on(fastest.accuracy, self.size)}",
+            f"mIoU {scored_on(fastest.accuracy, self.size)}; the training's own evaluation is of "
+            "its own sizes",
             f"fastest within {100 * self.within:g} points of the best: {fastest.setting}, "
             f"{1e3 * fastest.latency.median:.1f} ms, mIoU {fastest.accuracy}; "
             + (f"type {' '.join(self.typed)}" if self.typed else "as it was trained"),
         ):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self.way.rounds < ROUNDS:
+            few = f"{self.way.rounds} rounds are too few to tell times apart; type rounds=20"
+            console.print(few, markup=False, highlight=False, soft_wrap=True)
         self.save_plot(folder / PLOT)
 
     def save_plot(self, path: Path) -> None:

@@ -67,9 +67,12 @@ class Beside:
         """Whether the control is both faster and better, by medians and means."""
         return self.faster[batch].median < 1 and self.better.mean < 0
 
-    def surely(self, batch: int) -> bool:
-        """Whether both are beyond doubt."""
-        return self.faster[batch].slower and (self.better.high is not None and self.better.high < 0)
+    def doubt(self, batch: int) -> str:
+        """What leaves a doubt where the control wins, in brackets; nothing where nothing does."""
+        doubts = [] if self.faster[batch].slower else ["how fast"]
+        doubts += [] if self.better.high is not None and self.better.high < 0 else ["how good"]
+        are = "are" if len(doubts) > 1 else "is"
+        return f" ({' and '.join(doubts)} {are} not beyond doubt)" if doubts else ""
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,12 @@ class Controls:
         if not winners:
             beside = ", ".join(one.control.name for one in self.beside)
             told = f"none of {beside} is both faster and better"
+            single = any(len(one.control.scores) < 2 for one in self.beside)
+            told += ", by a single seed" if single or len(self.method.scores) < 2 else ""
             return f"at batch {batch} {self.method.name} pays: {told}"
-        told = " and ".join(
-            f"{one.control.name} is both faster and better"
-            + ("" if one.surely(batch) else " (not beyond doubt)")
-            for one in winners
-        )
-        return f"at batch {batch} {self.method.name} does not pay: {told}"
+        told = ", ".join(one.control.name + one.doubt(batch) for one in winners)
+        told += " is" if len(winners) == 1 else " are"
+        return f"at batch {batch} {self.method.name} does not pay: {told} both faster and better"
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table and the verdicts."""
@@ -119,6 +121,10 @@ class Controls:
             faster = "" if one is None else ", ".join(map(_times, one.faster.values()))
             better = "" if one is None else str(one.better)
             table.add_row(group.name, mean, str(len(group.scores)), *times, faster, better)
+        table.caption = (
+            f"mIoU: of each training's own evaluation, at its sizes; times: of images of "
+            f"{height}x{width} to labels, {self.way.rounds} rounds in turns"
+        )
         console.print(table)
         for batch in self.batches:
             console.print(self.verdict(batch), markup=False, highlight=False, soft_wrap=True)

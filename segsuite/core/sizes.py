@@ -16,13 +16,17 @@ def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: i
             do not fit, where other parts may need more than `divisor`.
     """
     if any(side % divisor for side in size):
-        step = step or divisor
-        down, up = (
-            [side if side % divisor == 0 else max(to(side / step), 1) * step for side in size]
-            for to in (math.floor, math.ceil)
-        )
-        near = dict.fromkeys((f"{key}={down}", f"{key}={up}"))
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
-            f"multiples of {divisor}; set {' or '.join(near)}"
+            f"multiples of {divisor}; set {nearest(size, divisor, key, step=step)}"
         )
+
+
+def nearest(size: Size, divisor: int, key: str = "data.crop_size", *, step: int = 0) -> str:
+    """What to type for a smaller and a larger size whose sides are multiples; see `check_size`."""
+    step = step or divisor
+    down, up = (
+        [side if side % divisor == 0 else max(to(side / step), 1) * step for side in size]
+        for to in (math.floor, math.ceil)
+    )
+    return " or ".join(dict.fromkeys((f"{key}={down}", f"{key}={up}")))

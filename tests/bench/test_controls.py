@@ -81,18 +81,20 @@ def test_a_method_is_judged(runs, tmp_path, capfd):
     [
         (0.02, 0.03, 0.8, "pays: none of c is both faster and better"),  # slower, but better
         (-0.02, -0.01, 1.2, "pays: none of c is both faster and better"),  # worse, but faster
-        (-0.02, -0.01, 0.8, "does not pay: c is both faster and better"),
-        (-0.02, 0.01, 0.8, "does not pay: c is both faster and better (not beyond doubt)"),
-        (-0.02, None, 0.8, "does not pay: c is both faster and better (not beyond doubt)"),
+        (-0.02, -0.01, 0.8, "does not pay: c is"),
+        (-0.02, 0.01, 0.8, "does not pay: c (how good is not beyond doubt) is"),
+        (-0.02, None, 0.8, "does not pay: c (how good is not beyond doubt) is"),
+        (-0.02, None, 0.97, "does not pay: c (how fast and how good are not beyond doubt) is"),
     ],
 )
 def test_a_control_wins_that_is_both_faster_and_better(mean, high, times, verdict):
-    m, c = (Group(name, {0: 0.3}, "", {}) for name in "mc")
+    m, c = (Group(name, {0: 0.3, 1: 0.3}, "", {}) for name in "mc")
     better = Difference(mean, None if high is None else mean - 0.01, high)
     one = Beside(c, better, {1: Ratio(times, times - 0.05, times + 0.05)})
     latencies = {"m": {1: None}, "c": {1: None}}
     found = controls.Controls(m, [one], latencies, (1, 1), {}, None)
-    assert found.verdict(1) == f"at batch 1 m {verdict}"
+    ends = "" if "none" in verdict else " both faster and better"
+    assert found.verdict(1) == f"at batch 1 m {verdict}{ends}"
 
 
 def test_the_interval_is_welchs():

@@ -244,6 +244,9 @@ class NamedNetworks:
         experiments, checkpoints: what the networks are made of.
         overrides: overrides of all experiments.
         allow: packages of other people that are trusted.
+
+    Raises:
+        ConfigError: a comma of a path was taken for one between two.
     """
 
     def __init__(
@@ -256,6 +259,12 @@ class NamedNetworks:
     ) -> None:
         self.experiments, self.checkpoints = list(experiments), list(checkpoints)
         self.overrides, self.allow = list(overrides), prefixes(list(allow))
+        whole = ",".join(self.checkpoints)
+        if len(self.checkpoints) > 1 and Path(whole).is_file():
+            raise ConfigError(
+                f"checkpoints={self.checkpoints} is one file with a comma in its name; type "
+                f"\"checkpoints=['{whole}']\", in both kinds of quotes"
+            )
 
     def built(self, size: Size, *, data_overrides: Sequence[str] = ()) -> list[Candidate]:
         """All networks to compare; ratios refer to the first.

@@ -17,7 +17,7 @@ from segsuite.core.arguments import with_arguments_of
 from segsuite.core.errors import ConfigError
 from segsuite.core.hints import Count
 from segsuite.core.idle import counts, counts_nothing
-from segsuite.core.sizes import Size
+from segsuite.core.sizes import Size, nearest
 from segsuite.methods.segvit.policy import PolicyNetwork, window_labels
 from segsuite.methods.segvit.slots import Windows
 
@@ -220,8 +220,7 @@ def check_grid(image_size: Size, divisor: int) -> None:
     if any(side % divisor for side in image_size):
         raise ConfigError(
             f"token sharing needs sides that are multiples of {divisor}, but data.crop_size "
-            f"is {list(image_size)}; set data.crop_size="
-            f"{[max(round(side / divisor), 1) * divisor for side in image_size]}"
+            f"is {list(image_size)}; set {nearest(image_size, divisor)}"
         )
 
 
@@ -235,8 +234,8 @@ def check_count(
     if not 0 <= count <= most:
         raise ConfigError(
             f"method.sharing.{key}={count} does not fit: images of {image_size[0]}x{image_size[1]} "
-            f"have {there} windows of {side}x{side} patches; set method.sharing.{key} to at most "
-            f"{there}, or to a share up to {share:g}"
+            f"have {there} windows of {side}x{side} patches; set method.sharing.{key} to a number "
+            f"from 0 to {there}, or to a share from 0.0 to {share:g}"
         )
 
 

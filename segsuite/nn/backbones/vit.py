@@ -61,7 +61,7 @@ class VisionTransformer(nn.Module):
                 f"method.backbone.heads={heads} does not divide method.backbone.dim={dim}"
             )
         height, width = image_size
-        check_size((height, width), patch, step=2 * patch)  # as token sharing needs them
+        check_size((height, width), patch, step=4 * patch)  # as token sharing may need them
         self.dim, self.depth, self.patch, self.weights = dim, depth, patch, weights
         self.grid: Size = (height // patch, width // patch)
         self.patch_embed = PatchEmbedding(dim, patch)
