@@ -20,7 +20,8 @@ def main(cfg: DictConfig) -> None:
     masks in the classes' colours. Sub-folders are kept. Large images need inference=slide.
 
     Of a panoptic network, overlays show segments with a line around each instance, and these are
-    written in COCO's format too: output/panoptic/NAME.png and output/panoptic.json.
+    written in COCO's format too: output/panoptic/NAME.png and output/panoptic.json. With
+    submission=cityscapes also as Cityscapes' evaluators read instances and segments.
 
     python -m segsuite.predict ckpt_path=network.onnx input=street.jpg output=found
 

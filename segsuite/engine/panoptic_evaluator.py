@@ -11,7 +11,6 @@ from rich.table import Table
 from torch import Tensor
 
 from segsuite.core.files import written_whole
-from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.callbacks.table import percent
 from segsuite.engine.evaluators import Evaluator, SemanticEvaluator
@@ -58,10 +57,7 @@ class PanopticEvaluator(Evaluator):
         for one, (label, instances) in zip(predictions, truths, strict=True):
             self.quality.update(one.labels, one.instances, label, instances)
             if self.ap is not None:
-                there = one.classes != IGNORE
-                ids = one.ids[there]
-                found = (one.instances, ids, one.classes[there], one.scores[there])
-                self.ap.update(*found, label, instances)
+                self.ap.update(one.instances, *one.table, label, instances)
 
     def compute(self) -> dict[str, Tensor]:
         # All of them, since all processes are here: the first one alone writes them later.

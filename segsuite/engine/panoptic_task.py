@@ -13,6 +13,7 @@ from segsuite.data.samples import Batch
 from segsuite.engine.callbacks.panels import Panel
 from segsuite.engine.callbacks.panoptic_panels import heat_panel, offsets_panel, segments_panel
 from segsuite.engine.evaluators import Evaluator
+from segsuite.engine.inference.answers import Segments
 from segsuite.engine.inference.modes import Watcher
 from segsuite.engine.panoptic_evaluator import PanopticEvaluator
 from segsuite.engine.task import SegmentationTask
@@ -64,10 +65,14 @@ class PanopticTask(SegmentationTask):
         return self.panoptic_maps(batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
-        """`labels` (H, W) and `predictions`, a `PanopticMap`, of each image, for callbacks."""
+        """`labels` (H, W), `segments` and `predictions`, a `PanopticMap`, of each image."""
         predictions = self.predictions(batch)
         self.evaluator.update(predictions, batch)
-        return {"labels": [one.semantic for one in predictions], "predictions": predictions}
+        return {
+            "labels": [one.semantic for one in predictions],
+            "segments": [Segments.of(one) for one in predictions],
+            "predictions": predictions,
+        }
 
     def panels(self, batch: Batch) -> list[Panel]:
         """Segments of truth and prediction, the heat of centres and the offsets to them."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from segsuite.core.hints import Between, NotNegative
+from segsuite.core.labels import IGNORE
 from segsuite.core.panoptic import LABEL_DIVISOR
 from segsuite.core.sizes import Size
 from segsuite.nn.panoptic import PLACES
@@ -41,6 +42,12 @@ class PanopticMap:
         """(K,) int64: the id of each instance in the map."""
         number = torch.arange(1, len(self.classes) + 1, device=self.classes.device)
         return self.classes * LABEL_DIVISOR + number
+
+    @property
+    def table(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(N,) each: ids, classes and scores of the N instances that there are."""
+        there = self.classes != IGNORE
+        return self.ids[there], self.classes[there], self.scores[there]
 
 
 class Grouping:

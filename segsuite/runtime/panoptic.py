@@ -33,6 +33,15 @@ class Panoptic(NamedTuple):
     areas: NDArray[np.int64]
     scores: NDArray[np.float32] | None
 
+    @property
+    def table(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32] | None]:
+        """(N,) each: ids, classes and scores of the N instances that there are."""
+        there = self.classes != IGNORE
+        scores = None if self.scores is None else self.scores[there]
+        return _ids(self.classes)[there], self.classes[there], scores
+
 
 def panoptic_map(
     labels: NDArray[np.int64],
@@ -76,7 +85,7 @@ def panoptic_map(
         slots = nearest_centre(pixels, offsets, centres[:found])
         own = labels.ravel()[pixels]
         classes, areas = _majority(slots, own, sorted(things), len(heat))
-        ids = classes * LABEL_DIVISOR + np.arange(1, len(heat) + 1)
+        ids = _ids(classes)
         result.ravel()[pixels] = classes[slots]
         instances.ravel()[pixels] = ids[slots]
         if probabilities is not None:
@@ -102,6 +111,11 @@ def nearest_centre(
         for start in range(0, len(pixels), step)
     ]
     return np.concatenate([np.empty(0, np.int64), *nearest])
+
+
+def _ids(classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(K,) the id of the instance of each centre."""
+    return classes * LABEL_DIVISOR + np.arange(1, len(classes) + 1)
 
 
 def _votes(pixels: NDArray[np.int64], offsets: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from omegaconf import open_dict
 from torch import Tensor, nn
 
 from segsuite.core.checkpoint import save_checkpoint
+from segsuite.data.class_table import ClassTable
 from segsuite.data.scenes import Scenes
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.launch.rebuild import as_checkpoint
@@ -73,12 +74,16 @@ def images(count: int, *, seed: int = 0) -> Tensor:
     return blotches(count, seed=seed).byte()
 
 
-def made(path: Path) -> Small:
-    """Writes a checkpoint of the network as a training on scenes would leave it."""
+def made(path: Path, *typed: str, classes: ClassTable = CLASSES) -> Small:
+    """Writes a checkpoint of the network as a training on scenes would leave it.
+
+    Args:
+        typed: more of the training's command line, as for other data of 19 classes.
+    """
     size = f"data.crop_size={list(SIZE)}"
-    cfg = compose("train", ["experiment=panoptic_scenes", size, "data.num_workers=0"])
+    cfg = compose("train", ["experiment=panoptic_scenes", size, "data.num_workers=0", *typed])
     with open_dict(cfg):
         cfg.method.network = {"_target_": f"{__name__}.Small"}
     network = small()
-    save_checkpoint(as_checkpoint(cfg, network, CLASSES), path)
+    save_checkpoint(as_checkpoint(cfg, network, classes), path)
     return network

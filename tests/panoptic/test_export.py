@@ -11,7 +11,12 @@ from PIL import Image
 
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.labels import IGNORE
+from segsuite.data.class_table import ClassTable
+from segsuite.data.instance_files import read_instances, read_masks
+from segsuite.engine.inference.answers import Segments
+from segsuite.engine.inference.exported import ExportedPredictor
 from segsuite.engine.inference.modes import Whole
+from segsuite.engine.inference.prediction import NetworkPredictor
 from segsuite.export import main as export
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.formats import formats
@@ -105,6 +110,62 @@ def test_a_file_predicts_as_a_checkpoint_does(exported, tmp_path):
     instances = set(found.instances.flat) - {0}
     stuff = set(found.labels[found.instances == 0].flat) - {IGNORE}
     assert instances and len(entry["segments_info"]) == len(instances) + len(stuff)
+
+
+def test_a_file_tells_of_instances_as_the_network_does(exported):
+    (photo,) = images(1, seed=3)
+    network = NetworkPredictor(
+        small(),
+        CLASSES,
+        inference=Whole(),
+        transform=lambda image: image,
+        grouping=Grouping(stuff_area=300, most=MOST),
+    )
+    one, other = (
+        predictor.answers([photo], [SIZE])[0].segments
+        for predictor in (network, ExportedPredictor(exported))
+    )
+    assert one is not None and other is not None
+    tables = []
+    for segments in (one, other):
+        assert {name: tensor.dtype for name, tensor in vars(segments).items()} == {
+            "labels": torch.int16,
+            "instances": torch.int32,
+            "ids": torch.int64,
+            "classes": torch.int64,
+            "scores": torch.float32,
+        }
+        rows = zip(*(vars(segments)[c].tolist() for c in ("ids", "classes", "scores")), strict=True)
+        tables.append({mask_of(segments, i): (label, score) for i, label, score in rows})
+        assert len(tables[-1]) == len(segments.ids) == len(segments.instances.unique()) - 1 > 10
+    # As above: two neighbours of equal heat are one centre or two, so that a few masks differ.
+    both = tables[0].keys() & tables[1].keys()
+    assert len(both) > 0.8 * len(tables[0])
+    for mask in both:
+        assert tables[0][mask] == (tables[1][mask][0], pytest.approx(tables[1][mask][1], rel=1e-3))
+
+
+def mask_of(segments: Segments, instance: int) -> bytes:
+    """The pixels of an instance, all of which are of its class."""
+    mask = segments.instances == instance
+    assert len(segments.labels[mask].unique()) == 1
+    return mask.numpy().tobytes()
+
+
+def test_a_file_writes_instances_as_cityscapes_reads_them(exported, tmp_path):
+    (photo,) = images(1, seed=3)
+    pixels = photo.permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "ulm_000000_000001_leftImg8bit.png")
+    line = (f"ckpt_path={exported}", f"input={tmp_path}/*.png", f"output={tmp_path / 'out'}")
+    assert called(predict, *line, "submission=cityscapes", f"paths.logs={tmp_path}") == 0
+    told = read_instances(tmp_path / "out" / "submission_instances" / "ulm_000000_000001.txt")
+    _, found = OnnxModel(exported).answer(pixels)
+    ids, classes, scores = found.table
+    raw = ClassTable.load("cityscapes19").ids
+    assert [i.category for i in told] == [raw[label] for label in classes]
+    assert [i.score for i in told] == scores.tolist()
+    masks = read_masks(told, SIZE) > 0
+    assert np.array_equal(masks, found.instances == ids[:, None, None])
 
 
 def test_what_does_not_tell_apart_says_so(saved, tmp_path, monkeypatch, capfd):

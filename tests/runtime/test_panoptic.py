@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.core.errors import ConfigError
+from segsuite.nn.grouping import PanopticMap
 from segsuite.ops.centre_list import centre_list
 from segsuite.ops.panoptic_grouping import panoptic_maps
 from segsuite.runtime import panoptic as module
@@ -43,6 +44,11 @@ def test_maps_are_those_of_tensors(monkeypatch):
             else:
                 assert one.dtype == other.numpy().dtype, name
                 assert (one == other[0].numpy()).all(), (seed, name)
+        if probabilities is not None:
+            maps = {name: tensor[0] for name, tensor in expected._asdict().items()}
+            table = PanopticMap(semantic=maps["labels"], **maps).table
+            for one, other in zip(found.table, table, strict=True):
+                assert one.dtype == other.numpy().dtype and (one == other.numpy()).all(), seed
 
 
 class Centres(nn.Module):

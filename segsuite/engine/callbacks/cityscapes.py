@@ -16,6 +16,8 @@ from segsuite.core.files import write_json
 from segsuite.data.class_table import ClassTable
 from segsuite.data.submission import CityscapesSubmission
 from segsuite.engine.callbacks.table import is_final, percent
+from segsuite.engine.inference.answers import Answer
+from segsuite.engine.inference.cityscapes_files import CityscapesFiles
 from segsuite.metrics.cityscapes import CityscapesIoU, CityscapesScores
 
 _WITHOUT = "iIoU needs instance ids; type data.instances=true"
@@ -26,7 +28,7 @@ class _AtEvaluation(Callback):
 
     def begin(self, pl_module: LightningModule) -> None: ...
 
-    def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None: ...
+    def take(self, outputs: Any, batch: Any, pl_module: LightningModule) -> None: ...
 
     def finish(self, pl_module: LightningModule, stage: str) -> None: ...
 
@@ -50,7 +52,7 @@ class _AtEvaluation(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        self.take(outputs["labels"], batch, pl_module)
+        self.take(outputs, batch, pl_module)
 
     on_test_batch_end = on_validation_batch_end
 
@@ -110,7 +112,8 @@ class CityscapesReport(_AtEvaluation):
             sizes=[self.average_sizes.get(name, 0.0) for name in classes.names],
         )
 
-    def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None:
+    def take(self, outputs: Any, batch: Any, pl_module: LightningModule) -> None:
+        labels = outputs["labels"]
         instances = batch.get("instances", [None] * len(labels))
         for predicted, label, instance_map in zip(labels, batch["label"], instances, strict=True):
             self._metric.update(predicted, label, instance_map)
@@ -138,24 +141,31 @@ class CityscapesReport(_AtEvaluation):
 class SubmissionFiles(_AtEvaluation):
     """Writes what was predicted for each image, in the form that the benchmark's server takes.
 
+    Of tasks that give `segments` beside `labels`, the files of these too, in folders beside.
+
     Args:
-        folder: where the files go.
+        folder: where the files go; see `CityscapesFiles`.
         submission: how the files are written.
     """
 
     def __init__(self, *, folder: Path, submission: CityscapesSubmission) -> None:
         self.folder, self.submission = folder, submission
+        self._files: CityscapesFiles | None = None
 
     def begin(self, pl_module: LightningModule) -> None:
-        self.submission.check(pl_module.classes)
+        self._files = CityscapesFiles(self.folder, self.submission, trained=pl_module.classes)
 
-    def take(self, labels: Sequence[Tensor], batch: Any, pl_module: LightningModule) -> None:
-        for sample, predicted in zip(batch["id"], labels, strict=True):
-            self.submission.write(self.folder, sample, predicted.cpu().numpy(), pl_module.classes)
+    def take(self, outputs: Any, batch: Any, pl_module: LightningModule) -> None:
+        labels = outputs["labels"]
+        segments = outputs.get("segments", [None] * len(labels))
+        for sample, *predicted in zip(batch["id"], labels, segments, strict=True):
+            self._files.write(sample, Answer(*predicted).cpu())
 
     def finish(self, pl_module: LightningModule, stage: str) -> None:
+        self._files.finish()
         if pl_module.trainer.is_global_zero:
-            print(f"predictions for submission: {self.folder}", flush=True)
+            folders = ", ".join(map(str, self._files.folders))
+            print(f"predictions for submission: {folders}", flush=True)
 
 
 def scores_table(

@@ -15,21 +15,32 @@ from torch import Tensor
 from segsuite.core.sizes import Size
 from segsuite.engine.inference.framing import size_of
 from segsuite.engine.inference.modes import Inference
-from segsuite.nn.grouping import Grouping
+from segsuite.nn.grouping import Grouping, PanopticMap
 from segsuite.nn.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
 class Segments:
-    """A panoptic map.
+    """A panoptic map, and a table of its N instances.
 
     Attributes:
         labels: (H, W) class numbers, IGNORE for void.
         instances: (H, W) int32 ids, 0 where there is no instance.
+        ids: (N,) int64, those in `instances`; a map that was stretched may have lost some of them.
+        classes: (N,) int64 the class number of each.
+        scores: (N,) float32 how sure the network is of each, for instance AP.
     """
 
     labels: Tensor
     instances: Tensor
+    ids: Tensor
+    classes: Tensor
+    scores: Tensor
+
+    @classmethod
+    def of(cls, found: PanopticMap, *, dtype: torch.dtype = torch.int64) -> Self:
+        """What grouping found, with labels of that type, which is signed."""
+        return cls(found.labels.to(dtype), found.instances, *found.table)
 
 
 @dataclass(frozen=True)
@@ -115,5 +126,4 @@ class Grouped(Decision):
         (evidence,) = self.inference.evidence(network, [image], [size])
         found = self._grouping(evidence, self._things, seen=size_of(image))
         signed = torch.int16 if self.dtype == torch.uint8 else self.dtype  # void is negative
-        segments = Segments(found.labels.to(signed), found.instances)
-        return Answer(found.semantic.to(self.dtype), segments)
+        return Answer(found.semantic.to(self.dtype), Segments.of(found, dtype=signed))

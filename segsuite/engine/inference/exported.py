@@ -106,7 +106,8 @@ class ExportedPredictor:
             pixels = image.permute(1, 2, 0).contiguous().numpy()
             labels, found = self._model.answer(pixels, size)
             segments = found and Segments(
-                torch.from_numpy(found.labels).to(self._dtype), torch.from_numpy(found.instances)
+                torch.from_numpy(found.labels).to(self._dtype),
+                *map(torch.from_numpy, (found.instances, *found.table)),
             )
             answers.append(Answer(torch.from_numpy(labels).to(self._dtype), segments))
         return answers

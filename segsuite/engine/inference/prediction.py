@@ -19,6 +19,7 @@ from segsuite.data.frames import Faults
 from segsuite.data.readers.decode import decode_image
 from segsuite.data.submission import CityscapesSubmission
 from segsuite.engine.inference.answers import Answer, Decision, Grouped, Labelled
+from segsuite.engine.inference.cityscapes_files import CityscapesFiles, folders_of
 from segsuite.engine.inference.exported import ExportedPredictor, is_exported
 from segsuite.engine.inference.framing import size_of
 from segsuite.engine.inference.inputs import Source, Sources, images_of, input_and_output
@@ -110,7 +111,7 @@ class SegmentImages:
 
     Of a network that tells things apart, overlays show its segments with lines around instances,
     and these are written in COCO's format too: `output/panoptic/NAME.png`, `output/panoptic.json`.
-    With a submission also a file in its form, `output/submission/...`.
+    With a submission also files in its form, `output/submission/...`; see `CityscapesFiles`.
 
     Args:
         input: an image, a folder of images or a glob.
@@ -156,12 +157,15 @@ class SegmentImages:
             ConfigError, CheckpointError: what `load` raises, or a submission of other classes.
         """
         folder, faults, console = self.folder, self.faults, Console(stderr=True)
-        kinds = ("masks", "overlays", "colors", "panoptic", "submission")
-        own = [folder / kind for kind in kinds]
+        own = [folder / kind for kind in ("masks", "overlays", "colors", "panoptic")]
+        own += folders_of(folder / "submission")
         sources = images_of(self.given, without=[folder, *own])
         predictor = load()
+        submitted = None
         if self.submission is not None:
-            _check_submission(self.submission, predictor.classes, sources)
+            form = folder / "submission"
+            submitted = CityscapesFiles(form, self.submission, trained=predictor.classes)
+            _check_frames(self.submission, sources)
         files = LabelFiles(folder, predictor.classes, **self._files)
         segments = SegmentFiles(folder, predictor.classes)
         _check_folder(folder)
@@ -173,9 +177,8 @@ class SegmentImages:
             files.write(source.name, image.numpy(), answer)
             if answer.segments is not None:
                 segments.write(source.name, answer.segments)
-            if self.submission is not None:
-                form, name = folder / "submission", source.path.stem
-                self.submission.write(form, name, answer.labels.numpy(), predictor.classes)
+            if submitted is not None:
+                submitted.write(source.path.stem, answer)
 
         # Not a loop over answers: its names would hold a large image while the next one is read.
         done = map(write, _answers(batches, predictor))
@@ -187,8 +190,11 @@ class SegmentImages:
         for line in _left_out(sources, faults):
             console.print(line, highlight=False, markup=False)
         segments.finish()
-        kinds = (*files.kinds, *segments.kinds)
-        return Predicted(total - faults.count, tuple(folder / kind for kind in kinds))
+        folders = [folder / kind for kind in (*files.kinds, *segments.kinds)]
+        if submitted is not None:
+            submitted.finish()
+            folders += submitted.folders
+        return Predicted(total - faults.count, tuple(folders))
 
 
 def _left_out(sources: Sources, faults: Faults) -> Iterator[str]:
@@ -284,15 +290,11 @@ def white_of(run: Run) -> float | None:
     return OmegaConf.select(run.config, "data.reader.white")
 
 
-def _check_submission(
-    submission: CityscapesSubmission, classes: ClassTable, sources: Sources
-) -> None:
-    """Raises ConfigError for classes that are not the benchmark's, DataError for images that would
-    become one file of it."""
-    submission.check(classes)
+def _check_frames(submission: CityscapesSubmission, sources: Sources) -> None:
+    """Raises DataError for images that are no frames, or would become one file of a submission."""
     seen: dict[str, Path] = {}
     for path in (source.path for source in sources.images):
-        if (other := seen.setdefault(path.stem, path)) != path:
+        if (other := seen.setdefault(submission.frame(path.stem), path)) != path:
             raise DataError(f"{other} and {path} would become one file of the submission")
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from torch import distributed
+
 from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.data.panoptic_files import (
@@ -14,6 +16,8 @@ from segsuite.engine.inference.answers import Segments
 
 _DIGITS = 12
 """COCO's file names are the numbers of its images in so many digits."""
+
+_Written = tuple[list[PanopticImage], dict[int | str, Size]]
 
 
 class SegmentFiles:
@@ -45,10 +49,28 @@ class SegmentFiles:
         self._sizes[image] = labels.shape
 
     def finish(self) -> None:
-        """Writes the JSON file of all, if there are any."""
-        if self._images:
+        """Writes the JSON file of all, if there are any.
+
+        Of several processes the first one writes what all of them have; all must call it.
+        """
+        parts, first = [(self._images, self._sizes)], True
+        if distributed.is_available() and distributed.is_initialized():
+            first, parts = distributed.get_rank() == 0, _gathered(parts[0])
+        images = [image for own, _ in parts for image in own]
+        if len(parts) > 1:  # in the order in which one process meets them
+            images.sort(key=lambda image: image.file)
+        if images and first:
+            sizes = {name: size for _, own in parts for name, size in own.items()}
+            sizes = {image.image: sizes[image.image] for image in images}
             path = self._folder / "panoptic.json"
-            write_panoptic_json(path, self._images, self._classes, sizes=self._sizes)
+            write_panoptic_json(path, images, self._classes, sizes=sizes)
+
+
+def _gathered(own: _Written) -> list[_Written]:
+    """What each process has."""
+    parts = [own] * distributed.get_world_size()
+    distributed.all_gather_object(parts, own)
+    return parts
 
 
 def _id(name: str) -> int | str:
