@@ -190,6 +190,28 @@ def test_scales_may_be_drawn_in_steps() -> None:
     assert set(drawn) == {10, 20, 30, 40}
 
 
+@pytest.mark.parametrize("side", [960, 700])
+def test_the_longest_side_is_not_scaled(side: int) -> None:
+    transform = ScaleCropFlip(
+        crop_size=[64, 64], ratio_range=[0.5, 1.5], ratio_step=0.1, fit=[1920, 640], longest=side
+    )
+
+    def sizes(stored: Size) -> set[Size]:
+        return {transform._scaled_size(stored, stream(5, number)) for number in range(150)}
+
+    for stored in ((480, 640), (640, 480), (300, 900), (500, 500)):
+        shares = [64 * step / min(stored) for step in range(5, 16)]
+        shares = [min(share, side / max(stored)) for share in shares]
+        wanted = {(int(stored[0] * s + 0.5), int(stored[1] * s + 0.5)) for s in shares}
+        assert sizes(stored) == wanted and max(map(max, wanted)) <= side
+    if side == 960:
+        assert (720, 960) in sizes((480, 640)) and (320, 427) in sizes((480, 640))
+    transform.fit = None
+    assert max(sizes((480, 640)))[1] == min(side, 960)
+    transform.warp = (500, 1000)
+    assert max(sizes((480, 640))) == (side // 2, side)
+
+
 def test_uniform_crops_are_drawn_again() -> None:
     label = torch.zeros(64, 64, dtype=torch.int16)
     label[:, 48:] = 1
