@@ -1,6 +1,7 @@
 """What check_data says of trees with instances, and how it draws them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
+from segsuite.core.build import build
+from segsuite.core.errors import DataError
 from segsuite.data.checks.inspection import report
+from segsuite.data.checks.instances import Instances
+from segsuite.data.checks.occurrence import faults_of, wrong_instances
 from segsuite.data.checks.preview import write_preview, write_table
 from segsuite.data.class_table import ClassTable
 from segsuite.data.palette import instance_borders
 from segsuite.data.readers.instance_files import ThingNumbers
 from segsuite.data.readers.paired_files import PairedFiles
+from segsuite.engine.launch.entry_point import compose
 from tests.data.cityscapes import write_frames
 from tests.data.layouts import Listed, sample, write_mask
 from tests.data.panoptic_trees import DOG, GRASS, MAPS, PERSON, SKY, TABLE, coco_panoptic, colored
@@ -68,10 +74,48 @@ def test_instances_that_do_not_fit_their_masks_are_named(tmp_path: Path) -> None
     assert "odd instances: " in said and "26001 of bad-honnef/bad-honnef_000000_000001" in said
 
 
-def test_files_without_any_instance_are_suspected(tmp_path: Path) -> None:
-    said = remarks(cityscapes(tmp_path, "labelIds"), CITYSCAPES, tmp_path / "known")
-    assert "no thing has an instance, all are crowds" in said
+def test_files_without_any_instance_are_wrong(tmp_path: Path) -> None:
+    samples = cityscapes(tmp_path, "labelIds")
+    figures = report("val", samples, CITYSCAPES, drawn=0, folder=tmp_path / "known")
+    said = faults_of([figures.occurrence], CITYSCAPES)["val"]
+    assert re.match(r"[\d,]+ pixels are of things, but none of an instance in 2 masks of spl", said)
     assert "data.reader.instances.pattern" in said
+    fine = report("val", cityscapes(tmp_path, "instanceIds"), CITYSCAPES, drawn=0, folder=tmp_path)
+    assert not wrong_instances(fine.occurrence, CITYSCAPES)
+
+
+@pytest.mark.parametrize("verify", ["true", "false"])
+def test_a_training_of_things_of_which_none_is_an_instance_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, verify: str
+) -> None:
+    for split in ("train", "val"):
+        write_frames(tmp_path, split, 20)
+    typed = [f"data.root={tmp_path}", "data.reader.expected=null", "data.instances=true"]
+    typed += [f"+data.verify_dir={tmp_path}/known", f"data.verify={verify}"]
+
+    def data(*more: str) -> Any:
+        return build(compose("train", ["data=cityscapes", *typed, *more]).data, path="data")
+
+    data().setup("fit")
+    assert "instance" not in caplog.text
+    wrong = "data.reader.instances.pattern='gtFine/{split}/{id}_gtFine_labelIds.png'"
+    if verify == "true":
+        with pytest.raises(DataError, match=r"no instances can be learnt: .* none of an instance "):
+            data(wrong).setup("fit")
+        caplog.clear()
+        data(wrong).setup("validate")
+        assert "none of an instance in 20 masks of split `val`" in caplog.text
+    else:  # the others may hold instances
+        data(wrong).setup("fit")
+        assert "none of an instance in 16 of the 20 masks of split `train`" in caplog.text
+
+
+def test_instances_that_lie_on_other_classes_are_judged_by_split() -> None:
+    for repainted, wrong, doubtful in ((0, False, False), (6, False, True), (51, True, True)):
+        its = Instances(count=3, pixels=100, repainted=repainted)
+        assert bool(its.fault(100, "masks")) == wrong and bool(its.doubt(100, "masks")) == doubtful
+    assert not Instances(0, 0).fault(0, "a mask"), "stuff alone is no fault"
+    assert "there is no thing and no instance" in Instances(0, 0).doubt(0, "a mask")
 
 
 def test_the_entry_point_knows_panoptic_trees(

@@ -35,6 +35,7 @@ from tests.data.panoptic_trees import (
     SIZE,
     SKY,
     TABLE,
+    Change,
     coco_panoptic,
     colored,
     content,
@@ -243,6 +244,49 @@ def test_another_class_table_is_refused(tmp_path: Path) -> None:
     assert len(opened(root, table=stuff, instances=False)) == 3, "which is nothing to classes alone"
     with pytest.raises(DataError, match="write `ignore: 0` there"):
         opened(root, table=ClassTable.from_dict(plain | {"ignore": None}))
+
+
+def test_two_annotations_with_one_png_are_refused(tmp_path: Path) -> None:
+    def one_file(told: dict[str, Any]) -> None:
+        told["annotations"][2]["file_name"] = told["annotations"][0]["file_name"]
+
+    root = coco_panoptic(tmp_path, one_file)
+    said = r"of the images 1 and 3 have one `file_name`, `000000000001\.png`.*data\.strict=false"
+    for _ in range(2):  # also as it is remembered
+        with pytest.raises(DataError, match=said):
+            opened(root)
+    assert opened(root, strict=False).ids == ["000000000001", "000000000002"]
+
+
+def test_categories_of_other_names_are_refused(tmp_path: Path) -> None:
+    def renamed(name: Any) -> Change:
+        return lambda told: told["categories"][0].update(name=name)
+
+    said = r"category 1 is `bicycle` in .*val2017\.json and `person` in the class table; .*classes="
+    root = coco_panoptic(tmp_path, renamed("bicycle"))
+    for instances in (True, False, True):
+        with pytest.raises(DataError, match=said):
+            opened(root, instances=instances)
+    assert len(opened(root, same_names=False)) == 3, "a table of one's own may rename classes"
+    for name in ("Person ", "", "PERSON"):
+        assert len(opened(coco_panoptic(tmp_path, renamed(name)))) == 3, name
+    dashed = coco_panoptic(
+        tmp_path, lambda told: told["categories"][9].update(name="traffic-light")
+    )
+    assert len(opened(dashed)) == 3
+
+    def unnamed(told: dict[str, Any]) -> None:
+        for category in told["categories"]:
+            del category["name"]
+
+    assert len(opened(coco_panoptic(tmp_path, unnamed))) == 3
+    assert len(opened(coco_panoptic(tmp_path, lambda told: told.pop("categories")))) == 3
+    fewer = TABLE.to_dict() | {"names": ["human", *TABLE.names[1:]]}
+    with pytest.raises(DataError, match=r"category 1 is `person` in .* and `human` in the class"):
+        opened(coco_panoptic(tmp_path), table=ClassTable.from_dict(fewer))
+    typed = [f"data.root={root}", "data.reader.same_names=false", "data.reader.expected=null"]
+    data = build(compose("train", ["data=coco_panoptic", *typed]).data, path="data")
+    assert len(data.open("val", strict=True)) == 3
 
 
 def test_the_json_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from segsuite.core.build import build
 from segsuite.core.errors import DataError
 from segsuite.core.labels import IGNORE
 from segsuite.data.checks.segment_counts import segment_counts
-from segsuite.data.checks.verify import inspected
+from segsuite.data.checks.verify import inspected, verified
 from segsuite.data.class_table import ClassTable
 from segsuite.data.segments import Segments, segments_of
 from segsuite.engine.launch.entry_point import compose
@@ -85,6 +85,57 @@ def test_cityscapes_pairs_are_the_official_segments(tmp_path: Path, seed: int) -
     ignored = np.isin(instance // 1000, (29, 30)) | (instance < 7)
     assert ignored.any() and (got.label[torch.from_numpy(ignored)] == IGNORE).all()
     assert samples.inspect(0).segments.mixed == ()
+
+
+NAME = "val/ulm/ulm_000000_000000"
+
+
+def cityscapes(root: Path, label: np.ndarray, instance: np.ndarray, *typed: str) -> Any:
+    write_image(root / f"leftImg8bit/{NAME}_leftImg8bit.png", label.shape)
+    write_mask(root / f"gtFine/{NAME}_gtFine_labelIds.png", label)
+    write_mask(root / f"gtFine/{NAME}_gtFine_instanceIds.png", instance.astype(np.uint16))
+    return opened("cityscapes", root, *typed)
+
+
+def test_instance_ids_of_another_frame_are_refused(tmp_path: Path) -> None:
+    label = frame(0)[1]
+    samples = cityscapes(tmp_path, label, frame(1)[2])
+    said = r"ulm_000000_000000_gtFine_instanceIds\.png: \d+\.\d% of the pixels .*_labelIds\.png "
+    with pytest.raises(DataError, match=said):
+        samples[0]
+    fault = samples.inspect(0).fault
+    assert "of another class in" in fault and "data.reader.instances.tolerance=1" in fault
+    with pytest.raises(DataError, match="1 of 1 samples are faulty"):
+        verified(samples, samples.classes, folder=tmp_path / "known")
+
+    other = cityscapes(tmp_path, label, frame(1)[2], "data.reader.instances.tolerance=1")
+    assert other[0].instances.any() and other.inspect(0).fault is None
+    assert other.key != samples.key, "what is remembered of one is not taken for the other"
+
+
+@pytest.mark.parametrize(("columns", "fine"), [(2, True), (3, False)])
+def test_a_few_percent_of_the_pixels_of_instances_may_be_of_another_class(
+    tmp_path: Path, columns: int, fine: bool
+) -> None:
+    """Of 40 columns of persons the mask says of some that they are road (7), of 10 nothing (0)."""
+    label = np.full((24, 60), 7, np.uint8)
+    instance = np.full((24, 60), 7)
+    label[:, 10:50], instance[:, 10:50] = 24, 24_001
+    label[:, 10 : 10 + columns], label[:, 40:50] = 7, 0
+    samples = cityscapes(tmp_path, label, instance)
+    fault = samples.inspect(0).fault
+    if fine:
+        assert fault is None and (samples[0].label >= 0).any()
+    else:
+        assert "7.5% of the pixels" in fault and "(up to 5% is expected)" in fault
+        assert "such as instance 24001, of class 24, where the mask says 7" in fault
+
+
+def test_files_of_classes_hold_no_instance_and_no_disagreement(tmp_path: Path) -> None:
+    label = frame(0)[1]
+    samples = cityscapes(tmp_path, label, label)
+    assert samples.inspect(0).fault is None, "an image may have crowds alone"
+    assert not samples[0].instances.any()
 
 
 def test_instance_ids_of_another_size_are_named_with_what_to_expect(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from segsuite.core.build import build
+from segsuite.core.errors import ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.core.seeding import stream
 from segsuite.core.sizes import Size
@@ -24,6 +26,7 @@ from segsuite.data.transforms.geometry import (
 )
 from segsuite.data.transforms.photometric import recoloured
 from segsuite.data.transforms.pixels import of_rows, rows_of
+from segsuite.engine.launch.entry_point import compose
 from tests.data.layouts import sample
 from tests.reference.data_transforms import (
     cropped_after_resizing,
@@ -188,6 +191,45 @@ def test_scales_may_be_drawn_in_steps() -> None:
     transform.ratio_range, transform.ratio_step = (0.1, 0.4), 0.1
     drawn = [transform._scaled_size((100, 100), stream(2, number))[0] for number in range(60)]
     assert set(drawn) == {10, 20, 30, 40}
+
+
+@pytest.mark.parametrize("side", [960, 700])
+def test_the_longest_side_is_not_scaled(side: int) -> None:
+    transform = ScaleCropFlip(
+        crop_size=[64, 64], ratio_range=[0.5, 1.5], ratio_step=0.1, fit=[1920, 640], longest=side
+    )
+
+    def sizes(stored: Size) -> set[Size]:
+        return {transform._scaled_size(stored, stream(5, number)) for number in range(150)}
+
+    for stored in ((480, 640), (640, 480), (300, 900), (500, 500)):
+        shares = [64 * step / min(stored) for step in range(5, 16)]
+        shares = [min(share, side / max(stored)) for share in shares]
+        wanted = {(int(stored[0] * s + 0.5), int(stored[1] * s + 0.5)) for s in shares}
+        assert sizes(stored) == wanted and max(map(max, wanted)) <= side
+    if side == 960:
+        assert (720, 960) in sizes((480, 640)) and (320, 427) in sizes((480, 640))
+    transform.fit = None
+    assert max(sizes((480, 640)))[1] == min(side, 960)
+    transform.warp = (500, 1000)
+    assert max(sizes((480, 640))) == (side // 2, side)
+
+
+def test_coco_panoptic_is_scaled_as_the_paper_has_it() -> None:
+    """specs/hyctas.md, section 5: the shorter side 320, 384, ... 960, the longer at most 960."""
+    data = compose("train", ["experiment=hyctas_l_coco_panoptic"]).data
+    transform = build(data.train_transform, path="data.train_transform")
+    drawn = {transform._scaled_size((480, 640), stream(6, number)) for number in range(150)}
+    assert sorted(height for height, _ in drawn) == [*range(320, 705, 64), 720]
+    drawn = {transform._scaled_size((300, 900), stream(6, number)) for number in range(150)}
+    assert drawn == {(320, 960)}, "at every scale"
+
+
+def test_a_limit_of_no_pixels_is_refused() -> None:
+    target = {"_target_": "segsuite.data.transforms.ScaleCropFlip", "crop_size": [8, 8]}
+    for typed in (0, 9.5, [960, 640]):
+        with pytest.raises(ConfigError, match="longest"):
+            build({**target, "longest": typed}, path="data.train_transform")
 
 
 def test_uniform_crops_are_drawn_again() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segsuite.core.errors import DataError, first_of
+from segsuite.data.checks.instances import Instances
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts, Samples
 
@@ -31,12 +32,14 @@ class Occurrence:
         split: name of the split.
         ids: number of pixels by raw id.
         looked_at: number of masks that were looked at, out of `samples`.
+        instances: its instances; None where they are not read.
     """
 
     split: str
     ids: Counter[int]
     looked_at: int
     samples: int
+    instances: Instances | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -71,18 +74,20 @@ def counted(split: str, facts: Sequence[Facts], samples: int) -> Occurrence:
     ids: Counter[int] = Counter()
     for fact in facts:
         ids.update(fact.counts)
-    return Occurrence(split, ids, len(facts), samples)
+    return Occurrence(split, ids, len(facts), samples, Instances.of(facts))
 
 
 def faults_of(seen: Sequence[Occurrence], classes: ClassTable) -> dict[str, str]:
     """By split, what cannot be meant by the class table, and what to write there.
 
-    A split without a class or with one only; or a class that is in none of the splits, while a
-    large share of their pixels is ignored. Of splits that were not looked at as a whole, nothing.
+    A split without a class or with one only, or with things of which none is an instance; or a
+    class that is in none of the splits, while a large share of their pixels is ignored. Of splits
+    that were not looked at as a whole, nothing.
     """
     whole = [masks for masks in seen if masks.is_whole]
-    if faults := {masks.split: fault for masks in whole if (fault := poverty(masks, classes))}:
-        return faults
+    faults = {its.split: poverty(its, classes) or wrong_instances(its, classes) for its in whole}
+    if any(faults.values()):
+        return {split: fault for split, fault in faults.items() if fault}
     everywhere = Occurrence(
         "`, `".join(masks.split for masks in whole),
         sum((masks.ids for masks in whole), Counter()),
@@ -102,6 +107,16 @@ def poverty(its: Occurrence, classes: ClassTable) -> str:
     if present:
         what = f"only the class `{classes.names[present[0]]}` (id {classes.ids[present[0]]}) occurs"
     return f"{what} in {_masks(its)}. {advice(its, classes)}"
+
+
+def wrong_instances(its: Occurrence, classes: ClassTable) -> str:
+    """What to say of a split whose instances cannot be those of its masks; else nothing."""
+    return "" if its.instances is None else its.instances.fault(_things(its, classes), _masks(its))
+
+
+def _things(its: Occurrence, classes: ClassTable) -> int:
+    """Number of pixels of things."""
+    return sum(its.ids[classes.ids[c]] for c in classes.things)
 
 
 def _missing(masks: Occurrence, classes: ClassTable) -> str:
@@ -149,17 +164,31 @@ def check_training(train: Occurrence, val: Occurrence | None, classes: ClassTabl
 
     Raises:
         DataError: there is nothing to learn: no class in the masks that are trained on, or one
-            only; or nothing to validate: no class in those of validation.
+            only, or things of which none is an instance; or nothing to validate: no class in those
+            of validation.
     """
     if (wrong := poverty(train, classes)) and train.is_whole:
         raise DataError(f"there is nothing to learn: {wrong}")
+    if (odd := wrong_instances(train, classes)) and train.is_whole:
+        raise DataError(f"no instances can be learnt: {odd}")
     if val is not None and val.is_whole and not val.present(classes):
         raise DataError(f"there is nothing to validate: {poverty(val, classes)}")
     if said := wrong or _missing(train, classes):
         logger.warning("%s", said)
+    _warn_of_instances(train, classes)
 
 
 def check_scores(its: Occurrence, classes: ClassTable) -> None:
     """Warns of a split with fewer than two classes: its scores say little, or are nan."""
     if wrong := poverty(its, classes):
         logger.warning("%s", wrong)
+    _warn_of_instances(its, classes)
+
+
+def _warn_of_instances(its: Occurrence, classes: ClassTable) -> None:
+    """Of those that cannot be right, or may be wrong."""
+    if its.instances is None or not its.ids or not classes.things:
+        return
+    of_these = _things(its, classes), _masks(its)
+    if said := its.instances.fault(*of_these) or its.instances.doubt(*of_these):
+        logger.warning("%s", said)

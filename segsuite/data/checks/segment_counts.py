@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.core.errors import first_of
+from segsuite.data.checks.instances import Instances, repainted
 from segsuite.data.class_table import ClassTable
 from segsuite.data.samples import Facts
 
@@ -59,11 +60,6 @@ class SegmentCounts:
                 f"without any thing: {len(self.without):,} of {self.looked_at:,} images, such as "
                 f"{first_of(self.without, shown=3)}"
             )
-        if not things and self.crowds.any():
-            lines.append(
-                "no thing has an instance, all are crowds; are these files of instances, such as "
-                "Cityscapes' *_instanceIds.png? Their pattern is data.reader.instances.pattern"
-            )
         if self.odd:
             shown = [f"{where} of {sample}" for sample, where in self.odd]
             lines.append(
@@ -71,11 +67,7 @@ class SegmentCounts:
                 "expected on one class that is a thing, as the mask beside it says"
             )
         if self.repainted:
-            lines.append(
-                f"{self.repainted:.2%} of the pixels of instances are of another class in the mask "
-                "(the instance's counts); of more than a few percent, the class table has its "
-                "things in another order than these files: give theirs as data.classes=FILE"
-            )
+            lines.append(repainted(self.repainted))
         return lines
 
 
@@ -106,6 +98,6 @@ def segment_counts(
             for raw, count in its.instances.items()
             if raw in number and number[raw] not in classes.things
         ]
-    repainted = sum(its.repainted for _, its, _ in seen)
-    share = repainted / max(sum(its.pixels for _, its, _ in seen), 1)
+    everywhere = Instances.of(facts)
+    share = 0.0 if everywhere is None else everywhere.share
     return SegmentCounts(segments, crowds, without, odd, len(seen), share)

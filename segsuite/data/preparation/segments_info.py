@@ -61,6 +61,7 @@ class PanopticAnnotations:
         segments: (S, 4) int32: id, category, crowd, area; of each image by increasing id.
         things: the categories by id, and whether the file calls them things; None where it does
             not say.
+        titles: what the file calls categories, by id, of those that it names.
         faults: what is wrong with annotations, which are left out.
     """
 
@@ -71,6 +72,7 @@ class PanopticAnnotations:
     starts: NDArray[np.int64]
     segments: NDArray[np.int32]
     things: dict[int, bool | None]
+    titles: dict[int, str]
     faults: list[str]
 
     def of(self, place: int) -> SegmentsInfo:
@@ -86,7 +88,7 @@ def panoptic_annotations(path: Path) -> PanopticAnnotations:
         DataError: the file is absent, cut short or no panoptic annotations; an image or category
             that is not described as it must be, or comes twice.
     """
-    memory, stamp = Memory("coco_panoptic", str(path.resolve()), form=1), None
+    memory, stamp = Memory("coco_panoptic", str(path.resolve()), form=2), None
     if path.is_file():
         stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns]
@@ -133,6 +135,7 @@ def _read(path: Path) -> PanopticAnnotations:
         starts=np.cumsum([0, *map(len, rows)]),
         segments=np.concatenate([*rows, np.zeros((0, _OF_SEGMENTS), np.int32)]),
         things=dict.fromkeys(categories) | _things(content.get("categories")),
+        titles={number: name for number, name in categories.items() if name.strip()},
         faults=faults,
     )
 
@@ -214,6 +217,7 @@ def _plain(read: PanopticAnnotations) -> dict[str, Any]:
         "starts": read.starts.tolist(),
         "segments": read.segments.ravel().tolist(),
         "things": [*read.things.items()],
+        "titles": [*read.titles.items()],
     }
 
 
@@ -225,5 +229,6 @@ def _recalled(known: dict[str, Any]) -> PanopticAnnotations:
             "starts": np.array(known["starts"], np.int64),
             "segments": np.array(known["segments"], np.int32).reshape(-1, _OF_SEGMENTS),
             "things": dict(known["things"]),
+            "titles": dict(known["titles"]),
         }
     )

@@ -151,6 +151,8 @@ class CocoPanoptic:
         splits: what stands at `{split}`, by split.
         source: where the data come from, for the message when they are not there.
         expected: how many samples each split has, where that is known.
+        same_names: whether categories must be called as in the class table, capitals, hyphens and
+            underscores aside; false where your own table renames them. A file may name none.
     """
 
     own_classes = None
@@ -161,6 +163,7 @@ class CocoPanoptic:
     splits: Mapping[str, str]
     source: str = ""
     expected: Mapping[str, int] | None = None
+    same_names: bool = True
 
     def __post_init__(self) -> None:
         self._looked_for = ExpectedFiles(
@@ -192,6 +195,8 @@ class CocoPanoptic:
             raise DataError(f"there is no annotation file {path}. {self._looked_for.told(root)}")
         read = panoptic_annotations(path)
         _check_table(read, classes, path, instances=instances)
+        if self.same_names:
+            _check_names(read, classes, path)
         images, masks = found(self.images, root, name), found(self.masks, root, name)
         kept, gaps = _files(read, images, masks, path)
         gaps = [*read.faults, *gaps]
@@ -224,7 +229,7 @@ def _files(
 
     And what to say of the others.
     """
-    kept, gaps, taken = [], [], {}
+    kept, gaps, taken, drawn = [], [], {}, {}
     for place, (image, mask) in enumerate(zip(read.names, read.masks, strict=True)):
         number = read.numbers[place]
         # Folders are those of a URL in COCO's own files.
@@ -234,6 +239,11 @@ def _files(
             gaps += [f"{path}: of image {number} there is no {what}" for what in absent]
         elif (other := taken.setdefault(image, number)) != number:
             gaps.append(f"{path}: the file of image {number}, `{image}`, is that of {other} too")
+        elif (other := drawn.setdefault(mask, number)) != number:
+            gaps.append(
+                f"{path}: the annotations of the images {other} and {number} have one `file_name`, "
+                f"`{mask}.png`; each image is expected to have a PNG file of its own"
+            )
         else:
             kept.append((image, mask, place))
     return sorted(kept), gaps
@@ -262,6 +272,22 @@ def _check_table(
                 f"category {number} (`{classes.names[c]}`) is {kinds[thing]} in {path} and "
                 f"{kinds[ours]} in the class table; write `thing: {str(thing).lower()}` there"
             )
+
+
+def _check_names(read: PanopticAnnotations, classes: ClassTable, path: Path) -> None:
+    """Raises DataError where the file calls a category otherwise than the class table does."""
+    for number, ours in zip(classes.ids, classes.names, strict=True):
+        theirs = read.titles.get(number, ours)
+        if _plain(theirs) != _plain(ours):
+            raise DataError(
+                f"category {number} is `{theirs}` in {path} and `{ours}` in the class table; give "
+                "the table of this file as data.classes=FILE, or, where your table calls the same "
+                "class so, type data.reader.same_names=false"
+            )
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
 
 
 def _listed(ids: Any) -> str:

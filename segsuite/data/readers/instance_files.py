@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsuite.core.errors import DataError
+from segsuite.core.hints import Share
 from segsuite.data.class_table import ClassTable
 from segsuite.data.readers.decode import decode_mask, opened
 
@@ -28,9 +29,19 @@ class InstanceFiles(Protocol):
         """(H, W) instance ids, 0 where there is none."""
 
     def joined(
-        self, raw: NDArray[Any], ids: NDArray[np.int32], classes: ClassTable, path: Path
+        self,
+        raw: NDArray[Any],
+        ids: NDArray[np.int32],
+        classes: ClassTable,
+        *,
+        path: Path,
+        mask: Path,
     ) -> NDArray[Any]:
-        """(H, W) the raw ids of the mask as they are beside these instance ids."""
+        """(H, W) the raw ids of the mask as they are beside these instance ids.
+
+        Args:
+            path, mask: the files of the ids and of the mask, for messages.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +49,16 @@ class ThingNumbers:
     """Cityscapes: *_instanceIds.png hold id * 1000 + number for things that are told apart.
 
     Groups, such as cars whose borders cannot be seen, are of their class without an instance.
+
+    Attributes:
+        tolerance: share of an image's pixels of instances that may be of another class in the mask;
+            1 where the numbers of classes are not those of the mask. In the official files, which
+            were drawn from the same polygons, none is; 5 % leaves room for borders that were drawn
+            twice, and files of another image are on other classes for the greater part.
     """
 
     pattern: str
+    tolerance: Share = 0.05
 
     def decode(self, path: Path) -> NDArray[np.int32]:
         """(H, W); values below 1000 are stuff and groups, which have no instance."""
@@ -48,9 +66,35 @@ class ThingNumbers:
         return np.where(raw >= PER_CLASS, raw, 0)
 
     def joined(
-        self, raw: NDArray[Any], ids: NDArray[np.int32], classes: ClassTable, path: Path
+        self,
+        raw: NDArray[Any],
+        ids: NDArray[np.int32],
+        classes: ClassTable,
+        *,
+        path: Path,
+        mask: Path,
     ) -> NDArray[Any]:
-        """(H, W) the mask as it is, which was drawn from the same polygons."""
+        """(H, W) the mask as it is, which was drawn from the same polygons.
+
+        Pixels without a class in the mask, such as borders, are not asked.
+
+        Raises:
+            DataError: naming both files, when more than the tolerated share of the pixels of
+                instances is of another class in the mask.
+        """
+        apart = (ids > 0) & (ids // PER_CLASS != raw)
+        owners, on = ids[apart], raw[apart]  # none in official files
+        wrong = np.flatnonzero(np.isin(on, classes.ids))
+        share = len(wrong) / max(np.count_nonzero(ids), 1)
+        if share > self.tolerance:
+            owner, other = int(owners[wrong[0]]), int(on[wrong[0]])
+            raise DataError(
+                f"{path}: {share:.1%} of the pixels of instances are of another "
+                f"class in {mask} (up to {self.tolerance:.0%} is expected), such as instance "
+                f"{owner}, of class {owner // PER_CLASS}, where the mask says {other}; give both "
+                "files of one image, or, where the mask numbers its classes otherwise, type "
+                "data.reader.instances.tolerance=1"
+            )
         return raw
 
 
@@ -92,9 +136,18 @@ class GreenChannel:
         return np.where(green > 0, red * PER_CLASS + green, 0)
 
     def joined(
-        self, raw: NDArray[Any], ids: NDArray[np.int32], classes: ClassTable, path: Path
+        self,
+        raw: NDArray[Any],
+        ids: NDArray[np.int32],
+        classes: ClassTable,
+        *,
+        path: Path,
+        mask: Path,
     ) -> NDArray[Any]:
         """(H, W) the mask with the things painted over it.
+
+        How much of it was of another class is judged by whole splits (`checks/instances.py`): here
+        the two files were annotated apart, and of a single image's small things all may differ.
 
         Raises:
             DataError: naming the file, when it holds more classes than the table has things; or

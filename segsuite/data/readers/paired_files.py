@@ -71,14 +71,14 @@ class PairedSamples(ListedSamples):
     def _paired(
         self, index: int, raw: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
-        """Raw ids and instance ids, where these are read; raises DataError where they differ."""
+        """Raw ids and instance ids, where these are read; raises DataError if they do not fit."""
         if self.instances is None:
             return raw, None
-        path = self.instance_files[index]
+        path, mask = self.instance_files[index], self.masks[index]
         ids = self.instances.decode(path)
         if ids.shape != raw.shape:
             raise DataError(_differ(path, ids.shape, raw.shape))
-        return self.instances.joined(raw, ids, self.classes, path), ids
+        return self.instances.joined(raw, ids, self.classes, path=path, mask=mask), ids
 
     def files(self, index: int) -> tuple[Path, ...]:
         more = self.instance_files[index : index + 1]

@@ -1,5 +1,6 @@
 """The training transform of mmseg: scale, crop, flip, distort, pad, in that order."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ class ScaleCropFlip:
         ratio_step: scales are drawn among the least, that plus the step, and so on up to the most;
             None for any.
         fit: (long, short) side that the image is fitted in at scale 1; None for its own size.
+        longest: the longer side of the scaled image is at most this, at every scale, and its shape
+            is kept; None for no limit.
         warp: (height, width) that the image is stretched to at scale 1, instead.
         cat_max_ratio: a crop is drawn again, up to ten times, while one class covers this share of
             its labelled pixels or more, or is the only one.
@@ -50,6 +53,7 @@ class ScaleCropFlip:
     ratio_range: Annotated[tuple[Positive, Positive], Rising()] = (0.5, 2.0)
     ratio_step: Positive | None = None
     fit: Annotated[tuple[Pixels, Pixels], Falling()] | None = None
+    longest: Pixels | None = None
     warp: Sides | None = None
     cat_max_ratio: Positive = 0.75
     flip: Share = 0.5
@@ -90,10 +94,12 @@ class ScaleCropFlip:
         else:
             choices = int((high - low) / self.ratio_step + 1e-6) + 1  # 0.3 / 0.1 is below 3
             ratio = low + self.ratio_step * int(share * choices)
+        longest = math.inf if self.longest is None else self.longest
         if self.warp is not None:
-            return round(self.warp[0] * ratio), round(self.warp[1] * ratio)
+            ratio = min(ratio, longest / max(self.warp))
+            return max(round(self.warp[0] * ratio), 1), max(round(self.warp[1] * ratio), 1)
         long, short = self.fit or (max(size), min(size))
-        return fitted(size, long * ratio, short * ratio)
+        return fitted(size, min(long * ratio, longest), short * ratio)
 
     def _crop(self, label: Tensor, full: Size, generator: torch.Generator) -> tuple[Window, Tensor]:
         """The window that is varied enough, or the last that was drawn, and its labels."""
