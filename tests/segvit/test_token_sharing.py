@@ -60,7 +60,7 @@ def test_unsharing_gives_back_a_map_that_is_constant_in_shared_windows():
 def test_settings_are_checked_and_name_the_key():
     with pytest.raises(ConfigError, match=r"method.sharing.windows=300 does not fit.*256 windows"):
         RandomSharing(windows=300, image_size=(512, 512))
-    with pytest.raises(ConfigError, match=r"windows=1\.5 does not fit.* a share up to 0\.75"):
+    with pytest.raises(ConfigError, match=r"windows=1\.5 does not fit.* a share from 0.0 to 0\.75"):
         RandomSharing(windows=1.5, image_size=(512, 512))
     with pytest.raises(ConfigError, match=r"multiples of 32.*data.crop_size is \[360, 480\]"):
         RandomSharing(windows=1, image_size=(360, 480))
