@@ -221,7 +221,7 @@ def measure(
             trained=candidate.trained,
             size=(images.shape[-2], images.shape[-1]),
             num_classes=candidate.num_classes,
-            to_segments=candidate.segments is not None,
+            to_segments=candidate.to_segments,
             speed={batch: speeds[candidate.name] for batch, speeds in speed.items()},
         )
         per_image = counts.get(candidate.name)

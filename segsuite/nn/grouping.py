@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from segsuite.core.hints import Between, NotNegative
+from segsuite.core.hints import Between, Share
 from segsuite.core.labels import IGNORE
 from segsuite.core.panoptic import LABEL_DIVISOR
 from segsuite.core.sizes import Size
@@ -63,7 +63,7 @@ class Grouping:
     def __init__(
         self,
         *,
-        threshold: NotNegative = 0.1,
+        threshold: Share = 0.1,
         kernel: Annotated[int, Between(1)] = 7,
         most: Annotated[int, Between(1, 999)] = 200,
         stuff_area: Annotated[int, Between(0)] = 2048,

@@ -14,6 +14,7 @@ from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable
 from segsuite.data.instance_files import read_instances, read_masks
 from segsuite.engine.inference.answers import Segments
+from segsuite.engine.inference.candidates import from_checkpoint, from_file
 from segsuite.engine.inference.exported import ExportedPredictor
 from segsuite.engine.inference.modes import Whole
 from segsuite.engine.inference.prediction import NetworkPredictor
@@ -143,6 +144,20 @@ def test_a_file_tells_of_instances_as_the_network_does(exported):
     assert len(both) > 0.8 * len(tables[0])
     for mask in both:
         assert tables[0][mask] == (tables[1][mask][0], pytest.approx(tables[1][mask][1], rel=1e-3))
+
+
+def test_a_file_is_timed_to_segments(exported, saved):
+    file, network = (
+        from_file(str(exported), size=SIZE),
+        from_checkpoint(str(saved), size=SIZE, allow=("tests.",)),
+    )
+    assert file.to_segments and network.to_segments
+    (to_segments,) = file.steps(SIZE)
+    (answer,) = to_segments(images(1, seed=3))
+    assert answer.segments.instances.shape == SIZE
+    predict_, group = network.steps(SIZE)
+    (found,) = group(predict_(images(1, seed=3)))
+    assert found.instances.shape == SIZE
 
 
 def mask_of(segments: Segments, instance: int) -> bytes:

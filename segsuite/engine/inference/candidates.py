@@ -71,11 +71,18 @@ class Candidate:
             return self.file.classes
         return None if self.path is None else classes_of(read_checkpoint(self.path), self.path)
 
+    @property
+    def to_segments(self) -> bool:
+        """Whether it tells things apart, and says so of an image."""
+        return self.segments is not None or (self.file is not None and self.file.tells_apart)
+
     def steps(self, size: Size, *, compile: Compile = False) -> list[Step]:
         """How images (B, 3, *size) become labels (B, *size): step by step, to be timed.
 
         Where things are told apart, segments stand in place of labels.
         """
+        if self.file is not None and self.to_segments:
+            return [lambda images: self.file.answers(images, [size] * len(images))]
         if self.file is not None:
             return [self.file.labels_as_given]
         predict = self.network.predict

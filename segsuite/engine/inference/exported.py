@@ -37,9 +37,10 @@ def config_to_predict(arguments: list[str]) -> list[str]:
     for override in typed:
         if override.partition("=")[0].replace("/", ".").split(".")[0] in _OF_CHECKPOINTS:
             raise ConfigError(
-                f"{override} would change nothing: an exported file is the whole network, and "
-                "takes each image stretched to its own size; give the checkpoint that it was "
-                "exported from instead, ckpt_path=FILE.ckpt"
+                f"{override} would change nothing: an exported file has all of this in it, as it "
+                "was when it was exported, and takes each image stretched to its own size; give "
+                "the checkpoint that it was exported from instead, ckpt_path=FILE.ckpt, or export "
+                "that again with what is typed here"
             )
     return arguments
 
@@ -111,6 +112,11 @@ class ExportedPredictor:
             )
             answers.append(Answer(torch.from_numpy(labels).to(self._dtype), segments))
         return answers
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether it gives segments beside labels."""
+        return self.about.stuff_area is not None
 
     def labels_as_given(self, images: "Tensor", size: "Size | None" = None) -> "Tensor":
         """Class numbers of images that have the file's own size, one image after another.
