@@ -171,7 +171,7 @@ def test_instances_travel_with_the_batch() -> None:
 
 def test_instances_that_are_nowhere_are_an_error(tmp_path: Path) -> None:
     root = camvid(tmp_path)
-    with pytest.raises(DataError, match=r"data\.reader\.instances does not say"):
+    with pytest.raises(DataError, match=r"data have no instance ids"):
         of_camvid(root, instances=True).setup("fit")
 
 

@@ -114,7 +114,7 @@ def test_an_image_that_cannot_be_decoded(refused, whole, tmp_path):
         (["data.crop_size=64"], "`data.crop_size=64` does not fit"),
         (["data.crop_size=[64]"], "`data.crop_size=[64]` does not fit"),
         (["method.sharing.windows=5"], "method.sharing.windows=5 does not fit"),
-        (["method.sharing.windows=5"], "at most 4"),
+        (["method.sharing.windows=5"], "a number from 0 to 4"),
         (["method.sharing.windows=-1"], "method.sharing.windows=-1 does not fit"),
         (["method.sharing.windows=many"], "`method.sharing.windows=many` does not fit"),
         (["method.pruning.after=[2,8]"], "method.pruning.after=[2, 8] is out of range"),

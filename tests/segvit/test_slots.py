@@ -161,7 +161,7 @@ def test_each_policy_says_how_uniform_windows_of_4x4_are():
         ({"windows": 0, "tokens": 100}, r"tokens=100 cannot be reached.*tokens=256$"),
         ({"windows": 200, "large_windows": 16}, r"=200 are 200.*there are 192.*at most 192"),
         ({"windows": 0, "large_windows": 65}, r"large_windows=65 does not fit.* 64 windows of 4x4"),
-        ({"windows": 0, "large_windows": 0.95}, r"large_windows=0\.95 .* up to 0\.9375"),
+        ({"windows": 0, "large_windows": 0.95}, r"large_windows=0\.95 .* to 0\.9375"),
     ],
 )
 def test_numbers_of_windows_and_tokens(typed, said):
@@ -184,7 +184,7 @@ def test_windows_that_tokens_replace_are_said_to_do_nothing(kind):
 def test_windows_of_4x4_ask_for_sides_of_four_patches():
     kind = {"windows": 4, "image_size": (352, 480)}
     assert RandomSharing(**kind).size_divisor == 32
-    with pytest.raises(ConfigError, match=r"multiples of 64.*set data.crop_size=\[384, 512\]"):
+    with pytest.raises(ConfigError, match=r"multiples of 64.*data.crop_size=\[384, 512\]"):
         RandomSharing(**kind, large_windows=1)
     assert RandomSharing(windows=0.3, image_size=(512, 512), large_windows=0.2).counts(
         1024
