@@ -13,8 +13,8 @@ from segsuite.data.samples import Batch
 from segsuite.engine.callbacks.panels import Panel
 from segsuite.engine.callbacks.panoptic_panels import heat_panel, offsets_panel, segments_panel
 from segsuite.engine.evaluators import Evaluator
-from segsuite.engine.inference.answers import Segments
-from segsuite.engine.inference.modes import Watcher
+from segsuite.engine.inference.answers import Segments, panoptic_maps_of
+from segsuite.engine.inference.framing import size_of
 from segsuite.engine.panoptic_evaluator import PanopticEvaluator
 from segsuite.engine.task import SegmentationTask
 from segsuite.nn.grouping import Grouping, PanopticMap
@@ -62,7 +62,10 @@ class PanopticTask(SegmentationTask):
         return {**own, **taught}
 
     def predictions(self, batch: Batch) -> list[PanopticMap]:
-        return self.panoptic_maps(batch)
+        """What is said of each image of an evaluation batch, at its labels' size."""
+        sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
+        kinds = {"grouping": self.grouping, "things": self.things, "inference": self.inference}
+        return panoptic_maps_of(self.network, batch["image"], sizes, **kinds)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Sequence[Any]]:
         """`labels` (H, W), `segments` and `predictions`, a `PanopticMap`, of each image."""
@@ -76,9 +79,10 @@ class PanopticTask(SegmentationTask):
 
     def panels(self, batch: Batch) -> list[Panel]:
         """Segments of truth and prediction, the heat of centres and the offsets to them."""
+        image, size = batch["image"][0], tuple(batch["label"][0].shape[-2:])
         with torch.no_grad():
-            (evidence,) = self._evidence(batch)
-            (found,) = self._grouped([evidence], batch)
+            (evidence,) = self.inference.evidence(self.network, [image], [size])
+            found = self.grouping(evidence, self.things, seen=size_of(image))
         truth, instances = batch["label"][0].cpu(), batch["instances"][0].cpu()
         labels, heat = found.labels.cpu(), evidence[-3].cpu()
         in_things = torch.isin(found.semantic.cpu(), torch.tensor(self.things))
@@ -88,22 +92,4 @@ class PanopticTask(SegmentationTask):
             segments_panel("segments: prediction", labels, found.instances.cpu(), colors),
             heat_panel("heat of centres", heat),
             offsets_panel("offsets", evidence[-2:].cpu(), in_things),
-        ]
-
-    def panoptic_maps(self, batch: Batch, *, watch: Watcher | None = None) -> list[PanopticMap]:
-        """What is said of each image of an evaluation batch, at its labels' size."""
-        # One after another: the evidence of an image is a number for each class and pixel.
-        parts = ("image", "label")
-        alone = [{p: batch[p][i : i + 1] for p in parts} for i in range(len(batch["image"]))]
-        return [self._grouped(self._evidence(one, watch=watch), one)[0] for one in alone]
-
-    def _evidence(self, batch: Batch, *, watch: Watcher | None = None) -> list[Tensor]:
-        sizes = [tuple(label.shape[-2:]) for label in batch["label"]]
-        return self.inference.evidence(self.network, batch["image"], sizes, watch=watch)
-
-    def _grouped(self, evidence: Sequence[Tensor], batch: Batch) -> list[PanopticMap]:
-        pairs = zip(evidence, batch["image"], strict=True)
-        return [
-            self.grouping(maps, self.things, seen=(image.shape[-2], image.shape[-1]))
-            for maps, image in pairs
         ]

@@ -142,3 +142,26 @@ def test_labels_beyond_colour_are_resized_without_being_mixed():
     assert larger.shape == (4, 31, 47)
     assert set(larger[3].unique().tolist()) == {0.0, 100.0}
     assert torch.equal(larger[:3], resized(image[None, :3], (31, 47))[0])
+
+
+WAYS = {
+    "whole": Whole(batch=2),
+    "slide": Slide(window=(16, 24), stride=(8, 16), batch=5),
+    "multiscale": MultiScale(scales=[1.0, 2.0], flip=True, base=Whole()),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_evidence_in_turn_is_that_of_all(network, images, way):
+    found = dict(WAYS[way].in_turn(network, images, SIZES))
+    for index, expected in enumerate(WAYS[way].evidence(network, images, SIZES)):
+        torch.testing.assert_close(found.pop(index), expected, atol=1e-6, rtol=1e-5)
+    assert not found
+
+
+def test_images_of_one_size_go_through_together_and_are_taken_in_turn(network, images, monkeypatch):
+    sizes, predict = [], network.predict
+    monkeypatch.setattr(network, "predict", lambda x: (sizes.append(len(x)), predict(x))[1])
+    turn = Whole().in_turn(network, images, SIZES)
+    assert [next(turn)[0], next(turn)[0]] == [0, 2] and sizes == [2]
+    assert [index for index, _ in turn] == [1, 3] and sizes == [2, 1, 1]

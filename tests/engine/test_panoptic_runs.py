@@ -1,4 +1,7 @@
-"""A panoptic training that was killed and goes on, and its evaluation by two processes."""
+"""A panoptic training that was killed and goes on.
+
+Evaluation by two processes: tests/panoptic/test_cityscapes_files.py.
+"""
 
 import csv
 import json
@@ -51,19 +54,3 @@ def test_weights_and_panoptic_quality_are_those_of_a_run_left_alone(runs):
     assert first == second and sum(int(row["fp"]) for row in first) > 3
     results = [json.loads((f / "result.json").read_text())["metrics"] for f in runs.values()]
     assert results[0]["test/pq"] == results[1]["test/pq"]
-
-
-def test_two_processes_score_three_images_as_one(runs):
-    """So soon nothing is found; that what was found adds up is metrics/test_panoptic_quality's."""
-    folder = runs["alone"]
-    logs = folder.parents[2]
-    checkpoint = folder / "checkpoints" / "last.ckpt"
-    line = command("evaluate", f"ckpt_path={checkpoint}", f"paths.logs={logs}", "allow=[tests.]")
-    code, _, err = run([*line, "trainer=ddp_cpu"])
-    assert code == 0, err
-    found = only(logs, "evaluate/*/*/result.json")
-    assert scores_of(found.parent / "panoptic.csv") == scores_of(folder / "panoptic.csv")
-    both = json.loads(found.read_text())["metrics"]
-    alone = json.loads((folder / "result.json").read_text())["metrics"]
-    for name in ("pq", "sq_stuff", "ap", "miou"):
-        assert both[f"val/{name}"] == pytest.approx(alone[f"test/{name}"], nan_ok=True), name

@@ -1,5 +1,6 @@
 """`submission=cityscapes` of a panoptic network: read back, and by the official evaluators."""
 
+import csv
 import importlib
 import json
 from argparse import Namespace
@@ -30,7 +31,7 @@ from tests.panoptic.made import CLASSES, SIZE, images, made
 
 TABLE = ClassTable.load("cityscapes19")
 FRAMES = ("bad-honnef_000000_000294", "frankfurt_000000_000294", "frankfurt_000001_000001")
-TYPED = ("method.grouping.stuff_area=300", "allow=[tests.]")
+TYPED = ("method.grouping.stuff_area=300", "inference.batch=1", "allow=[tests.]")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,15 @@ def test_official_evaluators_read_it_and_agree(given, evaluated, tmp_path, monke
     assert 0.1 < averages["allAp"] < 1
 
 
-def test_two_processes_write_what_one_writes(given, evaluated, tmp_path):
+def counts(file: Path) -> list[tuple[str, ...]]:
+    """Class, segments found, made up and missed."""
+    with file.open(newline="") as handle:
+        return [
+            tuple(row[k] for k in ("class", "tp", "fp", "fn")) for row in csv.DictReader(handle)
+        ]
+
+
+def test_two_processes_score_and_write_three_frames_as_one(given, evaluated, tmp_path):
     line = (f"ckpt_path={given.checkpoint}", *TYPED, f"paths.logs={tmp_path}")
     code, _, err = run(command("evaluate", *line, "submission=cityscapes", "trainer=ddp_cpu"))
     assert code == 0, err
@@ -135,6 +144,14 @@ def test_two_processes_write_what_one_writes(given, evaluated, tmp_path):
     check_read_back(folder, given.found)
     one, two = (f / "submission_panoptic" / "panoptic.json" for f in (evaluated, folder))
     assert one.read_text() == two.read_text()
+    alone, both = (
+        json.loads((f / "result.json").read_text())["metrics"] for f in (evaluated, folder)
+    )
+    for name in ("pq", "pq_things", "sq_stuff", "ap", "miou"):
+        assert both[f"val/{name}"] == pytest.approx(alone[f"val/{name}"], abs=1e-12), name
+        assert both[f"val/{name}"] > 0.1, name
+    one, two = (counts(f / "panoptic.csv") for f in (evaluated, folder))
+    assert one == two and sum(int(tp) for _, tp, _, _ in one) > 5
 
 
 def test_images_become_a_submission(given, tmp_path, capfd):

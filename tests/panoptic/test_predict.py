@@ -44,6 +44,7 @@ def given(tmp_path_factory) -> SimpleNamespace:
 def run(given, source, output, *more: str) -> int:
     line = (f"ckpt_path={given.folder / 'made.ckpt'}", f"input={source}", f"output={output}")
     typed = ("device=cpu", "legend=false", "method.grouping.stuff_area=300", "allow=[tests.]")
+    typed = (*typed, "inference.batch=1")  # as the expected, to the last digit
     return called(predict, *line, *typed, *more, f"paths.logs={output.parent}")
 
 

@@ -118,12 +118,33 @@ class Grouped(Decision):
     def __call__(
         self, network: Segmenter, images: Sequence[Tensor], sizes: Sequence[Size]
     ) -> list[Answer]:
-        # One after another: the evidence at an image's size is a number a class and pixel.
-        pairs = zip(images, sizes, strict=True)
-        return [self._answer(network, image, size) for image, size in pairs]
-
-    def _answer(self, network: Segmenter, image: Tensor, size: Size) -> Answer:
-        (evidence,) = self.inference.evidence(network, [image], [size])
-        found = self._grouping(evidence, self._things, seen=size_of(image))
+        kinds = {"grouping": self._grouping, "things": self._things}
+        found = panoptic_maps_of(network, images, sizes, inference=self.inference, **kinds)
         signed = torch.int16 if self.dtype == torch.uint8 else self.dtype  # void is negative
-        return Answer(found.semantic.to(self.dtype), Segments.of(found, dtype=signed))
+        return [Answer(f.semantic.to(self.dtype), Segments.of(f, dtype=signed)) for f in found]
+
+
+def panoptic_maps_of(
+    network: Segmenter,
+    images: Sequence[Tensor],
+    sizes: Sequence[Size],
+    *,
+    inference: Inference,
+    grouping: Grouping,
+    things: Sequence[int],
+) -> list[PanopticMap]:
+    """What a panoptic network says of each image, at the size asked for.
+
+    Images go through it together, as `inference` has it, and are grouped one after another: the
+    evidence at an image's size is a number for each class and pixel.
+
+    Shapes: images (3, h, w) each
+
+    Args:
+        things: class numbers of what is told apart, ascending.
+    """
+    found = {
+        index: grouping(evidence, things, seen=size_of(images[index]))
+        for index, evidence in inference.in_turn(network, images, sizes)
+    }
+    return [found[index] for index in range(len(images))]

@@ -190,10 +190,14 @@ def from_checkpoint(path: str, *, size: Size, allow: Sequence[str] = ()) -> Cand
 def _segments(
     network: PanopticSegmenter, grouping: Grouping, things: Collection[int]
 ) -> Callable[[PanopticPrediction, Size], list[PanopticMap]]:
-    """What makes segments of its predictions, at the size of the images that it was shown."""
+    """What makes segments of its predictions, at the size of the images that it was shown.
+
+    One after another, as evaluation does: evidence is a number for each class and pixel.
+    """
     numbers = sorted(things)
     return lambda prediction, size: [
-        grouping(maps, numbers, seen=size) for maps in network.evidence(prediction, size)
+        grouping(network.evidence(prediction.of(image), size)[0], numbers, seen=size)
+        for image in range(len(prediction.places))
     ]
 
 

@@ -7,7 +7,7 @@ size are stacked, windows of all images share batches.
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 
@@ -75,6 +75,38 @@ class Inference(ABC):
         Shapes: images (3, h, w) each -> (E, H, W) each
         """
 
+    def in_turn(
+        self, network: Segmenter, images: Images, sizes: Sizes
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The number of each image and its `evidence`, made when it is asked for.
+
+        Evidence at an image's size is large: whoever is done with one before the next holds one.
+        """
+        for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
+            yield index, self.evidence(network, [image], [size])[0]
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """What a network said of images of one size.
+
+    Attributes:
+        members: which of all images they are.
+        seen, padded: size of the images, and as the network got them.
+        size: size that is asked for.
+    """
+
+    prediction: Prediction
+    members: list[int]
+    seen: Size
+    padded: Size
+    size: Size
+
+    def evidence(self, network: Segmenter, prediction: Prediction) -> Tensor:
+        """(B, E, *size): of these predictions, or of some of them."""
+        maps = network.evidence(prediction, self.padded)[:, :, : self.seen[0], : self.seen[1]]
+        return resized(maps, self.size)
+
 
 class Whole(Inference):
     """The whole image at once. `labels` never holds a map of K channels at full size.
@@ -95,35 +127,36 @@ class Whole(Inference):
         watch: Watcher | None = None,
         dtype: torch.dtype = torch.int64,
     ) -> list[Tensor]:
-        def taken(prediction: Prediction, seen: Size, padded: Size, size: Size) -> Tensor:
+        answer: dict[int, Tensor] = {}
+        for one in self._predictions(network, images, sizes, watch):
             # Padding is at the bottom and right: ask for the larger map, and crop it.
-            labels = prediction.labels(grown(size, seen, padded))
-            return labels[:, : size[0], : size[1]].to(dtype)
-
-        return self._of_each(network, images, sizes, watch, taken)
+            labels = one.prediction.labels(grown(one.size, one.seen, one.padded))
+            labels = labels[:, : one.size[0], : one.size[1]].to(dtype)
+            answer.update(zip(one.members, labels, strict=True))
+        return [answer[index] for index in range(len(images))]
 
     def evidence(
         self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
-        def taken(prediction: Prediction, seen: Size, padded: Size, size: Size) -> Tensor:
-            maps = network.evidence(prediction, padded)[:, :, : seen[0], : seen[1]]
-            return resized(maps, size)
+        answer: dict[int, Tensor] = {}
+        for one in self._predictions(network, images, sizes, watch):
+            answer.update(zip(one.members, one.evidence(network, one.prediction), strict=True))
+        return [answer[index] for index in range(len(images))]
 
-        return self._of_each(network, images, sizes, watch, taken)
+    def in_turn(
+        self, network: Segmenter, images: Images, sizes: Sizes
+    ) -> Iterator[tuple[int, Tensor]]:
+        for one in self._predictions(network, images, sizes, None):
+            for place, index in enumerate(one.members):
+                yield index, one.evidence(network, one.prediction.of(place))[0]
 
-    def _of_each(
-        self,
-        network: Segmenter,
-        images: Images,
-        sizes: Sizes,
-        watch: Watcher | None,
-        taken: Callable[[Prediction, Size, Size, Size], Tensor],
-    ) -> list[Tensor]:
-        """What is taken of predictions on stacks of images of one size, seen and asked for."""
+    def _predictions(
+        self, network: Segmenter, images: Images, sizes: Sizes, watch: Watcher | None
+    ) -> Iterator[_Stack]:
+        """Predictions on stacks of images of one size, seen and asked for."""
         alike: dict[tuple[Size, Size], list[int]] = defaultdict(list)
         for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
             alike[size_of(image), size].append(index)
-        answer: dict[int, Tensor] = {}
         for (seen, size), indices in alike.items():
             padded = rounded_up(seen, network.size_divisor)
             for start in range(0, len(indices), self.batch):
@@ -132,9 +165,7 @@ class Whole(Inference):
                 prediction = network.predict(padded_to(stack, padded, network.pad_value))
                 if watch is not None:
                     watch(prediction, members)
-                maps = taken(prediction, seen, padded, size)
-                answer.update(zip(members, maps, strict=True))
-        return [answer[index] for index in range(len(images))]
+                yield _Stack(prediction, members, seen, padded, size)
 
 
 class Slide(Inference):
@@ -188,9 +219,14 @@ class Slide(Inference):
         self, network: Segmenter, images: Images, sizes: Sizes, *, watch: Watcher | None = None
     ) -> list[Tensor]:
         del watch
-        by_image = self._blocks(network, images)
-        wholes = (assembled(blocks, size_of(images[index])) for index, blocks in by_image)
-        return [resized(w[None], size)[0] for w, size in zip(wholes, sizes, strict=True)]
+        return [evidence for _, evidence in self.in_turn(network, images, sizes)]
+
+    def in_turn(
+        self, network: Segmenter, images: Images, sizes: Sizes
+    ) -> Iterator[tuple[int, Tensor]]:
+        for index, blocks in self._blocks(network, images):
+            whole = assembled(blocks, size_of(images[index]))
+            yield index, resized(whole[None], sizes[index])[0]
 
     def _blocks(self, network: Segmenter, images: Images) -> Iterator[tuple[int, Iterator[Block]]]:
         """Averages, image by image; images are padded to the window, and so are their blocks."""
