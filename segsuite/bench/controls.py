@@ -5,7 +5,7 @@ or fewer blocks would not have done. A method pays where none of them is both fa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -68,11 +68,21 @@ class Beside:
         return self.faster[batch].median < 1 and self.better.mean < 0
 
     def doubt(self, batch: int) -> str:
-        """What leaves a doubt where the control wins, in brackets; nothing where nothing does."""
-        doubts = [] if self.faster[batch].slower else ["how fast"]
-        doubts += [] if self.better.high is not None and self.better.high < 0 else ["how good"]
+        """What leaves a doubt of who wins, in brackets; nothing where nothing does."""
+        ratio, better = self.faster[batch], self.better
+        single = better.low is None or better.high is None
+        if self.beats(batch):
+            surely = (ratio.slower, not single and better.high < 0)
+        elif ratio.faster or (not single and better.low > 0):
+            return ""  # slower, or worse: one is enough
+        else:
+            surely = (ratio.median < 1, better.mean < 0)  # what might still be otherwise
+        doubts = [
+            name for name, sure in zip(("how fast", "how good"), surely, strict=True) if not sure
+        ]
         are = "are" if len(doubts) > 1 else "is"
-        return f" ({' and '.join(doubts)} {are} not beyond doubt)" if doubts else ""
+        seeds = ", by a single seed" if single and "how good" in doubts else ""
+        return f" ({' and '.join(doubts)} {are} not beyond doubt{seeds})" if doubts else ""
 
 
 @dataclass(frozen=True)
@@ -94,15 +104,13 @@ class Controls:
     def verdict(self, batch: int) -> str:
         """One sentence."""
         winners = [one for one in self.beside if one.beats(batch)]
+        of = winners or self.beside
+        told = ", ".join(f"`{one.control.name}`{one.doubt(batch)}" for one in of)
         if not winners:
-            beside = ", ".join(one.control.name for one in self.beside)
-            told = f"none of {beside} is both faster and better"
-            single = any(len(one.control.scores) < 2 for one in self.beside)
-            told += ", by a single seed" if single or len(self.method.scores) < 2 else ""
-            return f"at batch {batch} {self.method.name} pays: {told}"
-        told = ", ".join(one.control.name + one.doubt(batch) for one in winners)
-        told += " is" if len(winners) == 1 else " are"
-        return f"at batch {batch} {self.method.name} does not pay: {told} both faster and better"
+            told = f"pays: none of {told} is"
+        else:
+            told = f"does not pay: {told} {'is' if len(winners) == 1 else 'are each'}"
+        return f"at batch {batch} {self.method.name} {told} both faster and better"
 
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table and the verdicts."""
@@ -121,9 +129,10 @@ class Controls:
             faster = "" if one is None else ", ".join(map(_times, one.faster.values()))
             better = "" if one is None else str(one.better)
             table.add_row(group.name, mean, str(len(group.scores)), *times, faster, better)
+        (intervals, *_) = [ratio.interval for one in self.beside for ratio in one.faster.values()]
         table.caption = (
             f"mIoU: of each training's own evaluation, at its sizes; times: of images of "
-            f"{height}x{width} to labels, {self.way.rounds} rounds in turns"
+            f"{height}x{width} to labels, {self.way.rounds} rounds in turns, {intervals} of ratios"
         )
         console.print(table)
         for batch in self.batches:
@@ -230,17 +239,17 @@ class JudgeControls:
         size = self.size or pair(method.config["data"]["crop_size"])
         data = build(method.config["data"], path="data", allow=self.allow)
         images = validation_images(data, count=self.images, size=size).to(self.settings.device)
-        ready, names = [], {}
+        ready = []
         for group in (method, *controls):
             candidate = from_checkpoint(group.checkpoint, size=size, allow=self.allow)
             candidate.network.to(self.settings.device)
-            ready.append(ready_to_run(candidate, images[:1]))
-            names[candidate.name] = group.name
-        times: dict[str, dict[int, Latency]] = {name: {} for name in names.values()}
+            # By names that differ: folders of seeds may be called alike.
+            ready.append(ready_to_run(replace(candidate, name=group.name), images[:1]))
+        times: dict[str, dict[int, Latency]] = {group.name: {} for group in groups}
         for batch in self.settings.batch_sizes:
             tell(f"timing {len(ready)} networks in turns at batch {batch}")
             for name, speed in speed_at(batch, ready, images, self.settings).items():
-                times[names[name]][batch] = speed.labels
+                times[name][batch] = speed.labels
         beside = [
             Beside(
                 control,

@@ -74,10 +74,13 @@ def _trainings(paths: Sequence[str]) -> Iterator[tuple[Path, Record, float]]:
         score = None if record.kind != "train" else record.entries[0].metrics.get(METRIC)
         if score is not None and score.value is not None:
             yield file, record, score.value
+        elif record.kind == "train":
+            log.warning("left out, since it was not scored by %s: %s", METRIC, file.parent)
     begun = {file.parent.parent for path in paths for file in Path(path).rglob("*/last.ckpt")}
     if unfinished := sorted(str(f) for f in begun if not (f / "result.json").is_file()):
         log.warning(
-            "not finished, and left out: %s; the command that began them goes on with them",
+            "not finished, and left out: %s; to go on, type the command of the sweep again, or "
+            "that of a single training with resume=true",
             ", ".join(unfinished),
         )
 
@@ -118,6 +121,8 @@ def _budget(config: Mapping[str, Any]) -> dict[str, Any]:
     plain = {
         "trainer.max_steps": trainer["max_steps"],
         "trainer.accumulate_grad_batches": trainer.get("accumulate_grad_batches", 1),
+        "trainer.val_check_interval": trainer.get("val_check_interval"),  # the best is scored
+        "trainer.limit_val_batches": trainer.get("limit_val_batches"),
         "trainer.precision": trainer.get("precision"),
         "trainer.devices": trainer.get("devices"),
         "trainer.num_nodes": trainer.get("num_nodes", 1),

@@ -61,7 +61,8 @@ def test_a_method_is_judged(runs, tmp_path, capfd):
     out = capfd.readouterr().out
     last = json.loads(out.splitlines()[-1])
     assert last["pays"] == {"1": True, "2": True}
-    assert "pays: none of segvit_vitt_patch32 is both faster and better" in " ".join(out.split())
+    assert "pays: none of `segvit_vitt_patch32`" in " ".join(out.split())
+    assert "2 rounds in turns, whole range, below 6 rounds of ratios" in " ".join(out.split())
     full = json.loads((tmp_path / "result.json").read_text())
     assert full["miou"]["segvit_vitt_patch32"] == {"0": 0.25, "1": 0.26}
     entries = {(e.name, e.settings["batch"]): e for e in read(tmp_path / "result.json").entries}
@@ -77,24 +78,47 @@ def test_a_method_is_judged(runs, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("mean", "high", "times", "verdict"),
+    ("mean", "half", "times", "verdict"),
     [
-        (0.02, 0.03, 0.8, "pays: none of c is both faster and better"),  # slower, but better
-        (-0.02, -0.01, 1.2, "pays: none of c is both faster and better"),  # worse, but faster
-        (-0.02, -0.01, 0.8, "does not pay: c is"),
-        (-0.02, 0.01, 0.8, "does not pay: c (how good is not beyond doubt) is"),
-        (-0.02, None, 0.8, "does not pay: c (how good is not beyond doubt) is"),
-        (-0.02, None, 0.97, "does not pay: c (how fast and how good are not beyond doubt) is"),
+        (0.02, 0.01, 0.8, "pays: none of `c` is"),  # slower, but better
+        (-0.02, 0.01, 1.2, "pays: none of `c` is"),  # worse, but faster
+        (0.0001, 0.05, 0.3, "pays: none of `c` (how good is not beyond doubt) is"),
+        (-0.02, 0.01, 1.001, "pays: none of `c` (how fast is not beyond doubt) is"),
+        (
+            0.02,
+            None,
+            1.001,
+            "pays: none of `c` (how fast and how good are not beyond doubt, {}) is",
+        ),
+        (-0.02, 0.01, 0.8, "does not pay: `c` is"),
+        (-0.02, 0.03, 0.8, "does not pay: `c` (how good is not beyond doubt) is"),
+        (-0.02, None, 0.8, "does not pay: `c` (how good is not beyond doubt, {}) is"),
+        (
+            -0.02,
+            None,
+            0.97,
+            "does not pay: `c` (how fast and how good are not beyond doubt, {}) is",
+        ),
     ],
 )
-def test_a_control_wins_that_is_both_faster_and_better(mean, high, times, verdict):
+def test_a_control_wins_that_is_both_faster_and_better(mean, half, times, verdict):
     m, c = (Group(name, {0: 0.3, 1: 0.3}, "", {}) for name in "mc")
-    better = Difference(mean, None if high is None else mean - 0.01, high)
+    better = Difference(mean) if half is None else Difference(mean, mean - half, mean + half)
     one = Beside(c, better, {1: Ratio(times, times - 0.05, times + 0.05)})
     latencies = {"m": {1: None}, "c": {1: None}}
     found = controls.Controls(m, [one], latencies, (1, 1), {}, None)
-    ends = "" if "none" in verdict else " both faster and better"
-    assert found.verdict(1) == f"at batch 1 m {verdict}{ends}"
+    said = verdict.format("by a single seed")
+    assert found.verdict(1) == f"at batch 1 m {said} both faster and better"
+
+
+def test_several_winners_are_told_apart():
+    groups = [Group(name, {0: 0.3, 1: 0.3}, "", {}) for name in ("m", "c", "d method.x=1")]
+    better = Difference(-0.02, -0.03, -0.01)
+    beside = [Beside(group, better, {1: Ratio(0.8, 0.7, 0.9)}) for group in groups[1:]]
+    found = controls.Controls(groups[0], beside, {"m": {1: None}}, (1, 1), {}, None)
+    assert found.verdict(1).endswith(
+        "m does not pay: `c`, `d method.x=1` are each both faster and better"
+    )
 
 
 def test_the_interval_is_welchs():
@@ -109,12 +133,14 @@ def test_the_interval_is_welchs():
 
 def test_trainings_that_no_comparison_should_hold_together(runs, tmp_path, capfd):
     longer = trained(tmp_path / "longer", 0.4, *CONTROL, "trainer.max_steps=7", seed=5)
+    oftener = trained(tmp_path / "o", 0.4, *CONTROL, "trainer.val_check_interval=3", seed=7)
     again = trained(tmp_path / "again", 0.4, *CONTROL, seed=0)
     sliding = trained(tmp_path / "sliding", 0.4, *CONTROL, "inference=slide", seed=6)
     for typed, said in (
         ([], "probe=controls takes trainings and the one to judge"),
         ([runs / "sweep"], "holds no finished training with a test/miou"),
         ([runs, longer], "trained with trainer.max_steps=7"),
+        ([runs, oftener], "trained with trainer.val_check_interval=3"),
         ([runs, sliding], "was trained with inference="),
         ([runs, again], "are of one network and one seed, 0"),
         ([runs / "m0", runs / "m1"], "alone, and nothing to put beside it"),
@@ -126,6 +152,17 @@ def test_trainings_that_no_comparison_should_hold_together(runs, tmp_path, capfd
         assert said in " ".join(capfd.readouterr().err.split())
     names = [group.name for group in groups_of([str(runs)])]
     assert names == ["cts_dtop_vitt_fast method.pruning.after=[2]", "segvit_vitt_patch32"]
+
+
+def test_folders_of_seeds_may_be_called_alike(tmp_path, capfd):
+    for name, score, typed in (("m", 0.3, METHOD), ("c", 0.2, CONTROL)):
+        for seed in range(2):
+            trained(tmp_path / name / f"seed{seed}", score, *typed, seed=seed)
+    given = ("probe=controls", f"probe.runs=[{tmp_path}]", "rounds=1", "warm_up=0", "images=1")
+    named = 'probe.method="cts_dtop_vitt_fast method.pruning.after=[2]"'
+    logs = f"paths.logs={tmp_path / 'logs'}"
+    assert called(benchmark, *given, named, "device=cpu", "batch_sizes=[1]", logs) == 0
+    assert "segvit_vitt_patch32" in capfd.readouterr().out
 
 
 def test_what_was_typed_of_all_is_part_of_no_name(tmp_path, caplog):
