@@ -1,7 +1,10 @@
+import errno
 import io
 import os
 import warnings
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from segsuite.core.errors import ConfigError, DataError
 from segsuite.data.class_table import ClassTable
-from segsuite.data.readers import decode
+from segsuite.data.readers import decode, plain_files
 from segsuite.data.readers.decode import decode_image, decode_mask, is_image
 from segsuite.data.readers.paired_files import PairedFiles
 from segsuite.data.readers.plain_files import plain_color, plain_grey
@@ -79,16 +82,16 @@ def test_a_jpeg_is_decoded_as_pillow_does(orientation: int, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("how", ["plain", "gamma", "profile", "optimised", "large"])
+@pytest.mark.parametrize("how", ["plain", "gamma", "dots", "optimised", "large"])
 def test_a_plain_png_is_decoded_as_pillow_does(mode: str, how: str, tmp_path: Path) -> None:
     size = (700, 900) if how == "large" else (37, 53)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     path, info = tmp_path / "a.PNG", PngInfo()
     if how == "gamma":
         info.add(b"gAMA", (100_000).to_bytes(4, "big"))
-    profile = ImageCmsProfile(createProfile("sRGB")).tobytes() if how == "profile" else None
+    dots = {"dpi": (300, 300)} if how == "dots" else {}
     Image.fromarray(pixels).convert(mode).save(
-        path, pnginfo=info, icc_profile=profile, optimize=how == "optimised"
+        path, pnginfo=info, optimize=how == "optimised", **dots
     )
     read, plain = (decode_image, plain_color) if mode == "RGB" else (decode_mask, plain_grey)
     assert plain(path) is not None
@@ -98,7 +101,9 @@ def test_a_plain_png_is_decoded_as_pillow_does(mode: str, how: str, tmp_path: Pa
 def test_a_png_that_is_not_plain_is_left_to_pillow(tmp_path: Path) -> None:
     path, info = tmp_path / "a.png", PngInfo()
     info.add_text("Comment", "may be an orientation")
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
     for write in (
+        lambda: Image.fromarray(UPRIGHT).save(path, icc_profile=profile),
         lambda: Image.fromarray(UPRIGHT).save(path, pnginfo=info),
         lambda: Image.fromarray(UPRIGHT).save(path, transparency=(0, 0, 0)),
         lambda: Image.fromarray(UPRIGHT).convert("RGBA").save(path),
@@ -118,11 +123,66 @@ def test_a_damaged_png_is_told_by_name(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(path)
         whole = path.read_bytes()
         half = len(whole) // 2
-        for damaged in (whole[:half], whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]):
+        flipped = whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
+        for damaged in (whole[:20], whole[:half], flipped):
             path.write_bytes(damaged)
             assert plain_color(path) is None and plain_grey(path) is None
             with pytest.raises(DataError, match=r"a\.png cannot be decoded"):
                 read(path)
+
+
+@pytest.mark.parametrize("kind", ["pHYs", "tIME", "gAMA", "cHRM", "sRGB", "iCCP"])
+def test_a_part_of_a_png_that_is_cut_short_is_left_to_pillow(kind: str, tmp_path: Path) -> None:
+    for pixels, read in ((UPRIGHT, decode_image), (UPRIGHT[..., 0], decode_mask)):
+        path = tmp_path / "a.png"
+        Image.fromarray(pixels).save(path)
+        whole, part = path.read_bytes(), kind.encode()
+        after = 8 + 25  # the signature and IHDR
+        empty = bytes(4) + part + zlib.crc32(part).to_bytes(4, "big")
+        path.write_bytes(whole[:after] + empty + whole[after:])
+        assert plain_color(path) is None and plain_grey(path) is None
+        if kind == "tIME":  # which Pillow does not look at
+            assert (read(path) == pixels).all()
+        else:
+            with pytest.raises(DataError, match=r"a\.png cannot be decoded"):
+                read(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_file_that_cannot_be_read_is_told_by_name(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs tests as root may read everything: a disk that fails, then."""
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / f"a.{suffix}"
+    write_image(path)
+    monkeypatch.setattr(io, "open", failing)  # by which pathlib opens
+    monkeypatch.setattr("builtins.open", failing)
+    assert plain_color(path) is None and plain_grey(path) is None
+    for read in (decode_image, decode_mask):
+        with pytest.raises(DataError, match=rf"a\.{suffix} cannot be decoded .*Input/output error"):
+            read(path)
+
+
+def test_of_a_png_that_is_not_plain_the_header_alone_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, taken = tmp_path / "a.png", []
+
+    class Counting(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            taken.append(super().read(size))
+            return taken[-1]
+
+    monkeypatch.setattr(plain_files, "open", lambda at, *_, **__: Counting(at), raising=False)
+    Image.fromarray(UPRIGHT).convert("RGBA").save(path)
+    assert plain_color(path) is None and plain_grey(path) is None
+    assert [len(data) for data in taken] == [26, 26]
+    Image.fromarray(UPRIGHT).save(path)
+    assert plain_color(path) is not None and taken[-1] == path.read_bytes()
 
 
 def test_a_damaged_tag_says_nothing(tmp_path: Path) -> None:
