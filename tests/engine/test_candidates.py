@@ -1,5 +1,6 @@
 """Networks as composed or as trained; mistakes end in one clear sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,21 @@ def test_a_checkpoint_brings_its_network(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_said() -> None:
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         NamedNetworks(checkpoints=["nowhere.ckpt"]).built(SIZE)
+
+
+def test_the_first_of_many_missing_checkpoints_is_said() -> None:
+    """Whose paths together are longer than a path may be."""
+    paths = [f"logs/{'a_long_name_' * 10}/run-{index}/best.ckpt" for index in range(60)]
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*/run-0/best\.ckpt"):
+        NamedNetworks(checkpoints=paths).built(SIZE)
+
+
+def test_a_comma_in_the_name_of_a_checkpoint_asks_for_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "lr=0.1,steps=5.ckpt"
+    path.touch()
+    said = f"one file with a comma in its name; type \"checkpoints=['{path}']\", in both kinds"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        NamedNetworks(checkpoints=str(path).split(","))
 
 
 def test_papers_figures_are_of_experiments_that_exist() -> None:

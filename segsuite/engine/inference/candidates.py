@@ -1,5 +1,6 @@
 """What is compared: experiments as composed, trained checkpoints, and exported files."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -271,7 +272,8 @@ class NamedNetworks:
         self.experiments, self.checkpoints = list(experiments), list(checkpoints)
         self.overrides, self.allow = list(overrides), prefixes(list(allow))
         whole = ",".join(self.checkpoints)
-        if len(self.checkpoints) > 1 and Path(whole).is_file():
+        # Not Path.is_file, which raises where many paths make a name that is too long for a file.
+        if len(self.checkpoints) > 1 and os.path.isfile(whole):
             raise ConfigError(
                 f"checkpoints={self.checkpoints} is one file with a comma in its name; type "
                 f"\"checkpoints=['{whole}']\", in both kinds of quotes"
