@@ -142,7 +142,7 @@ def test_labels_as_files_hold_them_are_refused(loss):
         loss(output("sq"), labels().to(torch.uint8))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("loss", ["exact.ExactLoss()", "dense.DenseLoss()", "knn.NeighbourLoss()"])
 def test_wrong_labels_end_the_process_on_a_gpu(loss):
     """Which is not waited for; what fails there poisons all that follows: a process of its own."""

@@ -73,7 +73,7 @@ def test_the_static_hybrids_forward_never_makes_the_host_wait(kind: str) -> None
     assert predict_waits(f"cts_dtop_vitt_{kind}") == []
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("kind", STATIC)
 def test_nor_on_a_gpu_by_its_own_report(kind: str) -> None:
     assert predict_waits(f"cts_dtop_vitt_{kind}", "cuda") == []

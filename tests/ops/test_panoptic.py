@@ -199,7 +199,7 @@ def test_more_centres_than_ids_have_room_for():
         )
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_gives_the_same_bits():
     for seed in SEEDS[::4]:
         given = case(seed)

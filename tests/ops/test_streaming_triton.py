@@ -99,7 +99,7 @@ def test_the_kernel_is_the_torch_path_in_the_interpreter():
     assert all(value < 2e-5 for value in worst.values()), worst
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_the_kernel_is_the_torch_path_on_a_gpu():
     worst = differences("cuda")
     assert all(value < 1e-4 for value in worst.values()), worst
