@@ -6,9 +6,11 @@
     python scripts/gpu_checks.py run OUT hybrids --device cpu --tiny
 
 Parts that do not fit into the minutes, as they are on one H200, are left out and said; with --tiny
-none is, and a part may take some minutes on a CPU. Typed again it goes on: what ended
-well is not run again. Everything found stands in OUT/gpu_checks.json, and in each command's own
-folder.
+none is, and a part may take some minutes on a CPU, where what needs a GPU is left out. Typed again
+it goes on: what ended well is not run again, and stays where another --camvid is typed, which is
+said. Everything found on a GPU stands in OUT/cuda/gpu_checks.json, and beside it in each command's
+own folder; what is found with --device cpu stands in OUT/cpu, and with --tiny in OUT/cuda-tiny or
+OUT/cpu-tiny.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from segsuite.bench.gpu_checks import RESULTS, choose, parts, run
+from segsuite.bench.gpu_checks import RESULTS, choose, commands_on, folder_of, parts, run
 from segsuite.core.errors import SegsuiteError
 
 
@@ -60,10 +62,12 @@ def main(typed: Sequence[str]) -> None:
     except SegsuiteError as error:
         sys.exit(f"error: {error}")
     found = run(chosen, given.out, runner=command, **kind)
-    done = sum(len(found[name]["commands"]) for name in chosen)
-    wanted = sum(len(part.commands) for part in chosen.values())
-    print(f"{done} of {wanted} results in {given.out / RESULTS}")
-    sys.exit(done < wanted)
+    wanted = {name: commands_on(given.device, part) for name, part in chosen.items()}
+    count = sum(map(len, wanted.values()))
+    done = sum(key in found[name]["commands"] for name, keys in wanted.items() for key in keys)
+    results = folder_of(given.out, given.device, given.tiny) / RESULTS
+    print(f"{done} of {count} results in {results}")
+    sys.exit(not count or done < count)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Part:
         minutes: how long it takes on one H200, as far as that can be told beforehand.
         commands: each by the name of its folder: an entry point and its overrides, or `pytest` and
             files of tests.
-        tiny: overrides that make it run on a CPU in seconds; None where that is no use.
+        tiny: overrides that make it run in seconds.
     """
 
     about: str
@@ -96,11 +96,11 @@ def parts(camvid: str | None) -> dict[str, Part]:
             1.5,
             {
                 "tests": (
-                    *("pytest", "-q", "tests/measure/test_syncs.py", "tests/essnet/test_losses.py"),
+                    *("pytest", "-q", "-m", "gpu"),
+                    *("tests/measure/test_syncs.py", "tests/essnet/test_losses.py"),
                     *("tests/ops/test_streaming_triton.py", "tests/ops/test_panoptic.py"),
                 )
             },
-            ("-k", "not heavy"),
         ),
         "panoptic": Part(
             "panoptic networks, to segments",
@@ -147,7 +147,7 @@ def parts(camvid: str | None) -> dict[str, Part]:
 
 def run(
     chosen: Mapping[str, Part],
-    folder: Path,
+    out: Path,
     *,
     runner: Runner,
     minutes: float,
@@ -158,25 +158,32 @@ def run(
     """Runs the parts that fit into the minutes; what all of them found, also those of before.
 
     A command that ended well before is not run again, so that a run that was stopped goes on when
-    it is typed again.
+    it is typed again. What it found stays even where the command is another by now, as with
+    another data.root, and that is said.
 
     Args:
-        folder: where each command's folder lies, and the results.
+        out: where `folder_of` the device lies, which holds the results and each command's folder.
         device: what every benchmark is run on.
         tiny: whether each part is made as small as it gets.
     """
-    begun, results = time.monotonic(), known(folder)
+    begun, folder = time.monotonic(), folder_of(out, device, tiny)
+    results = known(folder)
     for name, part in chosen.items():
-        own = results.setdefault(name, {"about": part.about, "commands": {}})
         left = minutes - (time.monotonic() - begun) / 60
         typed = {
             key: _typed(argv, part, folder / name / key, device, tiny)
-            for key, argv in part.commands.items()
+            for key, argv in commands_on(device, part).items()
         }
-        # What was typed otherwise, such as small on a CPU, is another result, and none of this.
-        found = own["commands"].items()
-        own["commands"] = {k: v for k, v in found if v["typed"] == typed.get(k)}
+        if not typed:
+            tell(f"{name}: needs a GPU; left out")
+            continue
+        own = results.setdefault(name, {"about": part.about, "commands": {}})
         missing = {key: line for key, line in typed.items() if key not in own["commands"]}
+        for key in typed.keys() - missing.keys():
+            if others := _others(own["commands"][key]["typed"], typed[key]):
+                tell(
+                    f"{name}: {key} was done before with {others}; type another OUT to run it anew"
+                )
         share = part.minutes * len(missing) / len(part.commands)
         if not missing:
             tell(f"{name}: done before")
@@ -198,6 +205,17 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULTS, results)
     return results
+
+
+def folder_of(out: Path, device: str, tiny: bool) -> Path:
+    """Where results of a device lie: `cuda`, `cpu`, and `cuda-tiny` or `cpu-tiny` of small runs."""
+    return out / (f"{device}-tiny" if tiny else device)
+
+
+def commands_on(device: str, part: Part) -> dict[str, Sequence[str]]:
+    """A part's commands that a device can run: a CPU has no CUDA graphs, and no tests of a GPU."""
+    of_gpus = {"compile=graphs", "pytest"} if device == "cpu" else set()
+    return {key: argv for key, argv in part.commands.items() if of_gpus.isdisjoint(argv)}
 
 
 def known(folder: Path) -> dict[str, Any]:
@@ -232,10 +250,16 @@ def _typed(argv: Sequence[str], part: Part, folder: Path, device: str, tiny: boo
     typed = [*argv, *(part.tiny if tiny else ())]
     if argv[0] == "pytest":
         return [*typed, f"--junit-xml={folder / _TESTS}"]
-    if device == "cpu":  # which has no CUDA graphs
-        typed = ["compile=true" if one == "compile=graphs" else one for one in typed]
     typed.append(f"hydra.run.dir={folder}")
     return [*typed, f"device={device}"] if argv[0] == "segsuite.benchmark" else typed
+
+
+def _others(before: Sequence[str], now: Sequence[str]) -> str:
+    """What a command of before has that this one has not; where its results lie is no matter."""
+    where = ("hydra.run.dir=", "--junit-xml=")
+    kept, asked = ([o for o in typed if not o.startswith(where)] for typed in (before, now))
+    only = [one for one in kept if one not in asked]
+    return " ".join(only or kept) if kept != asked else ""
 
 
 def _ran(typed: Sequence[str], folder: Path, runner: Runner) -> dict[str, Any]:

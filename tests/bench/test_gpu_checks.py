@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segsuite.bench import gpu_checks
-from segsuite.bench.gpu_checks import choose, fixed_milliseconds, parts, run
+from segsuite.bench.gpu_checks import choose, fixed_milliseconds, folder_of, parts, run
 from segsuite.core.errors import ConfigError
 from segsuite.engine.launch.entry_point import compose
 from tests.engine.entry_points import called
@@ -58,42 +58,69 @@ def test_it_goes_on_where_it_stopped(tmp_path):
     assert [typed[2] for typed in given] == ["size=[512,512]"], "only what had failed"
     fit = found["fixed_time"]["fit"]["eager"]
     assert fit["fixed_ms"] == pytest.approx(3.0) and fit["ms_per_gmac"] == pytest.approx(0.5)
-    assert json.loads((tmp_path / gpu_checks.RESULTS).read_text()) == found
-    run(chosen, tmp_path, runner=runner, **kind)
+    assert json.loads((tmp_path / "cuda" / gpu_checks.RESULTS).read_text()) == found
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "cuda").rename(moved / "cuda")
+    run(chosen, moved, runner=runner, **kind)
     assert told[-1] == "fixed_time: done before" and len(given) == 1
+    assert not any("anew" in line for line in told), "where results lie is no matter"
 
 
-def test_what_was_small_and_on_a_cpu_is_no_result_of_a_gpu(tmp_path):
+def test_results_of_each_device_live_in_folders_of_their_own(tmp_path):
     chosen = choose(["losses"], parts(None))
     kind = {"minutes": 9.0, "tell": lambda text: None}
+    ways = [("cuda", False), ("cpu", True), ("cpu", False), ("cuda", True)]
+    for device, tiny in ways:
+        runner, given = faked(tmp_path)
+        found = run(chosen, tmp_path, runner=runner, device=device, tiny=tiny, **kind)
+        typed = found["losses"]["commands"]["losses"]["typed"]
+        assert given == [typed] and f"device={device}" in typed
+        assert ("losses.classes=[30]" in typed) == tiny
+    folders = sorted(path.name for path in tmp_path.iterdir())
+    assert folders == ["cpu", "cpu-tiny", "cuda", "cuda-tiny"]
+    for device, tiny in ways:
+        runner, given = faked(tmp_path)
+        run(chosen, tmp_path, runner=runner, device=device, tiny=tiny, **kind)
+        assert given == [], "nothing was dropped for another device"
+
+
+def test_a_finished_training_stays_where_another_data_path_is_typed(tmp_path):
+    told: list[str] = []
+    kind = {"minutes": 90.0, "device": "cuda", "tell": told.append}
     runner, _ = faked(tmp_path)
-    run(chosen, tmp_path, runner=runner, device="cpu", tiny=True, **kind)
-    (result,) = tmp_path.rglob("result.json")
-    result.unlink()
-    result.parent.rmdir()
+    before = run(choose(["camvid"], parts("here")), tmp_path, runner=runner, **kind)
     runner, given = faked(tmp_path)
-    found = run(chosen, tmp_path, runner=runner, device="cuda", **kind)
-    assert len(given) == 1 and "device=cuda" in found["losses"]["commands"]["losses"]["typed"]
+    found = run(choose(["camvid"], parts("there")), tmp_path, runner=runner, **kind)
+    assert found == before and given == []
+    said = "camvid: segvit_vitt was done before with data.root=here; type another OUT to run it"
+    assert any(line.startswith(said) for line in told)
 
 
-def test_results_of_a_cpu_are_none_where_a_gpu_has_no_time(tmp_path):
-    chosen = choose(["fixed_time"], parts(None))
-    runner, _ = faked(tmp_path)
-    kind = {"runner": runner, "tell": lambda text: None}
-    found = run(chosen, tmp_path, minutes=9.0, device="cpu", tiny=True, **kind)
-    assert len(found["fixed_time"]["commands"]) == 6 and "fit" in found["fixed_time"]
-    found = run(chosen, tmp_path, minutes=0.0, device="cuda", **kind)
-    assert found["fixed_time"]["commands"] == {} and "fit" not in found["fixed_time"]
+@pytest.mark.parametrize(
+    ("device", "ways"), [("cpu", ["false", "true"]), ("cuda", ["false", "true", "graphs"])]
+)
+def test_a_cpu_has_no_graphs(tmp_path, device, ways):
+    runner, given = faked(tmp_path)
+    kind = {"runner": runner, "minutes": 9.0, "device": device, "tell": lambda text: None}
+    found = run(choose(["hybrids"], parts(None)), tmp_path, **kind)
+    assert [o.partition("=")[2] for line in given for o in line if o[:8] == "compile="] == ways
+    assert ("graphs" in found["hybrids"]["commands"]) == (device == "cuda")
 
 
-def test_a_cpu_compiles_where_a_gpu_has_graphs(tmp_path):
-    chosen = choose(["hybrids"], parts(None))
-    for device, ways in (("cpu", {"false", "true"}), ("cuda", {"false", "true", "graphs"})):
-        runner, given = faked(tmp_path / device)
-        kind = {"runner": runner, "tell": lambda text: None}
-        run(chosen, tmp_path / device, minutes=9.0, device=device, **kind)
-        typed = {o.partition("=")[2] for line in given for o in line if o.startswith("compile=")}
-        assert typed == ways
+def test_a_part_of_which_a_cpu_can_run_nothing_is_said(tmp_path):
+    told: list[str] = []
+    runner, given = faked(tmp_path)
+    kind = {"runner": runner, "minutes": 9.0, "device": "cpu", "tell": told.append}
+    assert run(choose(["tests"], parts(None)), tmp_path, **kind) == {}
+    assert given == [] and told == ["tests: needs a GPU; left out"]
+
+
+def test_all_tests_that_need_a_gpu_are_run_and_no_others():
+    (typed,) = parts(None)["tests"].commands.values()
+    assert typed[typed.index("-m") :][:2] == ("-m", "gpu")
+    marked = {str(p) for p in Path("tests").rglob("*.py") if "@pytest.mark.gpu\n" in p.read_text()}
+    assert marked == {one for one in typed if one.startswith("tests/")}
 
 
 @pytest.mark.parametrize(("skipped", "done"), [(3, False), (1, True)])
@@ -150,12 +177,27 @@ def test_a_benchmark_runs_on_a_cpu(tmp_path, capfd):
     assert len(entries) == 4 and all(e["metrics"]["labels_ms"]["value"] > 0 for e in entries)
 
 
-def test_the_script_lists_what_there_is(monkeypatch, capsys):
+@pytest.fixture
+def script(monkeypatch):
     folder = Path(gpu_checks.__file__).parents[2] / "scripts"
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "gpu_checks", raising=False)
-    script = import_module("gpu_checks")
+    return import_module("gpu_checks")
+
+
+def test_the_script_lists_what_there_is(script, capsys):
     script.main(["list"])
     assert capsys.readouterr().out.count("minutes") == len(parts(None))
     with pytest.raises(SystemExit, match="hybrid is no part"):
         script.main(["run", "out", "hybrid", "--device", "cpu"])
+
+
+def test_the_script_counts_what_the_device_can_run(script, tmp_path, monkeypatch, capsys):
+    runner, _ = faked(tmp_path)
+    monkeypatch.setattr(script, "command", runner)
+    for names, said, failed in ((["hybrids"], "2 of 2", False), (["tests"], "0 of 0", True)):
+        with pytest.raises(SystemExit) as ended:
+            script.main(["run", str(tmp_path), *names, "--device", "cpu"])
+        results = folder_of(tmp_path, "cpu", tiny=False) / gpu_checks.RESULTS
+        assert capsys.readouterr().out.endswith(f"{said} results in {results}\n")
+        assert ended.value.code == failed and results.is_file()
