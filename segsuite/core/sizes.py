@@ -1,6 +1,7 @@
 """Sizes of images and grids, and which of them a network takes."""
 
 import math
+from collections.abc import Mapping
 
 from segsuite.core.errors import ConfigError
 
@@ -8,25 +9,28 @@ Size = tuple[int, int]
 """(height, width)."""
 
 
-def check_size(size: Size, divisor: int, key: str = "data.crop_size", *, step: int = 0) -> None:
+def check_size(
+    size: Size, divisor: int, key: str = "data.crop_size", *, beside: Mapping[str, int] | None = None
+) -> None:
     """Raises ConfigError, naming a smaller and a larger size, unless both sides are multiples.
 
     Args:
-        step: number of pixels that the sizes named in the message are multiples of, for sides that
-            do not fit, where other parts may need more than `divisor`.
+        beside: what may need larger multiples, and which: said, so that nobody changes sizes twice.
     """
     if any(side % divisor for side in size):
+        more = "".join(
+            f"; for {what}, multiples of {larger}: {nearest(size, larger, key)}"
+            for what, larger in (beside or {}).items()
+        )
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "
-            f"multiples of {divisor}; set {nearest(size, divisor, key, step=step)}"
+            f"multiples of {divisor}; set {nearest(size, divisor, key)}{more}"
         )
 
 
-def nearest(size: Size, divisor: int, key: str = "data.crop_size", *, step: int = 0) -> str:
-    """What to type for a smaller and a larger size whose sides are multiples; see `check_size`."""
-    step = step or divisor
+def nearest(size: Size, divisor: int, key: str = "data.crop_size") -> str:
+    """What to type for a smaller and a larger size whose sides are multiples."""
     down, up = (
-        [side if side % divisor == 0 else max(to(side / step), 1) * step for side in size]
-        for to in (math.floor, math.ceil)
+        [max(to(side / divisor), 1) * divisor for side in size] for to in (math.floor, math.ceil)
     )
     return " or ".join(dict.fromkeys((f"{key}={down}", f"{key}={up}")))

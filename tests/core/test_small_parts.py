@@ -103,7 +103,9 @@ def test_sizes_that_do_not_fit_name_the_two_nearest():
         check_size((30, 100), 32)
     said = str(found.value)
     assert "images of 30x100" in said and "multiples of 32" in said
-    assert "data.crop_size=[32, 96] or data.crop_size=[32, 128]" in said
+    assert said.endswith("set data.crop_size=[32, 96] or data.crop_size=[32, 128]")
+    with pytest.raises(errors.ConfigError, match=r"for sharing, multiples of 64: .*=\[64, 128\]$"):
+        check_size((30, 100), 32, beside={"sharing": 64})
 
 
 def test_a_segmenter_checks_what_it_is_given_and_must_predict():

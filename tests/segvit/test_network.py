@@ -311,3 +311,14 @@ def test_static_mode_exports_without_data_dependent_shapes(images):
     torch.testing.assert_close(
         program.module()(other), net.predict(other).grid_scores, rtol=0, atol=1e-5
     )
+
+
+def test_budgets_by_which_nothing_leaves_are_said(caplog):
+    sharing = RandomSharing(windows=10, image_size=SIZE)  # which leaves 50 of 80 patches
+    network(sharing, exits("linear", mode="static", budgets=[0.9, 0.5]))
+    assert "budgets=[0.9, 0.5]: 0.9 keeps all, since sharing leaves 50 of 80" in caplog.text
+    assert "below 0.625 tokens leave" in caplog.text and len(caplog.records) == 1
+    caplog.clear()
+    network(sharing, exits("linear", mode="static", budgets=[0.5, 0.25]))
+    network(sharing, exits("linear", mode="dynamic", budgets=[0.9, 0.5]))
+    assert not caplog.records

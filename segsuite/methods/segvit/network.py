@@ -9,6 +9,7 @@ network covers the dense model and every reduction of it:
     unshare:  each patch takes the answer of its slot, last of all
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -31,6 +32,8 @@ from segsuite.nn.segmenter import Prediction, Segmenter
 from segsuite.nn.token_trace import TokenStage, TokenTrace
 from segsuite.ops.patches import patchify
 from segsuite.ops.tokens import scatter_tokens
+
+log = logging.getLogger(__name__)
 
 _NO_ZERO = 1e-6
 """Added to scores before their logarithm is taken."""
@@ -129,6 +132,25 @@ class SegVit(Segmenter):
                 "method/pruning/scorer=atm gives exited tokens masks instead; type "
                 "method/pruning/scorer=linear or method/head=atm_single"
             )
+
+        self._say_idle_budgets()
+
+    def _say_idle_budgets(self) -> None:
+        """Warns of fixed budgets that no token ever leaves by, since sharing leaves fewer."""
+        if self.sharing is None or self.pruning is None or self.pruning.mode != "static":
+            return
+        patches = self.sharing.patches
+        alive = left = self.sharing.counts(patches).tokens(patches)
+        for index, budget in enumerate(self.pruning.budgets):
+            kept = self.pruning.budget(index, alive, patches)
+            if kept == alive:
+                log.warning(
+                    "method.pruning.budgets=%s: %s keeps all, since sharing leaves %d of %d patches; "
+                    "below %.4g tokens leave",
+                    *(list(self.pruning.budgets), budget, left, patches),
+                    alive / patches if isinstance(budget, float) else alive,
+                )
+            alive = kept
 
     # --- the contract -------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class TokenSharing(nn.Module, ABC):
         self.patch, self.image_size, self.tokens = patch, tuple(image_size), tokens
         self.patches = (image_size[0] // patch) * (image_size[1] // patch)
         if tokens is not None:
+            check_count("large_windows", large_windows, self.image_size, self.patches, side=4)
             large = _count(large_windows, self.patches, self.patches, side=4)
             windows = windows_for(tokens, self.patches, large)
         self.choose(windows, large_windows)

@@ -61,7 +61,8 @@ class VisionTransformer(nn.Module):
                 f"method.backbone.heads={heads} does not divide method.backbone.dim={dim}"
             )
         height, width = image_size
-        check_size((height, width), patch, step=4 * patch)  # as token sharing may need them
+        larger = {"token sharing": 2 * patch, "windows of 4x4 that share": 4 * patch}
+        check_size((height, width), patch, beside=larger)
         self.dim, self.depth, self.patch, self.weights = dim, depth, patch, weights
         self.grid: Size = (height // patch, width // patch)
         self.patch_embed = PatchEmbedding(dim, patch)
