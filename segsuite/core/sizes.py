@@ -2,15 +2,22 @@
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from segsuite.core.errors import ConfigError
 
 Size = tuple[int, int]
 """(height, width)."""
 
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
 
 def check_size(
-    size: Size, divisor: int, key: str = "data.crop_size", *, beside: Mapping[str, int] | None = None
+    size: Size,
+    divisor: int,
+    key: str = "data.crop_size",
+    *,
+    beside: Mapping[str, int] = _NOTHING,
 ) -> None:
     """Raises ConfigError, naming a smaller and a larger size, unless both sides are multiples.
 
@@ -20,7 +27,7 @@ def check_size(
     if any(side % divisor for side in size):
         more = "".join(
             f"; for {what}, multiples of {larger}: {nearest(size, larger, key)}"
-            for what, larger in (beside or {}).items()
+            for what, larger in beside.items()
         )
         raise ConfigError(
             f"images of {size[0]}x{size[1]} were given, but this network needs sides that are "

@@ -110,7 +110,10 @@ def test_an_image_that_cannot_be_decoded(refused, whole, tmp_path):
         (["data.crop_size=[80,64]"], "multiples of 32"),
         (["data.crop_size=[80,64]"], "data.crop_size"),
         (["data.crop_size=[72,64]", "method/sharing=none"], "multiples of 16"),
-        (["data.crop_size=[72,64]"], "set data.crop_size=[64, 64] or data.crop_size=[80, 64]; for token sharing, multiples of 32"),
+        (
+            ["data.crop_size=[72,64]"],
+            "data.crop_size=[80, 64]; for token sharing, multiples of 32: data",
+        ),
         (["data.crop_size=64"], "`data.crop_size=64` does not fit"),
         (["data.crop_size=[64]"], "`data.crop_size=[64]` does not fit"),
         (["method.sharing.windows=5"], "method.sharing.windows=5 does not fit"),

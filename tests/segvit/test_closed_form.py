@@ -16,6 +16,7 @@ from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing
 from segsuite.methods.segvit.policy import PolicyNetwork
 from segsuite.methods.segvit.predictions import CascadePrediction
+from segsuite.methods.segvit.refinement import PatchRefinement
 from segsuite.methods.segvit.token_pruning import TokenPruning
 from segsuite.methods.segvit.token_sharing import ContentAwareSharing, CosineSharing
 from segsuite.nn.backbones.vit import VisionTransformer
@@ -51,7 +52,7 @@ def forms(vit: dict, classes: int, *, answers: int = 2):
 
 
 def network(
-    vit: dict, classes: int, side: int, *, head=AtmSingle, sharing=None, **pruning
+    vit: dict, classes: int, side: int, *, head=AtmSingle, sharing=None, refined=False, **pruning
 ) -> SegVit:
     """On the meta device: nothing is computed, however large it is."""
     size = (side, side)
@@ -61,6 +62,7 @@ def network(
             head=head(in_dim=vit["dim"], num_classes=classes),
             num_classes=classes,
             sharing=sharing and sharing(image_size=size),
+            refinement=PatchRefinement(in_dim=vit["dim"], num_classes=classes) if refined else None,
             pruning=TokenPruning(
                 in_dim=vit["dim"],
                 num_classes=classes,
@@ -161,6 +163,10 @@ NETWORKS = {
     "atm exits": {"scorer": AtmExit, "after": [6, 8], "budgets": [512, 384]},
     "hybrid": {"sharing": cts, "scorer": LinearExit, "after": [6, 8], "budgets": [512, 384]},
     "two sizes": {"sharing": partial(DeviationSharing, windows=112, large_windows=16)},
+    "two sizes, refined": {
+        "sharing": partial(DeviationSharing, windows=112, large_windows=16),
+        "refined": True,
+    },
     "hybrid, kv": {
         "sharing": cts,
         "scorer": LinearExit,

@@ -15,6 +15,7 @@ from segsuite.measure.cost import Cost, total
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.exits import AtmExit, LinearExit
 from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.refinement import PatchRefinement
 from segsuite.methods.segvit.token_sharing import CosineSharing
 from segsuite.nn.token_trace import TokenTrace
 
@@ -102,7 +103,8 @@ def _(network: SegVit, trace: TokenTrace) -> Cost | None:
     exits = total(_exit(scorer, seen) for scorer, seen in zip(scorers, computed, strict=False))
     carries = network.pruning is None or network.pruning.carries
     head = _head(network, slots if carries else computed[-1])
-    return vit.embedding(embedded) + blocks + exits + head
+    refined = _refinement(network.refinement, slots, patches)
+    return vit.embedding(embedded) + blocks + exits + head + refined
 
 
 def _vit_form(network: SegVit) -> VisionTransformerForm:
@@ -117,6 +119,14 @@ def _exit(scorer: nn.Module, seen: int) -> Cost:
         return Cost(macs=seen * dim * classes, norm=5 * seen * dim)
     assert isinstance(scorer, AtmExit), type(scorer)
     return _atm_form(scorer.head, scorer.head.stage).single(seen)
+
+
+def _refinement(refinement: PatchRefinement | None, slots: int, patches: int) -> Cost:
+    if refinement is None:
+        return Cost()
+    (dim, width), pixels = refinement.of_tokens.weight.shape, refinement.of_pixels.in_features
+    each = dim * (pixels + 9 + refinement.classify.out_features)  # pixels, 3 x 3 around, classes
+    return Cost(macs=patches * each + slots * width * dim, norm=5 * slots * width)
 
 
 def _head(network: SegVit, tokens: int) -> Cost:

@@ -7,6 +7,7 @@ network covers the dense model and every reduction of it:
     blocks:   each exit lets certain tokens leave                             (token_pruning.py)
     head:     per-class masks over the slots                                  (attention_to_mask.py)
     unshare:  each patch takes the answer of its slot, last of all
+    refine:   and what its own pixels say of it                              (refinement.py)
 """
 
 import logging
@@ -23,6 +24,7 @@ from segsuite.core.hints import Above, Count, Positive
 from segsuite.core.sizes import Size
 from segsuite.methods.segvit.exits import ExitScores, LinearExit
 from segsuite.methods.segvit.head import AtmOutput, Head
+from segsuite.methods.segvit.refinement import PatchRefinement
 from segsuite.methods.segvit.slots import Windows, share, slot_pixels, slot_positions
 from segsuite.methods.segvit.token_pruning import Alive, TokenPruning, start
 from segsuite.methods.segvit.token_sharing import TokenSharing
@@ -65,14 +67,32 @@ class SegVitOutput:
 
 
 @dataclass(frozen=True)
+class _Tokens:
+    """What an image is made of.
+
+    Attributes:
+        tokens: (B, n0, C), with their positions.
+        owner: (B, N), the slot of each patch.
+        patches: (B, N, 3 * patch * patch), the pixels of each.
+        policy: the policy's logits where it is trained.
+    """
+
+    tokens: Tensor
+    owner: Tensor
+    patches: Tensor
+    policy: Tensor | None
+
+
+@dataclass(frozen=True)
 class _Encoded:
-    """Everything the blocks leave behind, in slot space."""
+    """Everything the blocks leave behind, in slot space, and the patches' own pixels."""
 
     alive: Alive
     taps: tuple[Tensor, ...]
     exits: tuple[tuple[Alive, ExitScores], ...]
     policy: Tensor | None
     trace: TokenTrace
+    patches: Tensor
 
 
 class SegVit(Segmenter):
@@ -83,6 +103,8 @@ class SegVit(Segmenter):
         head: such as `AtmSingle` (one head, DToP's) or `AtmCascade` (SegViT v1's three stages).
         sharing: lets windows of patches share tokens; None for the dense grid.
         pruning: lets certain tokens leave early; None for all tokens in all blocks.
+        refinement: lets each patch change the answer of its token; None for the same answer of all
+            that share it.
         auxiliary: a linear layer on the final tokens, in training only. Masks alone teach random
             weights slowly; the paper begins with ImageNet weights and needs none.
         taps: the cascade reads the features after these blocks (0-based, shallow to deep); a head
@@ -106,6 +128,7 @@ class SegVit(Segmenter):
         num_classes: Count,
         sharing: TokenSharing | None = None,
         pruning: TokenPruning | None = None,
+        refinement: PatchRefinement | None = None,
         auxiliary: LinearExit | None = None,
         taps: Sequence[int] | None = None,
         mean: Sequence[float] = (127.5, 127.5, 127.5),
@@ -119,7 +142,8 @@ class SegVit(Segmenter):
         self.pad_value = tuple(mean)
         self.normalize = Normalize(mean=tuple(mean), std=tuple(std))
         self.backbone, self.head, self.sharing, self.pruning = backbone, head, sharing, pruning
-        self.auxiliary, self.input_scale = auxiliary, input_scale
+        self.refinement, self.auxiliary = refinement, auxiliary
+        self.input_scale = input_scale
         self.taps = tuple(taps or default_taps(depth))
         if any(not 0 <= tap < depth for tap in self.taps) or self.taps[-1] != depth - 1:
             raise ConfigError(
@@ -145,8 +169,8 @@ class SegVit(Segmenter):
             kept = self.pruning.budget(index, alive, patches)
             if kept == alive:
                 log.warning(
-                    "method.pruning.budgets=%s: %s keeps all, since sharing leaves %d of %d patches; "
-                    "below %.4g tokens leave",
+                    "method.pruning.budgets=%s: %s keeps all, since sharing leaves %d of %d "
+                    "patches; below %.4g tokens leave",
                     *(list(self.pruning.budgets), budget, left, patches),
                     alive / patches if isinstance(budget, float) else alive,
                 )
@@ -162,7 +186,7 @@ class SegVit(Segmenter):
         self.check_size(images)
         encoded = self._encode(images)
         return SegVitOutput(
-            heads=tuple(self._on_grid(o, encoded) for o in self._heads(encoded)),
+            heads=tuple(self._on_grid(self._heads(encoded), encoded)),
             exits=tuple(self._exit_logits(encoded)),
             policy=encoded.policy,
             trace=encoded.trace,
@@ -172,7 +196,7 @@ class SegVit(Segmenter):
         """Scores per patch, and which tokens were kept."""
         self.check_size(images)
         encoded = self._encode(images)
-        final = self._on_grid(self._heads(encoded)[-1], encoded)
+        (final,) = self._on_grid(self._heads(encoded)[-1:], encoded)
         return self.head.prediction(final, encoded.trace)
 
     def log_probabilities(self, output: SegVitOutput, size: Size) -> Tensor:
@@ -224,28 +248,27 @@ class SegVit(Segmenter):
         labels = F.interpolate(images[:, 3:].float(), size=size, mode="nearest-exact")
         return torch.cat([colours, labels], 1)
 
-    def _tokenise(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Tokens (B, n0, C), the slot of each patch (B, N), the policy's logits if it trains."""
+    def _tokenise(self, images: Tensor) -> _Tokens:
+        """What the blocks begin with."""
         pixels = self.normalize(images[:, :3])
         grid = self._grid(images)
         position = self.backbone.position(grid)
-        patches = grid[0] * grid[1]
-        windows = Windows(0) if self.sharing is None else self.sharing.counts(patches)
+        patches = patchify(pixels, self.backbone.patch)
+        count = patches.shape[1]
+        windows = Windows(0) if self.sharing is None else self.sharing.counts(count)
         if windows == Windows(0):
-            embedded = self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
+            embedded = self.backbone.embed_patches(patches)
             policy = None
             if self.training and self.sharing is not None:  # a policy that trains along still does
                 policy = self.sharing.window_scores(images, lambda: embedded).logits
-            owner = torch.arange(patches, device=images.device).expand(images.shape[0], -1)
-            return embedded + position, owner, policy
-        scores = self.sharing.window_scores(
-            images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
-        )
+            owner = torch.arange(count, device=images.device).expand(images.shape[0], -1)
+            return _Tokens(embedded + position, owner, patches, policy)
+        scores = self.sharing.window_scores(images, lambda: self.backbone.embed_patches(patches))
         slots = share(scores.small, windows, grid, scores.large)
         # Pixels are gathered first, so that only what became a token is embedded.
-        rows = slot_pixels(pixels, slots, self.backbone.patch)
-        where = slot_positions(position, slots, grid)
-        return self.backbone.embed_patches(rows) + where, slots.owner, scores.logits
+        rows = slot_pixels(pixels, patches, slots, self.backbone.patch)
+        tokens = self.backbone.embed_patches(rows) + slot_positions(position, slots, grid)
+        return _Tokens(tokens, slots.owner, patches, scores.logits)
 
     def _grid(self, images: Tensor) -> Size:
         return images.shape[-2] // self.backbone.patch, images.shape[-1] // self.backbone.patch
@@ -255,8 +278,8 @@ class SegVit(Segmenter):
     def _encode(self, images: Tensor) -> _Encoded:
         size = None if self.input_scale == 1 else (images.shape[-2], images.shape[-1])
         images = self._scaled(images)
-        tokens, owner, policy = self._tokenise(images)
-        alive, grid = start(tokens), self._grid(images)
+        begun, grid = self._tokenise(images), self._grid(images)
+        alive = start(begun.tokens)
         stages, taps, exits = [TokenStage(after=0, slots=alive.slots)], [], []
         wanted = self.taps if self.head.reads_taps else ()
         factor = 1.0 if self.pruning is None else self.pruning.draw()
@@ -271,8 +294,8 @@ class SegVit(Segmenter):
                 alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1], factor)
                 stages.append(TokenStage(after=done, slots=alive.slots, valid=alive.valid))
         where = {"grid": grid, "patch": self.backbone.patch, "image": size}
-        trace = TokenTrace(**where, owner=owner, stages=tuple(stages))
-        return _Encoded(alive, tuple(taps), tuple(exits), policy, trace)
+        trace = TokenTrace(**where, owner=begun.owner, stages=tuple(stages))
+        return _Encoded(alive, tuple(taps), tuple(exits), begun.policy, trace, begun.patches)
 
     # --- heads --------------------------------------------------------------------------------
 
@@ -290,13 +313,21 @@ class SegVit(Segmenter):
             outputs.append(AtmOutput(_paint(canvas, alive, output.masks), output.classes))
         return outputs
 
-    def _on_grid(self, output: AtmOutput, encoded: _Encoded) -> AtmOutput:
-        """Unsharing: each patch takes its slot's logits, (B, K, n0) -> (B, K, rows, columns)."""
-        masks = output.masks
-        if self.sharing is not None:
-            owner = encoded.trace.owner.unsqueeze(1).expand(-1, masks.shape[1], -1)
-            masks = masks.gather(2, owner)
-        return AtmOutput(masks.unflatten(2, encoded.trace.grid), output.classes)
+    def _on_grid(self, outputs: Sequence[AtmOutput], encoded: _Encoded) -> list[AtmOutput]:
+        """Unsharing: each patch takes its slot's logits, (B, K, n0) -> (B, K, rows, columns).
+
+        The last of the outputs, which is the answer, is refined.
+        """
+        trace, placed = encoded.trace, []
+        for output in outputs:
+            masks = output.masks
+            if self.sharing is not None:
+                masks = masks.gather(2, trace.owner.unsqueeze(1).expand(-1, masks.shape[1], -1))
+            if self.refinement is not None and output is outputs[-1]:
+                where = (trace.owner, encoded.patches, trace.grid)
+                masks = masks + self.refinement(encoded.alive.features(), *where)
+            placed.append(AtmOutput(masks.unflatten(2, trace.grid), output.classes))
+        return placed
 
     def _judged(self, encoded: _Encoded) -> list[tuple[Alive, ExitScores]]:
         """What linear layers said of tokens: the exits', and the auxiliary one's of all slots."""

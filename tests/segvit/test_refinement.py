@@ -1,0 +1,111 @@
+"""Patches that share a token, or whose token left, each get an answer of their own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segsuite.core.build import build
+from segsuite.engine.launch.entry_point import compose
+from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
+from segsuite.methods.segvit.network import SegVit
+from segsuite.methods.segvit.pixel_sharing import DeviationSharing
+from segsuite.methods.segvit.refinement import PatchRefinement
+from segsuite.ops.patches import patchify
+from tests.segvit.made import SMALL
+from tests.segvit.test_network import CLASSES, DIM, exits, network
+
+SIZE, GRID = (128, 192), (8, 12)
+
+
+def refinement(*, trained: bool = True) -> PatchRefinement:
+    torch.manual_seed(3)
+    made = PatchRefinement(in_dim=DIM, num_classes=CLASSES, dim=12)
+    if trained:
+        for parameter in made.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval()
+
+
+def refined(head: type = AtmSingle, **kind: bool) -> SegVit:
+    sharing = DeviationSharing(windows=6, large_windows=2, image_size=SIZE)
+    pruning = exits("linear", mode="static", budgets=[0.5, 0.25])
+    net = network(sharing, pruning, head=head)
+    net.refinement = refinement(**kind)
+    return net
+
+
+@pytest.fixture
+def images() -> Tensor:
+    coarse = torch.rand((2, 3, *GRID), generator=torch.Generator().manual_seed(0)) * 255
+    return F.interpolate(coarse, size=SIZE, mode="bilinear")
+
+
+def by_loops(made: PatchRefinement, tokens: Tensor, owner: Tensor, patches: Tensor) -> Tensor:
+    """(K, rows, columns) of one image: patch by patch, neighbour by neighbour."""
+    rows, columns = GRID
+    first, second = torch.zeros(2, rows, columns, 12)
+    kernel, bias = made.around.weight[:, 0], made.around.bias
+    for patch in range(rows * columns):
+        token = F.layer_norm(tokens[owner[patch]], (DIM,), made.norm.weight, made.norm.bias, 1e-6)
+        both = made.of_tokens(token) + made.of_pixels.weight @ patches[patch]
+        first[patch // columns, patch % columns] = F.gelu(both)
+    for row in range(rows):
+        for column in range(columns):
+            summed = first[row, column] + bias
+            for down in (-1, 0, 1):
+                for right in (-1, 0, 1):
+                    y, x = row + down, column + right
+                    if 0 <= y < rows and 0 <= x < columns:
+                        summed = summed + kernel[:, down + 1, right + 1] * first[y, x]
+            second[row, column] = F.gelu(summed)
+    return made.classify(second).permute(2, 0, 1)
+
+
+def test_what_is_added_is_what_loops_add(images):
+    net = refined()
+    with torch.no_grad():
+        encoded = net._encode(images)
+        found = net(images).heads[-1].masks
+        net.refinement = None
+        plain = net(images).heads[-1].masks
+        pixels = patchify(net.normalize(images), 16)
+        for b in range(2):
+            given = (encoded.alive.features()[b], encoded.trace.owner[b], pixels[b])
+            expected = by_loops(refinement(), *given)
+            torch.testing.assert_close(found[b] - plain[b], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_patches_of_one_token_get_answers_of_their_own_and_others_none(images):
+    net = refined()
+    with torch.no_grad():
+        masks, trace = net(images).heads[-1].masks.flatten(2), net(images).trace
+        net.refinement = None
+        plain = net(images).heads[-1].masks.flatten(2)
+    large = trace.owner[0] == trace.owner[0].max()
+    assert large.sum() == 16
+    assert (plain[0][:, large] == plain[0][:, large][:, :1]).all()
+    assert masks[0][:, large].unique(dim=1).shape[1] == 16
+
+
+@pytest.mark.parametrize("head", [AtmSingle, AtmCascade])
+def test_untrained_it_changes_nothing_and_it_learns(images, head):
+    net = refined(head, trained=False)
+    found = net(images).heads[-1].masks
+    made, net.refinement = net.refinement, None
+    assert torch.equal(found, net(images).heads[-1].masks)
+    net.refinement = made
+    optimizer = torch.optim.SGD(made.parameters(), lr=0.1)
+    for _ in range(2):  # the last layer moves first, and then what is below it
+        optimizer.zero_grad()
+        net(images).heads[-1].masks.square().mean().backward()
+        optimizer.step()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_experiments_have_it_and_none_takes_any_setting():
+    fast = ("experiment=cts_dtop_vitt_fast", "method.pruning.after=[2]", "data.crop_size=[64,128]")
+    without = ("experiment=segvit_vitt", "method/refinement=none", "+method.refinement.dim=7")
+    for typed, kind in ((fast, PatchRefinement), (without, type(None))):
+        config = compose("train", [*SMALL, *typed])
+        assert isinstance(build(config.method.network, path="method.network").refinement, kind)
