@@ -14,7 +14,7 @@ from segsuite.core.errors import ConfigError, SegsuiteError, did_you_mean
 from segsuite.core.sizes import Size
 from segsuite.exporting.errors import ExportError
 from segsuite.exporting.formats import formats
-from segsuite.exporting.graph import Graph
+from segsuite.exporting.graph import Graph, semantic
 from segsuite.nn.deploy import deployed
 from segsuite.nn.segmenter import Segmenter
 from segsuite.runtime.session import first_line
@@ -135,7 +135,7 @@ def _exported(format_: str, output: str) -> Callable[..., Labelling]:
         if output == "labels":
             return lambda image: made.run(image)[0]
         with torch.inference_mode():
-            like = network.predict(calibration[:1])
+            like = semantic(network.predict(calibration[:1]))
         # Labels of all pixels from coarse scores, as the network's own prediction makes them.
         return lambda image: replace(like, grid_scores=made.run(image)[0]).labels(size)
 

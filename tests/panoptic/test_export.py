@@ -20,7 +20,8 @@ from segsuite.engine.inference.modes import Whole
 from segsuite.engine.inference.prediction import NetworkPredictor
 from segsuite.export import main as export
 from segsuite.exporting.errors import ExportError
-from segsuite.exporting.formats import formats
+from segsuite.exporting.formats import Made, formats
+from segsuite.exporting.labelling import RUNTIMES
 from segsuite.exporting.panoptic_graph import _equal
 from segsuite.exporting.parity import Limits, Parity
 from segsuite.nn.grouping import Grouping
@@ -197,6 +198,18 @@ def test_what_does_not_tell_apart_says_so(saved, tmp_path, monkeypatch, capfd):
     assert written == [("labels",)]
     said = " ".join(capfd.readouterr().err.split())
     assert "gets classes alone; instances are in formats=[onnx] output=labels" in said
+
+
+def test_runtimes_label_by_a_grid_of_its_scores(monkeypatch):
+    def in_torch(graph, path, images, **kind):
+        return Made(lambda image: [graph(image)])
+
+    only = [replace(formats(["executorch"])[0], packages=(), write=in_torch)]
+    monkeypatch.setattr("segsuite.exporting.labelling.formats", lambda names: only)
+    network, photo = small(), images(1, seed=3)
+    with torch.inference_mode():
+        labels = RUNTIMES["executorch"](network, SIZE, photo, 1)(photo)
+        assert (labels == network.predict(photo).labels(SIZE)).double().mean() > 0.999
 
 
 def test_segments_are_equal_whatever_their_numbers():
