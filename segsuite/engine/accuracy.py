@@ -12,6 +12,8 @@ from segsuite.core.sizes import Size
 from segsuite.data.class_table import ClassTable
 from segsuite.engine.inference.candidates import Candidate
 from segsuite.measure.images import resized
+from segsuite.nn.panoptic import PanopticSegmenter
+from segsuite.nn.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from segsuite.engine.evaluators import Evaluator
@@ -22,7 +24,8 @@ class Accuracy:
     """What a trained network reaches on validation images.
 
     Attributes:
-        value: the headline metric of its task; None where it is undefined, as without any label.
+        value: the headline metric of its task, of a panoptic one that of its labels alone; None
+            where it is undefined, as without any label.
         images, of: how many were scored, and how many the split has.
         metric: name of that metric.
     """
@@ -47,16 +50,20 @@ class Accuracy:
         return {self.metric: self.value, "images": self.images, "of": self.of}
 
 
-def evaluator_of(load: Callable[[], Any] | None, classes: ClassTable) -> "Evaluator":
-    """What scores a task: made as its config says, or else what a semantic one has.
+def evaluator_of(
+    load: Callable[[], Any] | None, classes: ClassTable, network: Segmenter | None
+) -> "Evaluator":
+    """What scores labels: made as their task's config says, or else what a semantic task has.
 
     Args:
         load: gives what stands at `method.task.evaluator`, built, which takes `classes`; or None.
+        network: whose labels are scored; None for a file's. That of a panoptic task does not score
+            labels, but panoptic maps: of such a network it is what a semantic task has.
     """
     # Here, since torchmetrics takes seconds, and probes start processes of their own.
     from segsuite.engine.evaluators import SemanticEvaluator
 
-    make = None if load is None else load()
+    make = None if load is None or isinstance(network, PanopticSegmenter) else load()
     return (make or SemanticEvaluator)(classes=classes)
 
 
@@ -109,7 +116,7 @@ def accuracies(
                     "those of the data"
                 )
                 continue
-            evaluator = evaluator_of(candidate.evaluator, data.classes)
+            evaluator = evaluator_of(candidate.evaluator, data.classes, candidate.network)
             tell(f"measuring the accuracy of {candidate.name}")
             scores[candidate.name] = accuracy(
                 candidate.labels, data, size=size, evaluator=evaluator, images=images

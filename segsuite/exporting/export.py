@@ -246,7 +246,7 @@ class _Job:
 
     def _scored(self, labels: Callable[..., torch.Tensor]) -> Accuracy:
         made = partial(self.run.build_optional, "method.task.evaluator")
-        evaluator = evaluator_of(made, self.data.classes)
+        evaluator = evaluator_of(made, self.data.classes, self.network)
         images = self.export.accuracy.images
         return accuracy(labels, self.data, size=self.size, evaluator=evaluator, images=images)
 

@@ -49,7 +49,7 @@ def measures_of(
     return Subnetworks(
         supernet=network.to(device),
         data=data,
-        evaluator=evaluator_of(load, data.classes),
+        evaluator=evaluator_of(load, data.classes, network),
         size=size,
         **images,
     )

@@ -111,7 +111,7 @@ def test_a_missing_package_names_its_extra(monkeypatch):
 def test_miou_of_any_labelling():
     data = Data(train=1, val=3)
     label = data.samples("val")[0].label
-    kind = {"size": SIZE, "evaluator": evaluator_of(None, toy_classes(CLASSES))}
+    kind = {"size": SIZE, "evaluator": evaluator_of(None, toy_classes(CLASSES), None)}
     assert accuracy(lambda p, size: label[None], data, **kind) == Accuracy(1.0, 3, 3)
     assert accuracy(lambda p, size: (label[None] + 1) % CLASSES, data, **kind).value == 0.0
     assert accuracy(lambda p, size: label[None], data, images=2, **kind) == Accuracy(1.0, 2, 3)
@@ -122,6 +122,6 @@ def test_where_no_pixel_has_a_class_there_is_no_miou(monkeypatch):
     nothing = torch.full(SIZE, -1)
     found = [replace(its, label=nothing) for its in data.samples("val")]
     monkeypatch.setattr(data, "samples", lambda split: found)
-    kind = {"size": SIZE, "evaluator": evaluator_of(None, toy_classes(CLASSES))}
+    kind = {"size": SIZE, "evaluator": evaluator_of(None, toy_classes(CLASSES), None)}
     scored = accuracy(lambda p, size: nothing[None] + 1, data, **kind)
     assert scored == Accuracy(None, 2, 2)

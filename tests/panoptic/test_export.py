@@ -1,8 +1,10 @@
 """An exported panoptic network: static shapes up to the centres, and the network's segments."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable
 from segsuite.data.instance_files import read_instances, read_masks
+from segsuite.engine.accuracy import Accuracy, accuracies
 from segsuite.engine.inference.answers import Segments
 from segsuite.engine.inference.candidates import from_checkpoint, from_file
 from segsuite.engine.inference.exported import ExportedPredictor
@@ -34,6 +37,10 @@ from tests.panoptic.made import CLASSES, SIZE, images, made, small
 DATA = ("data.reader.lengths={train: 2, val: 2}", "parity.images=2", "allow=[tests.]", "name=net")
 LOOSE = "parity.instances=0.5"  # heat of equal height beside each other is one centre or two
 MOST = 100
+OWN_EVALUATOR = (
+    "method.task.evaluator={_target_: segsuite.engine.panoptic_evaluator.PanopticEvaluator, "
+    "_partial_: true, ap: false}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -200,12 +207,41 @@ def test_what_does_not_tell_apart_says_so(saved, tmp_path, monkeypatch, capfd):
     assert "gets classes alone; instances are in formats=[onnx] output=labels" in said
 
 
-def test_runtimes_label_by_a_grid_of_its_scores(monkeypatch):
-    def in_torch(graph, path, images, **kind):
+@pytest.fixture
+def in_torch(monkeypatch) -> None:
+    """A runtime that is torch, in place of all others, which writes empty files."""
+
+    def write(graph, path, images, **kind):
+        path.touch()
         return Made(lambda image: [graph(image)])
 
-    only = [replace(formats(["executorch"])[0], packages=(), write=in_torch)]
-    monkeypatch.setattr("segsuite.exporting.labelling.formats", lambda names: only)
+    only = [replace(formats(["executorch"])[0], packages=(), write=write)]
+    for module in ("export", "labelling"):
+        monkeypatch.setattr(f"segsuite.exporting.{module}.formats", lambda names: only)
+
+
+def test_labels_are_scored_whatever_evaluates_segments(in_torch, saved, tmp_path, capsys):
+    line = (f"ckpt_path={saved}", f"output_folder={tmp_path}", *DATA, "accuracy.measure=true")
+    assert called(export, *line, OWN_EVALUATOR, f"paths.logs={tmp_path}") == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0 < said["miou"] < 1 and said["files"]["executorch"]["miou"] == said["miou"]
+
+
+def test_a_benchmark_scores_labels_whatever_evaluates_segments(tmp_path):
+    network, photo = made(tmp_path / "own.ckpt", OWN_EVALUATOR), images(1, seed=3)
+    (label,) = network.predict(photo).labels(SIZE)
+    data = SimpleNamespace(
+        classes=CLASSES,
+        samples=lambda split: [SimpleNamespace(image=photo[0], label=label)],
+        eval_transform=lambda image: image,
+    )
+    candidate = from_checkpoint(str(tmp_path / "own.ckpt"), size=SIZE, allow=("tests.",))
+    kind = {"images": None, "precision": nullcontext(), "tell": lambda text: None}
+    scores, _ = accuracies([candidate], data, size=SIZE, **kind)
+    assert scores == {candidate.name: Accuracy(1.0, 1, 1)}
+
+
+def test_runtimes_label_by_a_grid_of_its_scores(in_torch):
     network, photo = small(), images(1, seed=3)
     with torch.inference_mode():
         labels = RUNTIMES["executorch"](network, SIZE, photo, 1)(photo)
