@@ -17,11 +17,12 @@ from torch.optim import Optimizer
 from segsuite.bench.memory_report import memory_table, save_memory_plot
 from segsuite.bench.probes import Tell
 from segsuite.core.build import build
+from segsuite.core.errors import ConfigError
 from segsuite.core.hardware import Device, device_of, free_memory
 from segsuite.core.hints import Between, Count, Sides
 from segsuite.core.results import Entry, metrics_of
 from segsuite.core.sizes import Size
-from segsuite.core.targets import prefixes
+from segsuite.core.targets import locate, prefixes
 from segsuite.engine.inference.framing import pair
 from segsuite.engine.launch.entry_point import compose
 from segsuite.measure import machine
@@ -217,7 +218,7 @@ def probe(
             area.
 
     Raises:
-        ConfigError: an experiment or override that does not fit.
+        ConfigError: an experiment or override that does not fit, or a task that needs instances.
     """
     rows = []
     for name, own in arms.items():
@@ -226,9 +227,21 @@ def probe(
             typed = [f"experiment={experiment}", "data=scenes", f"data.num_classes={count}"]
             typed += [f"data.crop_size=[{measured_at[0]},{measured_at[1]}]", *overrides, *own]
             cfg = compose("train", typed)
+            _check_task(cfg, experiment, name, tuple(allow))
             memory = _memory(cfg, measured_at, size, count, device, tuple(allow))
             rows.append(MemoryRow(name, count, memory))
     return rows
+
+
+def _check_task(cfg: Any, experiment: str, arm: str, allow: tuple[str, ...]) -> None:
+    """Raises ConfigError for a task whose loss needs more than the labels that are drawn here."""
+    task = locate(cfg.method.task._target_, "method.task", allow)
+    if getattr(task, "needs_instances", False):
+        raise ConfigError(
+            f"probe=memory draws labels of classes alone, but the arm `{arm}` of "
+            f"probe.experiment={experiment} tells instances apart; type probe.experiment=NAME of one that "
+            "learns classes alone, such as essnet_coco_lvis_resnet50"
+        )
 
 
 def _memory(

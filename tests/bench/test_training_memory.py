@@ -9,7 +9,7 @@ import torch
 from segsuite.bench import loss_cost, probes
 from segsuite.bench.loss_cost import Arm, LossRow, there
 from segsuite.bench.memory_report import save_memory_plot
-from segsuite.bench.training_memory import StepMemory, state_bytes
+from segsuite.bench.training_memory import CompareMemory, StepMemory, state_bytes
 from segsuite.core import results
 from segsuite.core.errors import ConfigError
 from segsuite.engine.launch.entry_point import compose
@@ -83,6 +83,13 @@ def test_dense_logits_grow_with_classes_and_the_exact_loss_does_not(
     entries = results.read(tmp_path / "result.json").entries
     found = {(e.name, e.settings["classes"]): e.metrics["largest_batch"].value for e in entries}
     assert found == {key: row["largest_batch"] for key, row in rows.items()}
+
+
+def test_tasks_that_need_instances_are_refused() -> None:
+    kind = {"experiment": "panoptic_scenes", "classes": [19], "arms": {"a": []}}
+    compare = CompareMemory(**kind, measured_at=[32, 32], device="cpu")
+    with pytest.raises(ConfigError, match=r"arm `a` of probe.experiment=panoptic_scenes tells"):
+        compare(data_overrides=(), tell=lambda text: None)
 
 
 def test_losses_alone(
