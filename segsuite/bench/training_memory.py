@@ -239,8 +239,8 @@ def _check_task(cfg: Any, experiment: str, arm: str, allow: tuple[str, ...]) -> 
     if getattr(task, "needs_instances", False):
         raise ConfigError(
             f"probe=memory draws labels of classes alone, but the arm `{arm}` of "
-            f"probe.experiment={experiment} tells instances apart; type probe.experiment=NAME of one that "
-            "learns classes alone, such as essnet_coco_lvis_resnet50"
+            f"probe.experiment={experiment} tells instances apart; type probe.experiment=NAME of "
+            "one that learns classes alone, such as essnet_coco_lvis_resnet50"
         )
 
 

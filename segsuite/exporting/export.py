@@ -1,12 +1,13 @@
 """A whole export: from a network to files, each compared with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from omegaconf import OmegaConf
 
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.files import remove_leftovers, write_json, written_whole
@@ -91,7 +92,8 @@ class Export:
         network, classes = _network_of(run)
         network.check_static()
         measures = self._measures(trained=run.config.ckpt_path is not None)
-        _check_heeded(run.typed, self.chosen, measures)
+        of_instances = _idle_of_instances(run, self.chosen, self.output)
+        _check_heeded(run.typed, _idle(self.chosen, measures) | of_instances)
         for wanted in self.chosen:
             wanted.check()
         size = pair(run.config.data.crop_size if self.size is None else self.size)
@@ -251,19 +253,40 @@ class _Job:
         return accuracy(labels, self.data, size=self.size, evaluator=evaluator, images=images)
 
 
-def _check_heeded(typed: Sequence[str], chosen: Sequence[Format], measures: bool) -> None:
-    """Raises ConfigError for an override that would change nothing."""
-    names = ", ".join(wanted.name for wanted in chosen)
-    idle = {}
+def _idle(chosen: Sequence[Format], measures: bool) -> dict[str, str]:
+    """Keys that would change nothing, and why."""
+    names, idle = _names(chosen), {}
     if not any(wanted.int8 for wanted in chosen):
         idle["calibration"] = f"formats=[{names}] are not calibrated, as onnx_int8 would be"
     if all(wanted.int8 for wanted in chosen):
         which = f"formats=[{names}] are compared, but kept whatever they answer"
-        idle |= {f"parity.{name}": which for name in ("difference", "agreement", "instances")}
+        idle |= {f"parity.{name}": which for name in ("difference", "agreement")}
     if not any(wanted.name.startswith("onnx") for wanted in chosen):
         idle["opset"] = f"formats=[{names}] have none; it is of ONNX"
     if not measures:
         idle["accuracy.images"] = "no mIoU is measured; type accuracy.measure=true too"
+    return idle
+
+
+def _idle_of_instances(run: Run, chosen: Sequence[Format], output: Output) -> dict[str, str]:
+    """Keys about instances that would change nothing, and why."""
+    keys = ("parity.instances", "method.grouping", "method.task.grouping")
+    if OmegaConf.select(run.config, "method.task.grouping") is None:
+        return dict.fromkeys(keys, "the network gives classes alone")
+    if output != "labels" or not any(wanted.instances for wanted in chosen):
+        given = f"formats=[{_names(chosen)}] output={output} give classes alone"
+        return dict.fromkeys(keys, f"{given}; instances are in formats=[onnx] output=labels")
+    if run.config.ckpt_path is None:
+        return {"parity.instances": "segments of random weights are not compared"}
+    return {}
+
+
+def _names(chosen: Sequence[Format]) -> str:
+    return ", ".join(wanted.name for wanted in chosen)
+
+
+def _check_heeded(typed: Sequence[str], idle: Mapping[str, str]) -> None:
+    """Raises ConfigError for an override that would change nothing."""
     for override in typed:
         key = override.lstrip("+").partition("=")[0]
         for name, why in idle.items():

@@ -138,6 +138,7 @@ def test_a_parity_that_fails_leaves_nothing_behind(typed, saved):
         (["{}", "calibration.images=8"], "calibration.images=8 would change nothing"),
         (["{}", "accuracy.images=8"], "type accuracy.measure=true too"),
         (["{}", "formats=[onnx_int8]", "parity.agreement=1"], "would change nothing"),
+        (["{}", "parity.instances=0.99"], "would change nothing: the network gives classes alone"),
     ],
 )
 def test_mistakes_end_in_one_paragraph(typed, saved, arguments, said):

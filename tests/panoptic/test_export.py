@@ -248,6 +248,23 @@ def test_runtimes_label_by_a_grid_of_its_scores(in_torch):
         assert (labels == network.predict(photo).labels(SIZE)).double().mean() > 0.999
 
 
+@pytest.mark.parametrize("override", ["parity.instances=0.99", "method.grouping.stuff_area=5"])
+@pytest.mark.parametrize("typed", ["formats=[executorch,onnx_int8]", "output=scores"])
+def test_what_would_change_no_instance_is_refused(saved, tmp_path, capfd, override, typed):
+    line = (f"ckpt_path={saved}", f"output_folder={tmp_path / 'out'}", *DATA, typed, override)
+    assert called(export, *line, f"paths.logs={tmp_path}") == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert f"{override} would change nothing" in said and "in formats=[onnx] output=labels" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_segments_of_random_weights_are_not_compared(tmp_path, capfd):
+    line = ("experiment=panoptic_scenes", "parity.instances=0.99", f"output_folder={tmp_path}")
+    assert called(export, *line, f"paths.logs={tmp_path}") == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert "parity.instances=0.99 would change nothing: segments of random weights are" in said
+
+
 def test_segments_are_equal_whatever_their_numbers():
     labels = np.array([[1, 1, 1, 1], [0, 0, -1, -1]])
     one = np.array([[7, 7, 8, 8], [0, 0, 0, 0]])
