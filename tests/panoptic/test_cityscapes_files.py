@@ -18,6 +18,7 @@ from segsuite.data.class_table import ClassTable
 from segsuite.data.instance_files import read_instances, read_masks
 from segsuite.data.panoptic_files import maps_of_segments, read_panoptic_json, read_segments
 from segsuite.data.submission import CityscapesSubmission
+from segsuite.engine.callbacks.cityscapes import SubmissionFiles
 from segsuite.engine.inference.answers import Answer, Segments
 from segsuite.engine.inference.cityscapes_files import CityscapesFiles
 from segsuite.engine.inference.modes import Whole
@@ -176,26 +177,38 @@ def test_images_become_a_submission(given, tmp_path, capfd):
     assert not (tmp_path / "no").exists()
 
 
-def test_what_does_not_fit_is_said(tmp_path):
+def test_names_that_are_no_frames_are_said(tmp_path):
     submission = CityscapesSubmission(classes="cityscapes19")
-    maps = torch.zeros(4, 6, dtype=torch.int32)
-    none = torch.zeros(0, dtype=torch.int64)
-    answer = Answer(maps, Segments(maps, maps, none, none, none.float()))
-    files = CityscapesFiles(tmp_path / "a", submission, trained=TABLE)
+    files = CityscapesFiles(tmp_path / "of", submission, trained=TABLE, tells_apart=False)
     with pytest.raises(DataError, match="`holiday` is no frame of Cityscapes"):
-        files.write("holiday", answer)
+        files.write("holiday", Answer(torch.zeros(4, 6, dtype=torch.int32)))
+
+
+def test_things_that_do_not_fit_are_said_before_the_first_file(given, tmp_path, capfd):
+    submission = CityscapesSubmission(classes="cityscapes19")
     for things, said in (
         (TABLE.things - {11}, "`person` is no thing to the network and one in the table"),
         (TABLE.things | {0}, "`road` is a thing to the network and none in the table"),
     ):
-        files = CityscapesFiles(tmp_path / "b", submission, trained=replace(TABLE, things=things))
+        kind = {"trained": replace(TABLE, things=things)}
         with pytest.raises(ConfigError, match=said):
-            files.write(FRAMES[0], answer)
+            CityscapesFiles(tmp_path / "of", submission, **kind, tells_apart=True)
+        CityscapesFiles(tmp_path / "of", submission, **kind, tells_apart=False)
+        task = SimpleNamespace(classes=kind["trained"], needs_instances=True)
+        with pytest.raises(ConfigError, match=said):
+            SubmissionFiles(folder=tmp_path / "of", submission=submission).begin(task)
+    path, out = tmp_path / "made.ckpt", tmp_path / "out"
+    made(path, classes=replace(CLASSES, things=CLASSES.things | {0}))
+    line = (f"ckpt_path={path}", f"input={given.root}/leftImg8bit/val/*/*.png", f"output={out}")
+    line = (*line, "submission=cityscapes", "allow=[tests.]", "device=cpu")
+    assert called(predict, *line, f"paths.logs={tmp_path / 'logs'}") == 2
+    assert "`road` is a thing to the network" in " ".join(capfd.readouterr().err.split())
+    assert not out.exists() and not (tmp_path / "of").exists()
 
 
 def test_a_frame_without_instances_has_an_empty_file(tmp_path):
     submission = CityscapesSubmission(classes="cityscapes19")
-    files = CityscapesFiles(tmp_path / "of", submission, trained=TABLE)
+    files = CityscapesFiles(tmp_path / "of", submission, trained=TABLE, tells_apart=True)
     maps = torch.full((4, 6), 10, dtype=torch.int32)
     none = torch.zeros(0, dtype=torch.int64)
     files.write(FRAMES[0], Answer(maps, Segments(maps, maps * 0, none, none, none.float())))
@@ -207,7 +220,7 @@ def test_a_frame_without_instances_has_an_empty_file(tmp_path):
 
 def test_labels_alone_are_written_as_before(tmp_path):
     submission = CityscapesSubmission(classes="cityscapes19")
-    files = CityscapesFiles(tmp_path / "of", submission, trained=TABLE)
+    files = CityscapesFiles(tmp_path / "of", submission, trained=TABLE, tells_apart=False)
     files.write(f"ulm/{FRAMES[0]}_leftImg8bit", Answer(torch.tensor([[0, 18, -1]])))
     files.finish()
     (path,) = (p for p in tmp_path.rglob("*") if p.is_file())

@@ -141,7 +141,8 @@ class CityscapesReport(_AtEvaluation):
 class SubmissionFiles(_AtEvaluation):
     """Writes what was predicted for each image, in the form that the benchmark's server takes.
 
-    Of tasks that give `segments` beside `labels`, the files of these too, in folders beside.
+    Of tasks that need instances, and so give `segments` beside `labels`, the files of these too, in
+    folders beside.
 
     Args:
         folder: where the files go; see `CityscapesFiles`.
@@ -153,7 +154,12 @@ class SubmissionFiles(_AtEvaluation):
         self._files: CityscapesFiles | None = None
 
     def begin(self, pl_module: LightningModule) -> None:
-        self._files = CityscapesFiles(self.folder, self.submission, trained=pl_module.classes)
+        self._files = CityscapesFiles(
+            self.folder,
+            self.submission,
+            trained=pl_module.classes,
+            tells_apart=getattr(pl_module, "needs_instances", False),
+        )
 
     def take(self, outputs: Any, batch: Any, pl_module: LightningModule) -> None:
         labels = outputs["labels"]

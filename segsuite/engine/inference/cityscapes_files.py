@@ -20,16 +20,25 @@ class CityscapesFiles:
     Args:
         folder: where the labels go.
         trained: the network's classes.
+        tells_apart: whether the network tells things apart, so that answers have segments.
 
     Raises:
-        ConfigError: one of the network's classes is not among those that are submitted.
+        ConfigError: one of the network's classes is not among those that are submitted; or it tells
+            things apart, and some of them are none to Cityscapes, or the other way round.
     """
 
     def __init__(
-        self, folder: Path, submission: CityscapesSubmission, *, trained: ClassTable
+        self,
+        folder: Path,
+        submission: CityscapesSubmission,
+        *,
+        trained: ClassTable,
+        tells_apart: bool,
     ) -> None:
         self._submission, self._trained = submission, trained
         self._classes = submission.table(trained)
+        if tells_apart:
+            submission.check_things(trained)
         self._labels, self._instances, panoptic = folders_of(folder)
         self._segments = SegmentFiles(panoptic, self._classes)
 
@@ -47,7 +56,6 @@ class CityscapesFiles:
 
         Raises:
             DataError: a name that is no frame's.
-            ConfigError: things of the network are none to Cityscapes, or the other way round.
         """
         self._submission.write(self._labels, sample, answer.labels.numpy(), self._trained)
         if answer.segments is not None:
@@ -58,7 +66,6 @@ class CityscapesFiles:
         self._segments.finish()
 
     def _write_segments(self, frame: str, segments: Segments) -> None:
-        self._submission.check_things(self._trained)
         categories = [self._classes.ids[c] for c in segments.classes.tolist()]
         table = (segments.ids.tolist(), categories, segments.scores.tolist())
         write_instances(self._instances, frame, segments.instances.numpy(), *table)

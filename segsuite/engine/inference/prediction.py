@@ -48,6 +48,7 @@ class NetworkPredictor:
         classes: what the labels are numbers of.
         device: where it works.
         white: as given.
+        tells_apart: whether answers have segments.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class NetworkPredictor:
     ) -> None:
         self.network, self.classes, self.white = network, classes, white
         self.device = next(network.parameters()).device
+        self.tells_apart = grouping is not None
         self._inference, self._transform = inference, transform
         fitting = {2**8: torch.uint8, 2**15: torch.int16}
         self._dtype = next((t for most, t in fitting.items() if len(classes) < most), torch.int32)
@@ -164,7 +166,8 @@ class SegmentImages:
         submitted = None
         if self.submission is not None:
             form = folder / "submission"
-            submitted = CityscapesFiles(form, self.submission, trained=predictor.classes)
+            kind = {"trained": predictor.classes, "tells_apart": predictor.tells_apart}
+            submitted = CityscapesFiles(form, self.submission, **kind)
             _check_frames(self.submission, sources)
         files = LabelFiles(folder, predictor.classes, **self._files)
         segments = SegmentFiles(folder, predictor.classes)
