@@ -27,10 +27,6 @@ class CityscapesSubmission:
     def __init__(self, *, classes: str) -> None:
         self._name, self._table = classes, ClassTable.load(classes)
 
-    def check(self, trained: ClassTable) -> None:
-        """Raises ConfigError, naming the class, if one of the network's is not in the table."""
-        self.table(trained)
-
     def check_things(self, trained: ClassTable) -> None:
         """Raises ConfigError, naming the class, if one is told apart here and not there."""
         theirs = {self._table.names[c] for c in self._table.things} & set(trained.names)
