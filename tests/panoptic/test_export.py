@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from segsuite import api
 from segsuite.core.errors import CheckpointError, ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.data.class_table import ClassTable
@@ -263,6 +264,17 @@ def test_segments_of_random_weights_are_not_compared(tmp_path, capfd):
     assert called(export, *line, f"paths.logs={tmp_path}") == 2
     said = " ".join(capfd.readouterr().err.split())
     assert "parity.instances=0.99 would change nothing: segments of random weights are" in said
+
+
+@pytest.mark.parametrize("kind", [{"output": "scores"}, {"output": "labels", "int8": True}])
+def test_files_of_classes_alone_say_what_to_export(monkeypatch, kind):
+    about = Description(classes=CLASSES, size=SIZE, **kind)
+    answer = (np.zeros(SIZE, np.int64), None)
+    file = SimpleNamespace(description=about, answer=lambda pixels, size: answer)
+    monkeypatch.setattr("segsuite.runtime.onnx_model.OnnxModel", lambda path, threads: file)
+    said = r"export it again with formats=\[onnx\] output=labels, or give the checkpoint"
+    with pytest.raises(ConfigError, match=said):
+        api.segments(api.load("network.onnx"), images(1)[0])
 
 
 def test_segments_are_equal_whatever_their_numbers():

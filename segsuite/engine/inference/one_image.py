@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segsuite.core.errors import ConfigError
 from segsuite.data.readers.decode import decode_image, rgb_of
+from segsuite.engine.inference.exported import ExportedPredictor
 from segsuite.engine.inference.framing import size_of
 from segsuite.engine.inference.label_files import overlaid
 from segsuite.engine.inference.prediction import Predictor
@@ -69,18 +70,29 @@ def segments_of(
     Shapes: (H, W), (H, W)
 
     Raises:
-        ConfigError: the network tells no things apart.
+        ConfigError: the network, or the file, tells no things apart.
         ConfigError, DataError: as `pixels_of` raises them.
     """
     pixels = _planes(image, predictor)
     (answer,) = predictor.answers([predictor.shown(pixels)], [size_of(pixels)])
     if answer.segments is None:
-        raise ConfigError(
-            "this network gives classes alone, and tells no things apart; take predict(), or a "
-            "network of method=panoptic or method=hyctas_panoptic"
-        )
+        raise ConfigError(_without_segments(predictor))
     found = answer.segments
     return found.labels.cpu().numpy(), found.instances.cpu().numpy()
+
+
+def _without_segments(predictor: Predictor) -> str:
+    """What to do where there are classes alone; a file does not say what its network knows."""
+    if isinstance(predictor, ExportedPredictor):
+        return (
+            "this file gives classes alone, and tells no things apart; if its network is a "
+            "panoptic one, export it again with formats=[onnx] output=labels, or give the "
+            "checkpoint; else take predict()"
+        )
+    return (
+        "this network gives classes alone, and tells no things apart; take predict(), or a network "
+        "of method=panoptic or method=hyctas_panoptic"
+    )
 
 
 def _planes(image: Given, predictor: Predictor) -> Tensor:
