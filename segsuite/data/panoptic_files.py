@@ -145,8 +145,14 @@ def write_panoptic_json(
     classes: ClassTable,
     *,
     sizes: Mapping[int | str, Size] | None = None,
+    photos: Mapping[int | str, str] | None = None,
 ) -> None:
-    """Writes what the PNG files of these images hold, whole or not at all."""
+    """Writes what the PNG files of these images hold, whole or not at all.
+
+    Args:
+        sizes: height and width by image id; None writes no `images`.
+        photos: names of the images' own files by image id, of those that are known.
+    """
     entries = [
         {
             "image_id": image.image,
@@ -170,8 +176,9 @@ def write_panoptic_json(
     ]
     content = {"annotations": entries, "categories": categories}
     if sizes is not None:
+        named = {image: {"file_name": photo} for image, photo in (photos or {}).items()}
         content["images"] = [
-            {"id": image, "height": height, "width": width}
+            {"id": image, "height": height, "width": width, **named.get(image, {})}
             for image, (height, width) in sizes.items()
         ]
     write_json(path, content)

@@ -160,6 +160,7 @@ SEGMENT = {"id": 9, "category_id": PERSON, "area": 1, "iscrowd": 0}
         ({"segments_info": [{**SEGMENT, "iscrowd": 2}]}, "and 0 or 1 as `iscrowd`"),
         ({"segments_info": [{**SEGMENT, "area": "1"}]}, "expected are whole numbers"),
         ({"segments_info": [{**SEGMENT, "category_id": None}]}, "as entry 0 of `segments_info`"),
+        ({"segments_info": [{**SEGMENT, "category_id": 0}]}, "`category_id` (1 or more)"),
         ({"segments_info": [{**SEGMENT, "category_id": 12}]}, "of category 12, which the file"),
         ({"segments_info": [3]}, "has 3 as entry 0 of `segments_info`"),
         ({"segments_info": None}, "has no list `segments_info`, but null"),

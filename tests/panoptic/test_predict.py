@@ -1,5 +1,6 @@
 """`predict` with a panoptic checkpoint: overlays with borders, and COCO's files read back."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +13,12 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.labels import IGNORE
 from segsuite.data.palette import bordered, overlay
 from segsuite.data.panoptic_files import maps_of_segments, read_panoptic_json, read_segments
+from segsuite.data.readers.coco_panoptic import CocoPanoptic
 from segsuite.engine.inference import label_files
 from segsuite.engine.inference.answers import Answer, Segments
 from segsuite.engine.inference.label_files import LabelFiles
 from segsuite.engine.inference.modes import Whole
+from segsuite.engine.inference.segment_files import _numbers
 from segsuite.nn.grouping import Grouping
 from segsuite.predict import main as predict
 from tests.engine.entry_points import called
@@ -55,7 +58,7 @@ def test_segments_are_drawn_with_borders_and_written_as_coco_writes_them(given, 
     assert run(given, given.folder / "in", output) == 0
     assert "panoptic.json" in capsys.readouterr().out
     file = read_panoptic_json(output / "panoptic.json")
-    assert list(file.images) == [42, "sub/b"] and set(file.sizes.values()) == {SIZE}
+    assert list(file.images) == [42, 1] and set(file.sizes.values()) == {SIZE}
     assert {CLASSES.ids[c] for c in CLASSES.things} == {i for i, t in file.categories.items() if t}
     for (name, one), entry in zip(given.found.items(), file.images.values(), strict=True):
         ids = read_segments(output / "panoptic", entry, file)
@@ -68,6 +71,35 @@ def test_segments_are_drawn_with_borders_and_written_as_coco_writes_them(given, 
         drawn = np.asarray(Image.open(output / "overlays" / f"{name}.png"))
         under = overlay(given.photos[name], one.labels, CLASSES.colors)
         assert np.array_equal(drawn, bordered(under, one.instances))
+
+
+def test_data_coco_panoptic_reads_it_back(given, tmp_path):
+    table = replace(CLASSES, ids=tuple(range(1, len(CLASSES) + 1)), ignore=0)
+    made(tmp_path / "made.ckpt", classes=table)
+    line = (f"ckpt_path={tmp_path / 'made.ckpt'}", "method.grouping.stuff_area=300")
+    line = (*line, f"input={given.folder / 'in'}", f"output={tmp_path / 'out'}", "allow=[tests.]")
+    assert called(predict, *line, "device=cpu", f"paths.logs={tmp_path}") == 0
+    (tmp_path / "in").symlink_to(given.folder / "in")
+    reader = CocoPanoptic(
+        annotations="out/panoptic.json",
+        images="in/{id}.png",
+        masks="out/panoptic/{id}.png",
+        splits={"val": "val"},
+    )
+    samples = reader.open("val", root=tmp_path, classes=table, instances=True, strict=True)
+    assert samples.ids == list(given.found)
+    for number, one in enumerate(given.found.values()):
+        assert samples.inspect(number).fault is None
+        sample = samples[number]
+        assert torch.equal(sample.label, one.labels)
+        maps = (sample.instances, one.instances)
+        pairs = set(zip(*(m.flatten().tolist() for m in maps), strict=True))
+        assert [len(pairs)] * 2 == [len(m.unique()) for m in maps]
+
+
+def test_numbers_of_images_are_those_that_coco_has_left():
+    names = ["a", "000000000002", "7", "sub/000000000001", "000000000001"]
+    assert _numbers(names) == [3, 2, 4, 5, 1]
 
 
 def test_from_python(given, tmp_path):

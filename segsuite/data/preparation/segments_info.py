@@ -202,7 +202,8 @@ def _odd(segments: Any) -> str:
     told = {key: odd.get(key) for key in ("id", "category_id")} if isinstance(odd, dict) else odd
     return (
         f"has {shown(told)} as entry {place} of `segments_info`; expected are whole numbers as "
-        f"`id` (1 to {ID_LIMIT - 1}), `category_id` and `area`, and 0 or 1 as `iscrowd`"
+        f"`id` (1 to {ID_LIMIT - 1}), `category_id` (1 or more) and `area`, and 0 or 1 as "
+        "`iscrowd`"
     )
 
 

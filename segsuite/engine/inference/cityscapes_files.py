@@ -40,7 +40,8 @@ class CityscapesFiles:
         if tells_apart:
             submission.check_things(trained)
         self._labels, self._instances, panoptic = folders_of(folder)
-        self._segments = SegmentFiles(panoptic, self._classes)
+        # Its evaluator pairs images by their frames' names.
+        self._segments = SegmentFiles(panoptic, self._classes, numbered=False)
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -24,6 +24,11 @@ class Source:
     path: Path
     name: str
 
+    @property
+    def file(self) -> str:
+        """The name of the image file itself; with folders where its answer's has some."""
+        return Path(self.name).with_name(self.path.name).as_posix()
+
 
 @dataclass(frozen=True)
 class Sources:

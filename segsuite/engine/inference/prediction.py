@@ -170,7 +170,7 @@ class SegmentImages:
             submitted = CityscapesFiles(form, self.submission, **kind)
             _check_frames(self.submission, sources)
         files = LabelFiles(folder, predictor.classes, **self._files)
-        segments = SegmentFiles(folder, predictor.classes)
+        segments = SegmentFiles(folder, predictor.classes, numbered=True)
         _check_folder(folder)
 
         batches = _batches(sources.images, self.batch_size, faults, white=white)
@@ -179,7 +179,7 @@ class SegmentImages:
             source, image, answer = answered
             files.write(source.name, image.numpy(), answer)
             if answer.segments is not None:
-                segments.write(source.name, answer.segments)
+                segments.write(source.name, answer.segments, photo=source.file)
             if submitted is not None:
                 submitted.write(source.path.stem, answer)
 
