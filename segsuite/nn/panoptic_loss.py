@@ -32,8 +32,9 @@ class PanopticLoss(nn.Module):
         ohem: probability of its class below which a pixel is learnt from; None for all pixels. As
             in the original, pixels are compared by their weighted losses, so that this probability
             is exp(-loss), lower for small instances and for classes that weigh more.
-        ohem_kept: share of a batch's labelled pixels, the hardest, that is learnt from at least.
-            With an `ohem` that no pixel is below it is that share alone, 0.2 for Cityscapes.
+        ohem_kept: share of a batch's labelled pixels, the hardest, that is learnt from at least;
+            detectron2's is of all pixels. With an `ohem` that no pixel is below it is that share
+            alone, 0.2 for Cityscapes.
         centre: weight of the heat's squared error.
         offset: weight of the offsets' absolute error in pixels.
         auxiliary: weight of the auxiliary heads' losses.
