@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segsuite.core.build import build
+from segsuite.core.errors import ConfigError
 from segsuite.engine.launch.entry_point import compose
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing
 from segsuite.methods.segvit.refinement import PatchRefinement
-from segsuite.ops.patches import patchify
 from tests.segvit.made import SMALL
 from tests.segvit.test_network import CLASSES, DIM, exits, network
 
@@ -41,15 +41,22 @@ def images() -> Tensor:
     return F.interpolate(coarse, size=SIZE, mode="bilinear")
 
 
-def by_loops(made: PatchRefinement, tokens: Tensor, owner: Tensor, patches: Tensor) -> Tensor:
+def by_loops(made: PatchRefinement, tokens: Tensor, owner: Tensor, image: Tensor) -> Tensor:
     """(K, rows, columns) of one image: patch by patch, neighbour by neighbour."""
     rows, columns = GRID
+    seen = image[None]
+    for number, each in enumerate(made.of_pixels):
+        seen = seen if number == 0 else F.relu(seen)
+        seen = F.conv2d(seen, each.conv.weight, stride=2, padding=1)
+        scale = each.norm.weight / (each.norm.running_var + each.norm.eps).sqrt()
+        seen = (seen - each.norm.running_mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
+        seen = seen + each.norm.bias.view(1, -1, 1, 1)
     first, second = torch.zeros(2, rows, columns, 12)
     kernel, bias = made.around.weight[:, 0], made.around.bias
     for patch in range(rows * columns):
+        row, column = divmod(patch, columns)
         token = F.layer_norm(tokens[owner[patch]], (DIM,), made.norm.weight, made.norm.bias, 1e-6)
-        both = made.of_tokens(token) + made.of_pixels.weight @ patches[patch]
-        first[patch // columns, patch % columns] = F.gelu(both)
+        first[row, column] = F.gelu(made.of_tokens(token) + seen[0, :, row, column])
     for row in range(rows):
         for column in range(columns):
             summed = first[row, column] + bias
@@ -69,11 +76,10 @@ def test_what_is_added_is_what_loops_add(images):
         found = net(images).heads[-1].masks
         net.refinement = None
         plain = net(images).heads[-1].masks
-        pixels = patchify(net.normalize(images), 16)
         for b in range(2):
-            given = (encoded.alive.features()[b], encoded.trace.owner[b], pixels[b])
+            given = (encoded.alive.features()[b], encoded.trace.owner[b], net.normalize(images)[b])
             expected = by_loops(refinement(), *given)
-            torch.testing.assert_close(found[b] - plain[b], expected, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found[b] - plain[b], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_patches_of_one_token_get_answers_of_their_own_and_others_none(images):
@@ -109,3 +115,8 @@ def test_experiments_have_it_and_none_takes_any_setting():
     for typed, kind in ((fast, PatchRefinement), (without, type(None))):
         config = compose("train", [*SMALL, *typed])
         assert isinstance(build(config.method.network, path="method.network").refinement, kind)
+
+
+def test_patches_that_halving_does_not_lead_to():
+    with pytest.raises(ConfigError, match="patch=14 is no power of two; type method/refinement=no"):
+        PatchRefinement(in_dim=8, num_classes=2, patch=14)

@@ -20,7 +20,7 @@ from segsuite.methods.segvit.token_sharing import (
     OracleSharing,
     RandomSharing,
 )
-from segsuite.ops.patches import halved, patchify
+from segsuite.ops.patches import halved
 
 KINDS = (CosineSharing, DeviationSharing, EntropySharing, OracleSharing, RandomSharing)
 GRID, PATCH = (8, 12), 4
@@ -90,7 +90,7 @@ def test_pixels_and_positions_of_a_slot_are_the_mean_of_its_own():
     images = torch.rand(2, 3, GRID[0] * PATCH, GRID[1] * PATCH, dtype=torch.float64)
     position = torch.rand(1, PATCHES, 5, dtype=torch.float64)
     slots = share(scores(), Windows(6, 2), GRID)
-    rows = slot_pixels(images, patchify(images, PATCH), slots, PATCH)
+    rows = slot_pixels(images, slots, PATCH)
     where = slot_positions(position, slots, GRID)
     halves = F.interpolate(images, scale_factor=0.5, mode="bilinear")
     quarters = F.interpolate(halves, scale_factor=0.5, mode="bilinear")

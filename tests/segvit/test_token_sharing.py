@@ -14,7 +14,6 @@ from segsuite.methods.segvit.slots import (
     window_of_cell,
 )
 from segsuite.methods.segvit.token_sharing import RandomSharing
-from segsuite.ops.patches import patchify
 from tests.reference import token_sharing as reference
 
 GRID, PATCH, DIM = (6, 10), 4, 5
@@ -27,7 +26,7 @@ def test_tokens_equal_the_originals_in_value_and_order():
     embed = nn.Conv2d(3, DIM, PATCH, PATCH).double()
     scores = torch.randn(2, 15, dtype=torch.float64)
     shared = share(scores, Windows(6), GRID)
-    rows = slot_pixels(images, patchify(images, PATCH), shared, PATCH)
+    rows = slot_pixels(images, shared, PATCH)
     tokens = rows @ embed.weight.flatten(1).T + embed.bias
     tokens = tokens + slot_positions(position.flatten(2).transpose(1, 2), shared, GRID)
     for b in range(2):

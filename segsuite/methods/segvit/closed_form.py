@@ -103,7 +103,7 @@ def _(network: SegVit, trace: TokenTrace) -> Cost | None:
     exits = total(_exit(scorer, seen) for scorer, seen in zip(scorers, computed, strict=False))
     carries = network.pruning is None or network.pruning.carries
     head = _head(network, slots if carries else computed[-1])
-    refined = _refinement(network.refinement, slots, patches)
+    refined = _refinement(network.refinement, slots, trace)
     return vit.embedding(embedded) + blocks + exits + head + refined
 
 
@@ -121,12 +121,17 @@ def _exit(scorer: nn.Module, seen: int) -> Cost:
     return _atm_form(scorer.head, scorer.head.stage).single(seen)
 
 
-def _refinement(refinement: PatchRefinement | None, slots: int, patches: int) -> Cost:
+def _refinement(refinement: PatchRefinement | None, slots: int, trace: TokenTrace) -> Cost:
     if refinement is None:
         return Cost()
-    (dim, width), pixels = refinement.of_tokens.weight.shape, refinement.of_pixels.in_features
-    each = dim * (pixels + 9 + refinement.classify.out_features)  # pixels, 3 x 3 around, classes
-    return Cost(macs=patches * each + slots * width * dim, norm=5 * slots * width)
+    patches, made = trace.grid[0] * trace.grid[1], Cost()
+    for halvings, of_pixels in enumerate(reversed(refinement.of_pixels)):
+        cells, kernel = patches * 4**halvings, of_pixels.conv.weight
+        # Batch norm at rest counts twice for each element.
+        made += Cost(macs=cells * kernel.numel(), norm=2 * cells * len(kernel))
+    dim, width = refinement.of_tokens.weight.shape
+    each = dim * (9 + refinement.classify.out_features)  # 3 x 3 around, and classes
+    return made + Cost(macs=patches * each + slots * width * dim, norm=5 * slots * width)
 
 
 def _head(network: SegVit, tokens: int) -> Cost:

@@ -6,8 +6,8 @@ network covers the dense model and every reduction of it:
     share:    N patches become n0 slots; windows of 2x2 and 4x4 take one each         (slots.py)
     blocks:   each exit lets certain tokens leave                             (token_pruning.py)
     head:     per-class masks over the slots                                  (attention_to_mask.py)
-    unshare:  each patch takes the answer of its slot, last of all
-    refine:   and what its own pixels say of it                              (refinement.py)
+    unshare:  each patch takes the answer of its slot
+    refine:   and what small convolutions see in it changes that, last of all  (refinement.py)
 """
 
 import logging
@@ -67,32 +67,15 @@ class SegVitOutput:
 
 
 @dataclass(frozen=True)
-class _Tokens:
-    """What an image is made of.
-
-    Attributes:
-        tokens: (B, n0, C), with their positions.
-        owner: (B, N), the slot of each patch.
-        patches: (B, N, 3 * patch * patch), the pixels of each.
-        policy: the policy's logits where it is trained.
-    """
-
-    tokens: Tensor
-    owner: Tensor
-    patches: Tensor
-    policy: Tensor | None
-
-
-@dataclass(frozen=True)
 class _Encoded:
-    """Everything the blocks leave behind, in slot space, and the patches' own pixels."""
+    """Everything the blocks leave behind, in slot space, and the normalised images."""
 
     alive: Alive
     taps: tuple[Tensor, ...]
     exits: tuple[tuple[Alive, ExitScores], ...]
     policy: Tensor | None
     trace: TokenTrace
-    patches: Tensor
+    pixels: Tensor
 
 
 class SegVit(Segmenter):
@@ -248,27 +231,31 @@ class SegVit(Segmenter):
         labels = F.interpolate(images[:, 3:].float(), size=size, mode="nearest-exact")
         return torch.cat([colours, labels], 1)
 
-    def _tokenise(self, images: Tensor) -> _Tokens:
-        """What the blocks begin with."""
-        pixels = self.normalize(images[:, :3])
+    def _tokenise(self, images: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens (B, n0, C), the slot of each patch (B, N), the policy's logits if it trains.
+
+        Args:
+            pixels: the images normalised.
+        """
         grid = self._grid(images)
         position = self.backbone.position(grid)
-        patches = patchify(pixels, self.backbone.patch)
-        count = patches.shape[1]
-        windows = Windows(0) if self.sharing is None else self.sharing.counts(count)
+        patches = grid[0] * grid[1]
+        windows = Windows(0) if self.sharing is None else self.sharing.counts(patches)
         if windows == Windows(0):
-            embedded = self.backbone.embed_patches(patches)
+            embedded = self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
             policy = None
             if self.training and self.sharing is not None:  # a policy that trains along still does
                 policy = self.sharing.window_scores(images, lambda: embedded).logits
-            owner = torch.arange(count, device=images.device).expand(images.shape[0], -1)
-            return _Tokens(embedded + position, owner, patches, policy)
-        scores = self.sharing.window_scores(images, lambda: self.backbone.embed_patches(patches))
+            owner = torch.arange(patches, device=images.device).expand(images.shape[0], -1)
+            return embedded + position, owner, policy
+        scores = self.sharing.window_scores(
+            images, lambda: self.backbone.embed_patches(patchify(pixels, self.backbone.patch))
+        )
         slots = share(scores.small, windows, grid, scores.large)
         # Pixels are gathered first, so that only what became a token is embedded.
-        rows = slot_pixels(pixels, patches, slots, self.backbone.patch)
-        tokens = self.backbone.embed_patches(rows) + slot_positions(position, slots, grid)
-        return _Tokens(tokens, slots.owner, patches, scores.logits)
+        rows = slot_pixels(pixels, slots, self.backbone.patch)
+        where = slot_positions(position, slots, grid)
+        return self.backbone.embed_patches(rows) + where, slots.owner, scores.logits
 
     def _grid(self, images: Tensor) -> Size:
         return images.shape[-2] // self.backbone.patch, images.shape[-1] // self.backbone.patch
@@ -278,8 +265,9 @@ class SegVit(Segmenter):
     def _encode(self, images: Tensor) -> _Encoded:
         size = None if self.input_scale == 1 else (images.shape[-2], images.shape[-1])
         images = self._scaled(images)
-        begun, grid = self._tokenise(images), self._grid(images)
-        alive = start(begun.tokens)
+        pixels = self.normalize(images[:, :3])
+        tokens, owner, policy = self._tokenise(images, pixels)
+        alive, grid = start(tokens), self._grid(images)
         stages, taps, exits = [TokenStage(after=0, slots=alive.slots)], [], []
         wanted = self.taps if self.head.reads_taps else ()
         factor = 1.0 if self.pruning is None else self.pruning.draw()
@@ -294,8 +282,8 @@ class SegVit(Segmenter):
                 alive = self.pruning.compact(alive, scores, index, grid[0] * grid[1], factor)
                 stages.append(TokenStage(after=done, slots=alive.slots, valid=alive.valid))
         where = {"grid": grid, "patch": self.backbone.patch, "image": size}
-        trace = TokenTrace(**where, owner=begun.owner, stages=tuple(stages))
-        return _Encoded(alive, tuple(taps), tuple(exits), begun.policy, trace, begun.patches)
+        trace = TokenTrace(**where, owner=owner, stages=tuple(stages))
+        return _Encoded(alive, tuple(taps), tuple(exits), policy, trace, pixels)
 
     # --- heads --------------------------------------------------------------------------------
 
@@ -324,7 +312,7 @@ class SegVit(Segmenter):
             if self.sharing is not None:
                 masks = masks.gather(2, trace.owner.unsqueeze(1).expand(-1, masks.shape[1], -1))
             if self.refinement is not None and output is outputs[-1]:
-                where = (trace.owner, encoded.patches, trace.grid)
+                where = (trace.owner, encoded.pixels, trace.grid)
                 masks = masks + self.refinement(encoded.alive.features(), *where)
             placed.append(AtmOutput(masks.unflatten(2, trace.grid), output.classes))
         return placed

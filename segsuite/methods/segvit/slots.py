@@ -106,17 +106,16 @@ def _numbered(taken: Tensor, first: int) -> Tensor:
     return first + taken.long().cumsum(1) - 1
 
 
-def slot_pixels(images: Tensor, patches: Tensor, slots: Slots, patch: int) -> Tensor:
+def slot_pixels(images: Tensor, slots: Slots, patch: int) -> Tensor:
     """The pixels of each slot: a patch, or a window made as small as one.
 
     A window is averaged by 2x2 or 4x4, which bilinear resizing to half (align_corners=False)
     equals exactly, done once or twice.
 
-    Shapes: images (B, 3, H, W), patches (B, N, 3 * patch * patch), which are
-        `patchify(images, patch)` -> (B, n0, 3 * patch * patch)
+    Shapes: images (B, 3, H, W) -> (B, n0, 3 * patch * patch)
     """
     half = halved(images)
-    parts = [gather_tokens(patches, slots.single)]
+    parts = [gather_tokens(patchify(images, patch), slots.single)]
     parts.append(gather_tokens(patchify(half, patch), slots.small))
     if slots.large is not None:
         parts.append(gather_tokens(patchify(halved(half), patch), slots.large))
