@@ -5,6 +5,7 @@ tokens, best where it was trained for a range of them (`method.pruning.elastic`)
 """
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from segsuite.measure.latency import ROUNDS, Latency
 from segsuite.measure.machine import machine, shown
 from segsuite.measure.operations import count
 from segsuite.methods.segvit.network import SegVit
+
+log = logging.getLogger(__name__)
 
 PLOT = "budgets.png"
 
@@ -305,6 +308,10 @@ class TryBudgets:
             for setting in settings
         ]
         counted = [_counted(one, images[:1]) for one in tried]
+        places = _different(settings, [tokens for tokens, _ in counted], trained)
+        if same := [str(one) for place, one in enumerate(settings) if place not in places]:
+            log.warning("left out, since as many tokens stay with others: %s", ", ".join(same))
+        settings, tried, counted = ([of[p] for p in places] for of in (settings, tried, counted))
         kind = {
             "size": self.size,
             "images": self.scored_images,
@@ -363,6 +370,20 @@ def _checkpoint(networks: NamedNetworks, size: Any, data_overrides: Sequence[str
             "give a checkpoint of cts_dtop_vitt_fast or its kin"
         )
     return candidate
+
+
+def _different(
+    settings: Sequence[Setting], tokens: Sequence[tuple[int, ...]], trained: Setting
+) -> list[int]:
+    """The places of the settings without those that make a network of another one once more.
+
+    Budgets above what sharing leaves all keep all of it. Of equal ones that of training stays.
+    """
+    first: dict[Any, int] = {}
+    for place in sorted(range(len(settings)), key=lambda place: settings[place] != trained):
+        one = settings[place]
+        first.setdefault((one.windows, one.large_windows, tokens[place]), place)
+    return sorted(first.values())
 
 
 def _counted(candidate: Candidate, images: Tensor) -> tuple[tuple[int, ...], float]:

@@ -35,7 +35,9 @@ def test_each_setting_is_that_of_a_network_made_so(checkpoint, tmp_path, capfd):
     grid = ("probe.windows=[0,2]", "probe.large_windows=[0,1]", "probe.budgets=[0.5,1.0]")
     folder = f"hydra.run.dir={tmp_path}"
     assert called(benchmark, checkpoint, *SCENES, *grid, folder) == 0
-    last = json.loads(capfd.readouterr().out.splitlines()[-1])
+    out = capfd.readouterr().out
+    assert "2 rounds are too few to tell times apart" in out
+    last = json.loads(out.splitlines()[-1])
     rows = json.loads((tmp_path / "result.json").read_text())["each"]
     assert [row["tokens"] for row in rows] == [
         *([32, 4], [32, 8], [17, 4], [17, 8]),
@@ -50,6 +52,15 @@ def test_each_setting_is_that_of_a_network_made_so(checkpoint, tmp_path, capfd):
     assert (tmp_path / "budgets.png").stat().st_size > 5000
     entries = read(tmp_path / "result.json").entries
     assert len(entries) == 8 and not any(entry.settings["trained"] for entry in entries)
+
+
+def test_budgets_that_keep_as_many_tokens_are_one_setting(checkpoint, tmp_path, caplog):
+    grid = ("probe.windows=[2]", "probe.budgets=[0.5,3.25,4.0]")  # of 8; 26 tokens are left
+    folder = f"hydra.run.dir={tmp_path}"
+    assert called(benchmark, checkpoint, *SCENES, *grid, folder) == 0
+    rows = json.loads((tmp_path / "result.json").read_text())["each"]
+    assert [row["tokens"] for row in rows] == [[26, 4], [26, 26]]
+    assert "left out, since as many tokens stay with others: windows=2" in caplog.text
 
 
 def test_a_setting_is_a_network_that_was_made_so(checkpoint, tmp_path):

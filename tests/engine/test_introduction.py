@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segsuite.engine.introduction import _beginning, introduce
+from segsuite.engine.introduction import _beginning, _called, introduce
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.trainer import built_trainer
 from tests.toy import ToyData, ToySegmenter
@@ -48,6 +48,13 @@ def test_a_training_says_what_it_is(capfd):
         f"on 1 x cpu ({torch.get_num_threads()} threads), precision 32-true",
         "writes to logs/train/quickstart/now",
     ]
+
+
+def test_a_job_of_a_sweep_says_which_experiment_it_is():
+    cfg = compose("train", ["experiment=quickstart"])
+    assert _called(cfg) == "quickstart"
+    cfg.name, cfg.run.typed = "controls", ["experiment=segvit_vitt", "seed=1"]
+    assert _called(cfg) == "controls, segvit_vitt"
 
 
 @pytest.mark.parametrize(
