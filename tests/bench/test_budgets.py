@@ -54,13 +54,14 @@ def test_each_setting_is_that_of_a_network_made_so(checkpoint, tmp_path, capfd):
     assert len(entries) == 8 and not any(entry.settings["trained"] for entry in entries)
 
 
-def test_budgets_that_keep_as_many_tokens_are_one_setting(checkpoint, tmp_path, caplog):
+def test_budgets_that_keep_as_many_tokens_are_one_setting(checkpoint, tmp_path, capfd):
     grid = ("probe.windows=[2]", "probe.budgets=[0.5,3.25,4.0]")  # of 8; 26 tokens are left
     folder = f"hydra.run.dir={tmp_path}"
     assert called(benchmark, checkpoint, *SCENES, *grid, folder) == 0
     rows = json.loads((tmp_path / "result.json").read_text())["each"]
     assert [row["tokens"] for row in rows] == [[26, 4], [26, 26]]
-    assert "left out, since as many tokens stay with others: windows=2" in caplog.text
+    said = "".join(capfd.readouterr())
+    assert "left out, since as many tokens stay with others: windows=2" in said
 
 
 def test_a_setting_is_a_network_that_was_made_so(checkpoint, tmp_path):
