@@ -12,6 +12,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
         "device": device.type,
         "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
@@ -25,8 +26,9 @@ def machine(device: torch.device) -> dict[str, str | int]:
 
 
 def shown(facts: dict[str, str | int]) -> str:
-    """One phrase: "Xeon ..., 2 threads, torch 2.15.0"."""
-    where = facts.get("gpu") or f"{facts['processor']}, {facts['threads']} threads"
+    """One phrase: "Xeon ... (AVX512), 2 threads, torch 2.15.0"."""
+    widest = f" ({facts['instructions']})" if "instructions" in facts else ""  # of today's records
+    where = facts.get("gpu") or f"{facts['processor']}{widest}, {facts['threads']} threads"
     return f"{where}, torch {facts['torch']}"
 
 
