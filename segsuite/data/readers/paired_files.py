@@ -273,9 +273,9 @@ class PairedFiles:
         if self.instances is None:
             raise DataError(
                 "data.instances=true, but these data have no instance ids (data.reader.instances "
-                "names no files of them); type data.instances=false, or choose data that have "
-                "them: data=scenes, cityscapes, ade20k or coco_panoptic, which also reads your own "
-                "in COCO's panoptic format"
+                "names no files of them); type data.instances=false for networks of classes "
+                "alone, or choose data that have them: data=scenes, cityscapes, ade20k or "
+                "coco_panoptic, which also reads your own in COCO's panoptic format"
             )
         marks = self._list(self.instances.pattern, root, _folder(where))
         absent = [i for i in ids if i not in marks]

@@ -152,8 +152,8 @@ class SegVit(Segmenter):
             kept = self.pruning.budget(index, alive, patches)
             if kept == alive:
                 log.warning(
-                    "method.pruning.budgets=%s: %s keeps all, since sharing leaves %d of %d "
-                    "patches; below %.4g tokens leave",
+                    "method.pruning.budgets=%s: %s keeps all in images of data.crop_size, since "
+                    "sharing leaves %d of their %d patches; below %.4g tokens leave",
                     *(list(self.pruning.budgets), budget, left, patches),
                     alive / patches if isinstance(budget, float) else alive,
                 )
