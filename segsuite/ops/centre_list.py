@@ -14,9 +14,7 @@ def centre_list(
     """The highest peaks of a heat map, the highest first; equal ones in raster order.
 
     A peak is above the threshold and nowhere lower than the window around it (non-maximum
-    suppression by max-pooling, Panoptic-DeepLab). Of equal heights in one window the first in
-    raster order is the peak; in the original all are, and where heat is upsampled to the border of
-    an image, which repeats its last values, they cut an instance into pieces.
+    suppression by max-pooling, Panoptic-DeepLab). Equal heights in one window are all peaks.
 
     Args:
         threshold: heat that a centre must exceed, at least 0.
@@ -33,13 +31,11 @@ def centre_list(
         raise ConfigError(f"kernel={kernel}: a window around a pixel has an odd number of pixels")
     if threshold < 0:
         raise ConfigError(f"threshold={threshold}: heat of at most 0 is no centre; give 0 or more")
-    heat = full(heat)
-    highest = (heat == _pooled(heat, kernel)) & (heat > threshold)
-    pixels = heat.shape[2] * heat.shape[3]
-    falling = torch.arange(pixels, 0, -1, dtype=_order_type(pixels), device=heat.device)
-    order = torch.where(highest, falling.view(1, 1, *heat.shape[2:]), 0)
-    first = highest & (order == _pooled(order, kernel))
-    peaks = torch.where(first, heat, 0.0).flatten(1)
+    heat, reach = full(heat), kernel // 2
+    # Along one axis and then the other: 2 k comparisons for each pixel, and not k^2.
+    pooled = F.max_pool2d(heat, (kernel, 1), stride=1, padding=(reach, 0))
+    pooled = F.max_pool2d(pooled, (1, kernel), stride=1, padding=(0, reach))
+    peaks = torch.where((heat == pooled) & (heat > threshold), heat, 0.0).flatten(1)
     place = _highest(peaks, min(count, peaks.shape[1]))
     scores = peaks.gather(1, place)
     place, scores = _by_score(place, scores)
@@ -50,23 +46,6 @@ def centre_list(
     if lacking:  # an image of fewer pixels than slots
         centres, scores = F.pad(centres, (0, 0, 0, lacking)), F.pad(scores, (0, lacking))
     return centres, scores
-
-
-def _pooled(maps: Tensor, kernel: int) -> Tensor:
-    """The highest in the window around each pixel.
-
-    Along one axis and then the other: 2 k comparisons for each pixel, and not k^2.
-
-    Shapes: maps (B, 1, H, W) -> the same
-    """
-    reach = kernel // 2
-    pooled = F.max_pool2d(maps, (kernel, 1), stride=1, padding=(reach, 0))
-    return F.max_pool2d(pooled, (1, kernel), stride=1, padding=(0, reach))
-
-
-def _order_type(pixels: int) -> torch.dtype:
-    """Whose whole numbers up to that are exact; runtimes pool floating point alone."""
-    return torch.float32 if pixels <= 2**24 else torch.float64
 
 
 def _highest(peaks: Tensor, count: int) -> Tensor:

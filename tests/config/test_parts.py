@@ -52,6 +52,7 @@ FITS = {
     "recipe/outside": {"outside"},
     "recipe/segvit": {"segvit"},
     "regulariser": {"essnet"},
+    "refinement": {"segvit"},
     "sharing": {"segvit"},
 }
 """The methods that the parts in each folder of conf/method are for."""

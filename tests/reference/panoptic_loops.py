@@ -45,15 +45,12 @@ def centres_by_loops(heat, *, threshold, kernel, count):
     """[(y, x, score)] of one heat map (H, W), the highest first, then in raster order."""
     height, width = heat.shape
     reach = kernel // 2
-    ties, peaks = [], []
+    peaks = []
     for y in range(height):
         for x in range(width):
             window = heat[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
             if heat[y, x] > threshold and heat[y, x] == window.max():
-                near = [(b, a) for b, a, _ in ties if abs(b - y) <= reach and abs(a - x) <= reach]
-                ties.append((y, x, float(heat[y, x])))
-                if not near:
-                    peaks.append(ties[-1])
+                peaks.append((y, x, float(heat[y, x])))
     return sorted(peaks, key=lambda peak: -peak[2])[:count]  # sorting keeps the order of equals
 
 
