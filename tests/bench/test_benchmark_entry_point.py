@@ -74,7 +74,10 @@ def test_compares_experiments_and_ends_with_json(
         (["experiments=[segvit_vitt]", "size=96"], "type size=[96,96]"),
         (["experiments=segvit_vitt"], "type experiments=[segvit_vitt]"),
         (["experiments=[segvit_vitt]", "batch_sizes=1"], "type batch_sizes=[1]"),
-        (["experiments=[segvit_vitt]", "size=[100,100]"], "multiples of 64: size=[64, 64] or size=[128, 128]"),
+        (
+            ["experiments=[segvit_vitt]", "size=[100,100]"],
+            "of 64: size=[64, 64] or size=[128, 128]",
+        ),
         (["probe=losses", "losses.classes=19"], "type probe.classes=[19]"),
     ],
 )

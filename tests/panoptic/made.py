@@ -29,8 +29,8 @@ def blotches(count: int, *, seed: int) -> Tensor:
 class Small(PanopticSegmenter):
     """Two convolutions, at stride 4.
 
-    Noise goes over its images: where they are flat, heat would be the same everywhere, but for the
-    last digit, by which runtimes and sizes of batches differ.
+    Noise goes over its images: in flat ones heat would be the same everywhere, but for the last
+    digit, by which runtimes differ.
     """
 
     num_classes = len(CLASSES)
@@ -38,8 +38,7 @@ class Small(PanopticSegmenter):
     def __init__(self) -> None:
         super().__init__()
         self.stem = ConvNorm(3, 8, kernel=3, stride=2)
-        random = torch.Generator().manual_seed(1)
-        self.register_buffer("noise", torch.rand(1, 3, *SIZE, generator=random) - 0.5)
+        self.register_buffer("noise", blotches(1, seed=1) / 255 - 0.5)
         self.exit = nn.Conv2d(8, self.num_classes + PLACES, 3, stride=2, padding=1)
 
     def forward(self, images: Tensor) -> PanopticPrediction:
@@ -82,7 +81,9 @@ def made(path: Path, *typed: str, classes: ClassTable = CLASSES) -> Small:
         typed: more of the training's command line, as for other data of 19 classes.
     """
     size = f"data.crop_size={list(SIZE)}"
-    cfg = compose("train", ["experiment=panoptic_scenes", size, "data.num_workers=0", *typed])
+    usual = ("method.grouping.threshold=0.1", "method.grouping.kernel=7")  # as Grouping's own
+    given = ["experiment=panoptic_scenes", size, "data.num_workers=0", *usual, *typed]
+    cfg = compose("train", given)
     with open_dict(cfg):
         cfg.method.network = {"_target_": f"{__name__}.Small"}
     network = small()
