@@ -112,6 +112,12 @@ class Controls:
             told = f"does not pay: {told} {'is' if len(winners) == 1 else 'are each'}"
         return f"at batch {batch} {self.method.name} {told} both faster and better"
 
+    def sure(self, batch: int) -> bool:
+        """Whether nothing leaves a doubt of the verdict: one control that surely wins is enough."""
+        winners = [one for one in self.beside if one.beats(batch)]
+        doubts = [bool(one.doubt(batch)) for one in winners or self.beside]
+        return not (all(doubts) if winners else any(doubts))
+
     def show(self, console: Console, folder: Path) -> None:
         """Prints a table and the verdicts."""
         height, width = self.size
@@ -172,6 +178,7 @@ class Controls:
                 str(batch): not any(one.beats(batch) for one in self.beside)
                 for batch in self.batches
             },
+            "sure": {str(batch): self.sure(batch) for batch in self.batches},
             "verdicts": [self.verdict(batch) for batch in self.batches],
         }
         if parts:

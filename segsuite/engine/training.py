@@ -134,10 +134,13 @@ def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTa
     check_size(tuple(run.config.data.crop_size), network.size_divisor)
     inference = run.build("inference")
     task = run.build("method.task", network=network, classes=data.classes, inference=inference)
-    if task.needs_instances and run.config.data.get("instances") is False:
+    instances = run.config.data.get("instances")
+    if task.needs_instances and instances is False:
         raise ConfigError(
             "data.instances=false, but this method tells instances apart; type data.instances=true"
         )
+    if instances is True and not task.needs_instances:
+        log.info("data.instances=true: instances are read, and this method makes no use of them")
     return task
 
 

@@ -60,7 +60,7 @@ def test_a_method_is_judged(runs, tmp_path, capfd):
     assert called(benchmark, *given[:2], *named, *short, folder) == 0
     out = capfd.readouterr().out
     last = json.loads(out.splitlines()[-1])
-    assert last["pays"] == {"1": True, "2": True}
+    assert last["pays"] == {"1": True, "2": True} and last["sure"].keys() == {"1", "2"}
     assert "pays: none of `segvit_vitt_patch32`" in " ".join(out.split())
     assert "2 rounds in turns, whole range, below 6 rounds of ratios" in " ".join(out.split())
     full = json.loads((tmp_path / "result.json").read_text())
@@ -109,6 +109,7 @@ def test_a_control_wins_that_is_both_faster_and_better(mean, half, times, verdic
     found = controls.Controls(m, [one], latencies, (1, 1), {}, None)
     said = verdict.format("by a single seed")
     assert found.verdict(1) == f"at batch 1 m {said} both faster and better"
+    assert found.sure(1) == ("beyond doubt" not in verdict)
 
 
 def test_several_winners_are_told_apart():
@@ -119,6 +120,8 @@ def test_several_winners_are_told_apart():
     assert found.verdict(1).endswith(
         "m does not pay: `c`, `d method.x=1` are each both faster and better"
     )
+    beside[0] = Beside(groups[1], Difference(-0.02), {1: Ratio(0.8, 0.7, 0.9)})
+    assert found.sure(1), "the other one wins beyond doubt"
 
 
 def test_the_interval_is_welchs():

@@ -2,17 +2,24 @@
 
 import csv
 import json
+import logging
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from rich.console import Console
+from torch import nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.data.class_table import ClassTable, distinct_colors
+from segsuite.data.scenes.kinds import class_table
 from segsuite.engine.callbacks.images import PANELS
+from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.launch.run import Run
 from segsuite.engine.panoptic_evaluator import PanopticEvaluator
 from segsuite.engine.panoptic_task import PanopticTask
+from segsuite.engine.training import make_task
 from segsuite.evaluate import main as evaluate
 from segsuite.nn.grouping import Grouping
 from segsuite.train import main as train
@@ -65,6 +72,18 @@ def test_a_network_is_trained_scored_drawn_and_evaluated_again(tmp_path, capfd):
 def test_data_without_instances_are_refused_before_training(tmp_path, capfd):
     assert called(train, *SMALL, "data.instances=false", f"paths.logs={tmp_path}") == 2
     assert "type data.instances=true" in capfd.readouterr().err
+
+
+SEMANTIC = ("experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none")
+
+
+def test_instances_that_nothing_reads_are_said(caplog):
+    run = Run(compose("train", [*SEMANTIC, "data.crop_size=[64,64]", "data.instances=true"]))
+    network = nn.Identity()
+    network.num_classes, network.size_divisor = 19, 32
+    with caplog.at_level(logging.INFO):
+        make_task(run, network, SimpleNamespace(classes=class_table(19)))
+    assert "instances are read, and this method makes no use of them" in caplog.text
 
 
 def test_classes_without_things_are_refused():

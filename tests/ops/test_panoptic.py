@@ -14,6 +14,7 @@ from segsuite.ops.panoptic_grouping import panoptic_maps
 from segsuite.ops.panoptic_targets import panoptic_targets
 from segsuite.runtime.panoptic import nearest_centre as without_torch
 from tests.ops.panoptic_cases import THINGS, case
+from tests.ops.panoptic_speed import compare
 from tests.reference.panoptic_loops import centres_by_loops, maps_by_loops, targets_by_loops
 
 SEEDS = range(200)
@@ -185,6 +186,12 @@ def test_memory_is_that_of_a_few_maps():
         assert (found.areas > 0).sum() == 200
 
     assert peak_bytes(run, torch.device("cpu")) < 200e6  # distances to all centres take 1680
+
+
+def test_it_is_twenty_times_as_fast_as_loops_and_more():
+    """At 1024x2048 it is more than a hundred times: the module of `compare` prints it."""
+    ours, loops = compare((128, 256))
+    assert loops > 20 * ours
 
 
 def test_more_centres_than_ids_have_room_for():

@@ -47,7 +47,8 @@ def by_loops(made: PatchRefinement, tokens: Tensor, owner: Tensor, image: Tensor
     seen = image[None]
     for number, each in enumerate(made.of_pixels):
         seen = seen if number == 0 else F.relu(seen)
-        seen = F.conv2d(seen, each.conv.weight, stride=2, padding=1)
+        stride, padding = (4, 3) if number == 0 else (2, 1)
+        seen = F.conv2d(seen, each.conv.weight, stride=stride, padding=padding)
         scale = each.norm.weight / (each.norm.running_var + each.norm.eps).sqrt()
         seen = (seen - each.norm.running_mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1)
         seen = seen + each.norm.bias.view(1, -1, 1, 1)
@@ -117,6 +118,15 @@ def test_experiments_have_it_and_none_takes_any_setting():
         assert isinstance(build(config.method.network, path="method.network").refinement, kind)
 
 
-def test_patches_that_halving_does_not_lead_to():
-    with pytest.raises(ConfigError, match="patch=14 is no power of two; type method/refinement=no"):
-        PatchRefinement(in_dim=8, num_classes=2, patch=14)
+@pytest.mark.parametrize("patch", [4, 8, 32])
+def test_patches_of_every_power_of_two(patch):
+    made = PatchRefinement(in_dim=8, num_classes=2, patch=patch, dim=12)
+    owner = torch.zeros(1, 6, dtype=torch.int64)
+    found = made(torch.zeros(1, 1, 8), owner, torch.zeros(1, 3, 2 * patch, 3 * patch), (2, 3))
+    assert found.shape == (1, 2, 6)
+
+
+@pytest.mark.parametrize("patch", [2, 14])
+def test_patches_that_halving_does_not_lead_to(patch):
+    with pytest.raises(ConfigError, match=f"patch={patch} is no power of two from 4 on; type meth"):
+        PatchRefinement(in_dim=8, num_classes=2, patch=patch)

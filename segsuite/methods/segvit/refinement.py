@@ -18,8 +18,10 @@ from segsuite.core.sizes import Size
 from segsuite.nn.blocks import ConvNorm
 from segsuite.ops.tokens import gather_tokens
 
-_FIRST = 16
-"""Channels of the first convolution; each has twice as many as the one before."""
+_FIRST = 32
+"""Channels of the first convolution, of 7x7 with a stride of 4; each has twice as many as the one
+before. Two of 3x3 with a stride of 2 in its place have as many operations and take twice as long.
+"""
 
 
 @counts_nothing
@@ -33,14 +35,15 @@ class PatchRefinement(nn.Module):
     Args:
         in_dim: width of the tokens, C.
         num_classes: number of classes, K.
-        patch: side of a patch in pixels, a power of two: one convolution for each halving.
+        patch: side of a patch in pixels, a power of two from 4 on: a convolution with a stride of
+            4, and one for each halving after it.
         dim: width in between.
 
     Shapes: tokens (B, n0, C), owner (B, N) int64, images (B, 3, rows * patch, columns * patch),
         N = rows * columns -> (B, K, N)
 
     Raises:
-        ConfigError: a patch that halving does not lead to.
+        ConfigError: a patch that no halving of 4x4 pixels leads to.
     """
 
     def __init__(
@@ -48,17 +51,18 @@ class PatchRefinement(nn.Module):
     ) -> None:
         super().__init__()
         halvings = patch.bit_length() - 1
-        if patch != 2**halvings or halvings < 1:
+        if patch != 2**halvings or halvings < 2:
             raise ConfigError(
                 f"method/refinement=patches halves images down to patches, but method.backbone."
-                f"patch={patch} is no power of two; type method/refinement=none"
+                f"patch={patch} is no power of two from 4 on; type method/refinement=none"
             )
         self.norm = nn.LayerNorm(in_dim, eps=1e-6)
         self.of_tokens = nn.Linear(in_dim, dim)
-        widths = [3, *(_FIRST * 2**step for step in range(halvings - 1)), dim]
-        steps = enumerate(pairwise(widths), start=1)
+        widths = [3, *(_FIRST * 2**step for step in range(halvings - 2)), dim]
+        stem, *halve = pairwise(widths)
         self.of_pixels = nn.Sequential(
-            *(ConvNorm(*of, kernel=3, stride=2, relu=step < halvings) for step, of in steps)
+            ConvNorm(*stem, kernel=7, stride=4, relu=bool(halve)),
+            *(ConvNorm(*each, kernel=3, stride=2, relu=each != halve[-1]) for each in halve),
         )
         self.around = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.classify = nn.Linear(dim, num_classes)
