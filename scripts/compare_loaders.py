@@ -122,8 +122,12 @@ def seconds(batches: Iterator[Any], count: int) -> float:
 
 def main(peer: str, typed: Sequence[str]) -> None:
     """Prints how long a sample takes with both, and the ratio."""
-    if changed := [word for word in typed if word.startswith(("data.crop_size", "data.train_tr"))]:
-        sys.exit(f"{' '.join(changed)} would change the steps of one side alone; leave it out")
+    allowed = ("data=", "data.root=", "data.reader.", "data.batch_size=")
+    if others := [word for word in typed if not word.startswith(allowed)]:
+        sys.exit(
+            f"{' '.join(others)} might change the work of one side alone; leave it out. "
+            f"What may be typed: {' '.join(allowed)}"
+        )
     torch.set_num_threads(1)
     config = api.compose(
         "train",
@@ -135,6 +139,8 @@ def main(peer: str, typed: Sequence[str]) -> None:
     samples = data.samples("train")
     pairs = [(image, label) for image, label in map(samples.files, range(len(samples)))]
     batch = config.data.batch_size
+    if batch > IMAGES:
+        sys.exit(f"data.batch_size={batch} is more than the {IMAGES} images of a round")
     size = tuple(samples[0].label.shape)
     loaders = {"segsuite": ours(data), peer: by(PEERS[peer](size), pairs, batch)}
     for loader in loaders.values():

@@ -57,7 +57,7 @@ class Setting:
         if self.large_windows:
             told.append(f"large_windows={self.large_windows:g}")
         if self.budgets is not None:
-            told.append(f"budgets=[{','.join(f'{budget:.3g}' for budget in self.budgets)}]")
+            told.append(f"budgets=[{','.join(f'{budget:.6g}' for budget in self.budgets)}]")
         return " ".join(told) or "all tokens"
 
     def overrides(self, trained: "Setting", *, counts_tokens: bool = False) -> list[str]:

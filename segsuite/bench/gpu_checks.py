@@ -139,7 +139,7 @@ def parts(camvid: str | None) -> dict[str, Part]:
             },
             (
                 *("data.crop_size=[64,64]", "trainer.max_steps=1", "trainer.val_check_interval=1"),
-                *("trainer=cpu", *made, "data.batch_size=1", "data.num_workers=0"),
+                *(*made, "data.batch_size=1", "data.num_workers=0"),
             ),
         )
     return found
@@ -251,7 +251,9 @@ def _typed(argv: Sequence[str], part: Part, folder: Path, device: str, tiny: boo
     if argv[0] == "pytest":
         return [*typed, f"--junit-xml={folder / _TESTS}"]
     typed.append(f"hydra.run.dir={folder}")
-    return [*typed, f"device={device}"] if argv[0] == "segsuite.benchmark" else typed
+    if argv[0] == "segsuite.benchmark":
+        return [*typed, f"device={device}"]
+    return [*typed, f"trainer.accelerator={'cpu' if device == 'cpu' else 'gpu'}"]
 
 
 def _others(before: Sequence[str], now: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning import LightningModule
+from lightning import Callback, LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -42,7 +42,7 @@ class BaseTask(LightningModule, ABC):
         inference: how images of any size are segmented.
         loss: computes the losses, by name, of the network's output and the labels; may have a
             `check_classes`, which is given their number and raises ConfigError where they do not
-            fit.
+            fit, and `callbacks`, those of a training that watch it.
         optimizer: makes the optimiser; takes parameter groups.
         schedule: makes the schedule; takes the optimiser and `max_steps`. It is stepped after every
             iteration.
@@ -131,6 +131,10 @@ class BaseTask(LightningModule, ABC):
         self.log_dict({f"train/{n}": v.detach() for n, v in losses.items()}, batch_size=size)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=size)
         return {"loss": total, "losses": {name: loss.detach() for name, loss in losses.items()}}
+
+    def configure_callbacks(self) -> list[Callback]:
+        of_loss = getattr(self.loss, "callbacks", None)
+        return of_loss() if callable(of_loss) else []
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.optimisation(max_steps=self.trainer.max_steps)

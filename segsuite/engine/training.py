@@ -2,11 +2,11 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningDataModule, Trainer
+from lightning import Callback, LightningDataModule, Trainer
 
 from segsuite.core.checkpoint import CONFIG_KEY, SOURCE_KEY, checkpoint_config, read_checkpoint
 from segsuite.core.errors import ConfigError
@@ -134,13 +134,10 @@ def make_task(run: Run, network: Segmenter, data: LightningDataModule) -> BaseTa
     check_size(tuple(run.config.data.crop_size), network.size_divisor)
     inference = run.build("inference")
     task = run.build("method.task", network=network, classes=data.classes, inference=inference)
-    instances = run.config.data.get("instances")
-    if task.needs_instances and instances is False:
+    if task.needs_instances and run.config.data.get("instances") is False:
         raise ConfigError(
             "data.instances=false, but this method tells instances apart; type data.instances=true"
         )
-    if instances is True and not task.needs_instances:
-        log.info("data.instances=true: instances are read, and this method makes no use of them")
     return task
 
 
@@ -159,9 +156,16 @@ def check_task(
     for callback in trainer.callbacks:
         if callable(getattr(callback, "check_task", None)):  # of those that do not fit every task
             callback.check_task(task)
+    if run.config.data.get("instances") is True and not _reads_instances(task, trainer.callbacks):
+        log.info("data.instances=true: instances are read from files, and nothing looks at them")
     settings.check_strategy(run.config.trainer, trainer.world_size, task.trains_all_weights)
     settings.check_metrics(run.config, task.metric_names, trainer.callbacks)
     iterations.check_validated(trainer, task.resolved(run.config.optimized_metric))
+
+
+def _reads_instances(task: BaseTask, callbacks: Sequence[Callback]) -> bool:
+    readers = (getattr(callback, "reads_instances", False) for callback in callbacks)
+    return task.needs_instances or any(readers)
 
 
 def make_trainer(run: Run, data: LightningDataModule, resumed: ResumePoint | None) -> Trainer:

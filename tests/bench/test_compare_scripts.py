@@ -39,8 +39,11 @@ def test_loaders_read_the_same_files_in_turns(tmp_path: Path, monkeypatch, capsy
     assert all(image.stem == label.stem for image, label in asked)
     assert len(asked) == 2 + 8 * compare.ROUNDS  # a batch before the first round
     assert "95 % interval) times as fast as mmseg" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="the steps of one side alone"):
-        compare.main("mmseg", [*given, "data.crop_size=[64,64]"])
+    for other in ("data.crop_size=[64,64]", "data.num_workers=1", "+data.cache=true"):
+        with pytest.raises(SystemExit, match="the work of one side alone"):
+            compare.main("mmseg", [*given, other])
+    with pytest.raises(SystemExit, match="batch_size=9 is more than the 8 images"):
+        compare.main("mmseg", [*given, "data.batch_size=9"])
 
 
 @pytest.mark.parametrize("peer", ["mmseg", "albumentations"])

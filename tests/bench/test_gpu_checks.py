@@ -53,6 +53,11 @@ def test_it_goes_on_where_it_stopped(tmp_path):
     run(chosen, tmp_path, runner=runner, **kind)
     assert len(given) == 6 and any("512_eager ended with 1" in line for line in told)
     assert all("device=cuda" in typed for typed in given)
+    for device, trainer in (("cuda", "gpu"), ("cpu", "cpu")):
+        runner, trained = faked(tmp_path)
+        of = {"camvid": parts("somewhere")["camvid"]}
+        run(of, tmp_path / device, runner=runner, **kind | {"device": device, "minutes": 99})
+        assert [f"trainer.accelerator={trainer}" in typed for typed in trained] == [True, True]
     runner, given = faked(tmp_path)
     found = run(chosen, tmp_path, runner=runner, **kind)
     assert [typed[2] for typed in given] == ["size=[512,512]"], "only what had failed"

@@ -7,7 +7,7 @@ from segsuite.core.config import CONF
 from segsuite.engine.launch.help import costs, help_text, options, paper_miou
 
 
-@pytest.mark.parametrize("name", ["quickstart", "segvit_vitt", "mobile_dpc_coco9"])
+@pytest.mark.parametrize("name", ["quickstart", "cts_dtop_vitt_fast", "mobile_dpc_coco9"])
 def test_listed_costs_are_what_is_counted(name):
     assert costs()[name] == listed(name), f"type python scripts/count_experiments.py {name}"
 

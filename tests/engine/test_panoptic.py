@@ -2,29 +2,30 @@
 
 import csv
 import json
-import logging
 from io import StringIO
 from types import SimpleNamespace
 
 import pytest
+from lightning import Callback
 from PIL import Image
 from rich.console import Console
-from torch import nn
 
 from segsuite.core.errors import ConfigError
 from segsuite.data.class_table import ClassTable, distinct_colors
-from segsuite.data.scenes.kinds import class_table
+from segsuite.engine.callbacks.cityscapes import CityscapesReport
 from segsuite.engine.callbacks.images import PANELS
-from segsuite.engine.launch.entry_point import compose
-from segsuite.engine.launch.run import Run
 from segsuite.engine.panoptic_evaluator import PanopticEvaluator
 from segsuite.engine.panoptic_task import PanopticTask
-from segsuite.engine.training import make_task
+from segsuite.engine.training import _reads_instances
 from segsuite.evaluate import main as evaluate
 from segsuite.nn.grouping import Grouping
 from segsuite.train import main as train
-from tests.engine.entry_points import called
+from tests.engine.entry_points import ROOT, called
 
+SCENES = (
+    *("data=scenes", "data.crop_size=[64,128]", "data.batch_size=2", "data.num_workers=0"),
+    *("data.reader.lengths={train: 4, val: 2}", "data.instances=true"),
+)
 SMALL = (
     "experiment=panoptic_scenes",
     "data.crop_size=[64,128]",
@@ -74,16 +75,19 @@ def test_data_without_instances_are_refused_before_training(tmp_path, capfd):
     assert "type data.instances=true" in capfd.readouterr().err
 
 
-SEMANTIC = ("experiment=mobile_basic_coco9", "data=scenes", "method.backbone.weights=none")
+def test_instances_that_nothing_reads_are_said(tmp_path, capfd):
+    flags = ["--config-dir", str(ROOT / "tests" / "conf"), f"paths.logs={tmp_path}"]
+    given = ["method=toy", "allow=[tests.]", *SCENES, "trainer=cpu", "trainer.max_steps=1"]
+    assert called(train, *flags, *given, "trainer.val_check_interval=1") == 0
+    said = " ".join("".join(capfd.readouterr()).split())
+    assert "instances are read from files, and nothing looks at them" in said
 
 
-def test_instances_that_nothing_reads_are_said(caplog):
-    run = Run(compose("train", [*SEMANTIC, "data.crop_size=[64,64]", "data.instances=true"]))
-    network = nn.Identity()
-    network.num_classes, network.size_divisor = 19, 32
-    with caplog.at_level(logging.INFO):
-        make_task(run, network, SimpleNamespace(classes=class_table(19)))
-    assert "instances are read, and this method makes no use of them" in caplog.text
+def test_instances_that_a_task_or_a_callback_reads_are_not():
+    classes_alone = SimpleNamespace(needs_instances=False)
+    report = SimpleNamespace(reads_instances=CityscapesReport.reads_instances)
+    assert _reads_instances(classes_alone, [Callback(), report])
+    assert _reads_instances(PanopticTask, []) and not _reads_instances(classes_alone, [Callback()])
 
 
 def test_classes_without_things_are_refused():

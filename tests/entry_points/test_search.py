@@ -2,9 +2,6 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +12,7 @@ from segsuite.benchmark import main as benchmark
 from segsuite.evaluate import main as evaluate
 from segsuite.search import main as search
 from segsuite.train import main as train
-from tests.engine.entry_points import called
+from tests.engine.entry_points import called, command, fork
 from tests.engine.wandb_files import quiet, read, runs
 
 pytest.importorskip("pymoo")
@@ -57,12 +54,11 @@ def test_a_search_that_is_killed_goes_on_to_the_same_front(trained, tmp_path, ca
     told = capfd.readouterr().err
     assert told.count("measuring hyctas_s_cityscapes for the plot") == 1
     assert ("yolo26n_cityscapes is not in the plot" in told) == (find_spec("ultralytics") is None)
-    command = [sys.executable, "-m", "segsuite.search", f"ckpt_path={trained}", *TYPED]
-    process = subprocess.Popen([*command, f"paths.logs={parts}"], stderr=subprocess.DEVNULL)
+    process = fork(command("search", f"ckpt_path={trained}", *TYPED, f"paths.logs={parts}"))
     while not any(len(lines(p)) > 4 for p in parts.rglob("archive.jsonl")):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     (archive,) = parts.rglob("archive.jsonl")
     before = archive.read_bytes().splitlines()[:4]

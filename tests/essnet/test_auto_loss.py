@@ -12,6 +12,7 @@ from segsuite.core.build import build
 from segsuite.core.config import composed
 from segsuite.core.errors import ConfigError
 from segsuite.data.class_table import ClassTable
+from segsuite.engine.task import BaseTask
 from segsuite.methods.essnet.callbacks import PairsKept
 from segsuite.methods.essnet.losses import auto
 from segsuite.methods.essnet.losses.auto import AutoLoss, chosen_way
@@ -72,21 +73,21 @@ def test_logits_that_would_take_memory_are_not_made(monkeypatch):
     assert way == "exact" and "would be" in why
 
 
-def test_what_was_taken_is_said_once_a_run(caplog):
+def test_what_was_taken_is_said_once_a_training(caplog):
     out, y = made(11, 12, SIZE)
-    one, other = AutoLoss(), AutoLoss()
+    module = SimpleNamespace(loss=AutoLoss())
     with caplog.at_level(logging.INFO):
-        for _ in range(2):
-            one(out, y)
-    (line,) = [r.getMessage() for r in caplog.records if "method/loss=auto" in r.getMessage()]
-    assert (
-        line
-        == "method/loss=auto takes dense: 11 classes of 12 numbers, all logits of which are 0 MB"
-    )
-
-    with caplog.at_level(logging.INFO):
-        other(out, y)
-    assert [r.getMessage() for r in caplog.records].count(line) == 2
+        for times in (1, 2):
+            (callback,) = BaseTask.configure_callbacks(module)
+            callback.on_train_start(None, module)
+            for _ in range(3):
+                module.loss(out, y)
+            said = [r.getMessage() for r in caplog.records]
+            assert said == times * [
+                "method/loss=auto takes dense: 11 classes of 12 numbers, all logits of which are "
+                "0 MB"
+            ]
+    assert BaseTask.configure_callbacks(SimpleNamespace(loss=ExactLoss())) == []
 
 
 @pytest.mark.parametrize(

@@ -316,10 +316,15 @@ def test_static_mode_exports_without_data_dependent_shapes(images):
 def test_budgets_by_which_nothing_leaves_are_said(caplog):
     sharing = RandomSharing(windows=10, image_size=SIZE)  # which leaves 50 of 80 patches
     network(sharing, exits("linear", mode="static", budgets=[0.9, 0.5]))
-    assert "budgets=[0.9, 0.5]: 0.9 keeps all in images of data.crop_size, since" in caplog.text
-    assert "sharing leaves 50 of their 80 patches" in caplog.text
+    assert "budgets=[0.9, 0.5]: 0.9, after block 2, keeps all in images of data" in caplog.text
+    assert "since 50 of their 80 patches are left by then" in caplog.text
     assert "below 0.625 tokens leave" in caplog.text and len(caplog.records) == 1
     caplog.clear()
+    for shared in (sharing, None):
+        network(shared, exits("linear", mode="static", budgets=[0.25, 0.25]))
+        assert "0.25, after block 4, keeps all" in caplog.text and len(caplog.records) == 1
+        assert "since 20 of their 80 patches are left by then" in caplog.text
+        caplog.clear()
     network(sharing, exits("linear", mode="static", budgets=[0.5, 0.25]))
     network(sharing, exits("linear", mode="dynamic", budgets=[0.9, 0.5]))
     assert not caplog.records

@@ -3,11 +3,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from omegaconf import OmegaConf
+from torch import Tensor, nn
 
 from segsuite.core.build import build
 from segsuite.core.errors import ConfigError
+from segsuite.core.transfer import begin_with
 from segsuite.engine.launch.entry_point import compose
+from segsuite.engine.optim import parameter_groups
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing
@@ -15,6 +18,7 @@ from segsuite.methods.segvit.refinement import PatchRefinement
 from tests.segvit.made import SMALL
 from tests.segvit.test_network import CLASSES, DIM, exits, network
 
+FAST = ("experiment=cts_dtop_vitt_fast", "method.pruning.after=[2]", "data.crop_size=[64,128]")
 SIZE, GRID = (128, 192), (8, 12)
 
 
@@ -27,9 +31,10 @@ def refinement(*, trained: bool = True) -> PatchRefinement:
     return made.eval()
 
 
-def refined(head: type = AtmSingle, **kind: bool) -> SegVit:
-    sharing = DeviationSharing(windows=6, large_windows=2, image_size=SIZE)
-    pruning = exits("linear", mode="static", budgets=[0.5, 0.25])
+def refined(head: type = AtmSingle, mode: str = "static", scorer: str = "linear", **kind) -> SegVit:
+    sharing = DeviationSharing(windows=6, large_windows=2, image_size=SIZE)  # 48 of 96 are left
+    fixed = {"budgets": [0.375, 0.25]} if mode == "static" else {"theta": 0.3}
+    pruning = exits(scorer, mode=mode, **fixed)
     net = network(sharing, pruning, head=head)
     net.refinement = refinement(**kind)
     return net
@@ -83,7 +88,7 @@ def test_what_is_added_is_what_loops_add(images):
             torch.testing.assert_close(found[b] - plain[b], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_patches_of_one_token_get_answers_of_their_own_and_others_none(images):
+def test_patches_of_one_token_get_answers_of_their_own(images):
     net = refined()
     with torch.no_grad():
         masks, trace = net(images).heads[-1].masks.flatten(2), net(images).trace
@@ -110,10 +115,65 @@ def test_untrained_it_changes_nothing_and_it_learns(images, head):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 
+@pytest.mark.parametrize("scorer", ["linear", "atm"])
+def test_masked_and_dynamic_tokens_are_refined_alike(images, scorer):
+    masked, dynamic = refined(mode="mask", scorer=scorer), refined(mode="dynamic", scorer=scorer)
+    with torch.no_grad():
+        found, output = masked(images).heads[-1].masks, dynamic(images)
+        stages = output.trace.stages
+        assert not all(stage.valid is None or stage.valid.all() for stage in stages[1:])
+        torch.testing.assert_close(output.heads[-1].masks, found, rtol=1e-4, atol=1e-4)
+        masked.refinement = None
+        assert not torch.allclose(masked(images).heads[-1].masks, found, atol=1e-2)
+
+
+@pytest.mark.parametrize("mode", ["mask", "dynamic", "static"])
+def test_all_of_it_learns_in_training(images, mode):
+    net = refined(mode=mode).train()
+    net(images).heads[-1].masks.square().mean().backward()
+    made = net.refinement
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+    assert all(each.norm.num_batches_tracked == 1 for each in made.of_pixels)
+
+
+def test_what_is_drawn_learns_at_ten_times_the_rate_of_the_backbone():
+    """By the recipe that the experiments take where no other is typed."""
+    config = compose("train", [*SMALL, *FAST])
+    net = build(config.method.network, path="method.network")
+    groups = parameter_groups(net.named_parameters(), OmegaConf.to_container(config.method.groups))
+    fast = {id(p) for group in groups if group["lr_scale"] == 10 for p in group["params"]}
+    drawn = [p for n, p in net.named_parameters() if not n.startswith(("backbone.", "sharing."))]
+    assert drawn and fast == {id(p) for p in drawn}
+
+
+@pytest.mark.parametrize("patch", [16, 8])
+def test_another_network_hands_it_on_as_a_whole_or_not_at_all(patch):
+    """Trained classes of features that are drawn anew would add noise to the masks."""
+    typed = ["experiment=segvit_vitt", "method/refinement=patches", "data.crop_size=[64,64]"]
+    config = compose("train", [*SMALL, *typed])
+    there, here = (build(config.method.network, path="method.network") for _ in range(2))
+    here.refinement = PatchRefinement(in_dim=24, num_classes=19, patch=patch)
+    nn.init.normal_(there.refinement.classify.weight)
+    plain = {"method": OmegaConf.to_container(config.method, resolve=True)}
+    state = {f"network.{name}": weight for name, weight in there.state_dict().items()}
+    transfer = begin_with(here, {"config": plain, "state_dict": state}, source="x")
+    kept = here.refinement.classify.weight
+    assert torch.equal(kept, there.refinement.classify.weight) == (patch == 16)
+    assert kept.any() == (patch == 16) and ("refinement" in transfer.owns) == (patch == 8)
+
+
+def test_one_of_other_people_has_no_closed_form(images):
+    net = refined()
+    with torch.no_grad():
+        trace = net(images).trace
+    assert closed_form_of(net, trace) is not None
+    net.refinement = nn.Identity()
+    assert closed_form_of(net, trace) is None
+
+
 def test_experiments_have_it_and_none_takes_any_setting():
-    fast = ("experiment=cts_dtop_vitt_fast", "method.pruning.after=[2]", "data.crop_size=[64,128]")
     without = ("experiment=segvit_vitt", "method/refinement=none", "+method.refinement.dim=7")
-    for typed, kind in ((fast, PatchRefinement), (without, type(None))):
+    for typed, kind in ((FAST, PatchRefinement), (without, type(None))):
         config = compose("train", [*SMALL, *typed])
         assert isinstance(build(config.method.network, path="method.network").refinement, kind)
 

@@ -74,6 +74,7 @@ class CityscapesReport(_AtEvaluation):
     """
 
     logged_metrics = ("class_iou", "category_iou", "class_iiou", "category_iiou")
+    reads_instances = True
 
     def __init__(
         self,

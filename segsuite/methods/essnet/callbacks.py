@@ -1,5 +1,7 @@
 """Class embeddings shown while they are learnt, and how separated they are."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from segsuite.engine.loggers.opened import log_image
 from segsuite.methods.essnet.embedding_map import nearest_text, plane, save_map
 from segsuite.methods.essnet.output import EssnetOutput
 from segsuite.ops.kept_pairs import share_kept
+
+log = logging.getLogger(__name__)
 
 
 class EmbeddingMap(Callback):
@@ -97,6 +101,24 @@ class PairsKept(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._hook is not None:
             self._hook.remove()
+
+
+class SayWay(Callback):
+    """Says once, of a training's first batch, by which way its loss is computed.
+
+    Args:
+        sentence: makes it of the network's output and the labels.
+    """
+
+    def __init__(self, sentence: Callable[[EssnetOutput, Tensor], str]) -> None:
+        self.sentence = sentence
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        def look(loss: nn.Module, seen: tuple[Any, ...]) -> None:
+            log.info(self.sentence(*seen))
+            hook.remove()
+
+        hook = pl_module.loss.register_forward_pre_hook(look)
 
 
 def class_vectors(network: object) -> Tensor:

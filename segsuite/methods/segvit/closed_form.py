@@ -88,6 +88,8 @@ class AttentionToMaskForm:
 def _(network: SegVit, trace: TokenTrace) -> Cost | None:
     if not isinstance(network.head, AtmSingle | AtmCascade):
         return None  # a head of somebody else's
+    if not isinstance(network.refinement, PatchRefinement | None):
+        return None
     vit = _vit_form(network)
     computed = [stage.slots.shape[1] for stage in trace.stages]
     slots, patches = computed[0], trace.grid[0] * trace.grid[1]

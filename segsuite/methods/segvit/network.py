@@ -143,19 +143,20 @@ class SegVit(Segmenter):
         self._say_idle_budgets()
 
     def _say_idle_budgets(self) -> None:
-        """Warns of fixed budgets that no token ever leaves by, since sharing leaves fewer."""
-        if self.sharing is None or self.pruning is None or self.pruning.mode != "static":
+        """Warns of fixed budgets that no token ever leaves by, since no more are left by then."""
+        if self.pruning is None or self.pruning.mode != "static":
             return
-        patches = self.sharing.patches
-        alive = left = self.sharing.counts(patches).tokens(patches)
+        patches = self.pruning.patches
+        alive = patches if self.sharing is None else self.sharing.counts(patches).tokens(patches)
         for index, budget in enumerate(self.pruning.budgets):
             kept = self.pruning.budget(index, alive, patches)
             if kept == alive:
                 log.warning(
-                    "method.pruning.budgets=%s: %s keeps all in images of data.crop_size, since "
-                    "sharing leaves %d of their %d patches; below %.4g tokens leave",
-                    *(list(self.pruning.budgets), budget, left, patches),
-                    alive / patches if isinstance(budget, float) else alive,
+                    "method.pruning.budgets=%s: %s, after block %d, keeps all in images of "
+                    "data.crop_size, since %d of their %d patches are left by then; below %.4g "
+                    "tokens leave",
+                    *(list(self.pruning.budgets), budget, self.pruning.after[index]),
+                    *(alive, patches, alive / patches if isinstance(budget, float) else alive),
                 )
             alive = kept
 

@@ -70,6 +70,9 @@ class PatchRefinement(nn.Module):
         for tensor in (self.of_tokens.bias, self.classify.weight, self.classify.bias):
             nn.init.zeros_(tensor)
 
+    def load_initial_weights(self) -> None:
+        """Nothing: it begins as it was drawn. By this `init_from` takes it whole or not at all."""
+
     def forward(self, tokens: Tensor, owner: Tensor, images: Tensor, grid: Size) -> Tensor:
         """The changes of the logits.
 

@@ -1,10 +1,11 @@
 """The exact loss by the way that is fastest: all logits, chunks of them, or torch's own op."""
 
-import logging
 from typing import Literal
 
+from lightning import Callback
 from torch import Tensor
 
+from segsuite.methods.essnet.callbacks import SayWay
 from segsuite.methods.essnet.losses.dense import all_scores
 from segsuite.methods.essnet.losses.exact import ExactLoss
 from segsuite.methods.essnet.losses.torch import summed_by_torch
@@ -13,8 +14,6 @@ from segsuite.nn.dense_losses import summed_cross_entropy
 from segsuite.ops.precision import full
 from segsuite.ops.streaming_cross_entropy import check, settled
 from segsuite.ops.torch_cross_entropy import torch_has_it
-
-log = logging.getLogger(__name__)
 
 Way = Literal["dense", "exact", "torch"]
 
@@ -33,7 +32,7 @@ _WIDE = 128
 
 
 class AutoLoss(ExactLoss):
-    """Cross-entropy over all classes; which way is said once in the log.
+    """Cross-entropy over all classes; which way is said once in a training.
 
     All ways give the same loss up to rounding, and none takes more than 1 GB for logits.
 
@@ -43,17 +42,15 @@ class AutoLoss(ExactLoss):
         cutoff: see `ops.streaming_odds`; None for the smallest that changes nothing in float32.
     """
 
-    _said = ""
+    def callbacks(self) -> list[Callback]:
+        """Of a training."""
+        return [SayWay(lambda *seen: "method/loss=auto takes {}: {}".format(*chosen_way(*seen)))]
 
     def summed(self, output: EssnetOutput, labels: Tensor) -> tuple[Tensor, Tensor]:
         features, table = full(output.features), full(output.table)
         check(table, bias=output.bias, metric=output.metric, weights=self.weights(output))
         settled(features, table, output.metric, self.kernel, self.budget, self.cutoff)
-        way, why = chosen_way(output, labels)
-        sentence = f"method/loss=auto takes {way}: {why}"
-        if sentence != self._said:  # again where crops of another size change it
-            log.info(sentence)
-            self._said = sentence
+        way, _ = chosen_way(output, labels)
         if way == "dense":
             scores = all_scores(output, labels)
             return summed_cross_entropy(scores, labels, self.weights(output), self.hard)
