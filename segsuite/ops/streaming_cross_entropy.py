@@ -23,8 +23,8 @@ _BUDGET = {"cpu": 2**18}
 _BUDGET_ELSEWHERE = 2**24
 """64 MB: fewer and larger steps, each of which a GPU has to be told of."""
 
-_BUDGET_OF_ODDS = 2**20
-"""4 MB: with fewer passes over the logits, fewer and larger steps are faster."""
+_BUDGET_OF_ODDS = 2**19
+"""2 MB: with fewer passes over the logits, fewer and larger steps are faster."""
 
 METRICS = ("dot", "sq", "l2")
 
@@ -60,7 +60,7 @@ def streaming_cross_entropy(
     Everything is done in float32, or in float64 where features are.
 
     Args:
-        budget: number of logits that torch holds at once, one pixel's at least; None for 2^20
+        budget: number of logits that torch holds at once, one pixel's at least; None for 2^19
             on a CPU, 2^18 there without a cutoff, and 2^24 on a GPU.
         kernel: what computes the loss: `torch`, `triton` (float32 on a GPU, in one launch), or
             `auto`, which takes Triton where it can, unless torch is to be deterministic.
