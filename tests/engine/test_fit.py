@@ -96,7 +96,7 @@ def test_figures_that_are_misspelt_are_found_before_training(name, allow, near):
         resolved=lambda metric: metric,
     )
     settings = {"checkpoint": {"monitor": "val/miou"}}
-    cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings}
+    cfg = {"trainer": {"max_steps": 1}, "optimized_metric": name, "callbacks": settings, "data": {}}
     run = Run(OmegaConf.create({**cfg, "allow": allow}))
     report = CityscapesReport(folder="", categories={}, average_sizes={})
     trainer = SimpleNamespace(callbacks=[report], world_size=1)

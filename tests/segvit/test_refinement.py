@@ -11,6 +11,7 @@ from segsuite.core.errors import ConfigError
 from segsuite.core.transfer import begin_with
 from segsuite.engine.launch.entry_point import compose
 from segsuite.engine.optim import parameter_groups
+from segsuite.measure.closed_form import closed_form_of
 from segsuite.methods.segvit.attention_to_mask import AtmCascade, AtmSingle
 from segsuite.methods.segvit.network import SegVit
 from segsuite.methods.segvit.pixel_sharing import DeviationSharing
