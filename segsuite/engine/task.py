@@ -133,6 +133,7 @@ class BaseTask(LightningModule, ABC):
         return {"loss": total, "losses": {name: loss.detach() for name, loss in losses.items()}}
 
     def configure_callbacks(self) -> list[Callback]:
+        """What Lightning adds to the trainer's callbacks: those of a loss that has some."""
         of_loss = getattr(self.loss, "callbacks", None)
         return of_loss() if callable(of_loss) else []
 

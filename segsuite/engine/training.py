@@ -164,6 +164,7 @@ def check_task(
 
 
 def _reads_instances(task: BaseTask, callbacks: Sequence[Callback]) -> bool:
+    """Whether the task does, or a callback that says so (`reads_instances = True`)."""
     readers = (getattr(callback, "reads_instances", False) for callback in callbacks)
     return task.needs_instances or any(readers)
 
